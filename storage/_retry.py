@@ -1,0 +1,168 @@
+"""How often, how long and for what an operation on a network is tried again: one meaning for every driver.
+
+The SDKs' own retries are switched off, because each means something else by the same number, none tells a lost answer
+from a refused request, and none resumes a body that was cut half way.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from storage.backends._protocol import trace
+from storage.exceptions import ConfigurationError, StorageError, UnavailableError
+
+if TYPE_CHECKING:
+    from urllib3.util.retry import Retry
+
+__all__ = ["DEFAULT_STATUSES", "Attempts", "Retries", "Timeout", "is_unavailable", "outcome_unknown", "parse_retries", "parse_timeout"]
+
+T = TypeVar("T")
+
+# Answers that say "later": what the SDKs of both clouds retry.
+DEFAULT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class Timeout(NamedTuple):
+    """Seconds to connect, and seconds between two received packets."""
+
+    connect: float
+    read: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """The parsed ``retries`` argument.
+
+    Attributes:
+        total: tries after the first.
+        backoff_factor: seconds; the wait before retry ``n`` (from 0) is random between 0 and ``backoff_factor * 2**n``.
+        backoff_max: the longest wait, seconds.
+        statuses: the HTTP statuses to retry; ``None``: the driver's own (:data:`DEFAULT_STATUSES`).
+    """
+
+    total: int = 3
+    backoff_factor: float = 0.5
+    backoff_max: float = 20.0
+    statuses: frozenset[int] | None = None
+
+    def delay(self, retry: int) -> float:
+        """Seconds to wait before retry number ``retry`` (from 0): exponential, with full jitter."""
+        ceiling: float = min(self.backoff_max, self.backoff_factor * 2.0 ** min(retry, 64))
+        return random.uniform(0, ceiling)  # noqa: S311 (jitter, not a secret)
+
+    def retryable(self, status: int | None) -> bool:
+        """Whether an answer with this HTTP status (``None``: no answer at all) is worth another try."""
+        return status is None or status in (DEFAULT_STATUSES if self.statuses is None else self.statuses)
+
+
+class Attempts:
+    """The tries of one operation. ``lost`` tells whether an earlier try may have been carried out without our knowing.
+
+    ::
+
+        attempts = Attempts(retries)
+        while True:
+            try:
+                return request()
+            except SDKError as exc:
+                attempts.failed(exc, status=…)  # sleeps, or raises `exc` again when the tries are used up
+
+    """
+
+    __slots__ = ("_retries", "_sleep", "lost", "tries")
+
+    def __init__(self, retries: Retries, sleep: Callable[[float], Any] = time.sleep) -> None:
+        self._retries = retries
+        self._sleep = sleep
+        self.tries = 1
+        self.lost = False
+
+    def failed(
+        self, exc: BaseException, *, status: int | None, retryable: bool | None = None, wait: float | None = None
+    ) -> None:
+        """Waits before the next try, or raises ``exc`` again.
+
+        Args:
+            exc: what the try raised.
+            status: the HTTP status of the answer; ``None``: there was none.
+            retryable: overrides the statuses (``True``: a code that always means "later"; ``False``: a fault of the request).
+            wait: seconds the server asked for (``Retry-After``).
+        """
+        if retryable is None:
+            retryable = self._retries.retryable(status)
+        if not retryable or self.tries > self._retries.total:
+            raise exc
+        # No answer, or a 5xx from something in between: the request may have been carried out.
+        self.lost = self.lost or status is None or status >= 500
+        delay = self._retries.delay(self.tries - 1)
+        if wait is not None:
+            delay = min(max(delay, wait), self._retries.backoff_max)
+        self.tries += 1
+        trace.tries = self.tries
+        self._sleep(delay)
+
+
+def outcome_unknown(what: str) -> UnavailableError:
+    """For a conditional write or a delete whose first answer was lost and whose second try cannot tell who did it."""
+    return UnavailableError(f"{what}: an earlier answer was lost on the way, so the outcome is unknown; read it and decide")
+
+
+def parse_retries(value: int | Retry | Retries | None) -> Retries:
+    """The ``retries`` argument, checked.
+
+    Raises:
+        ConfigurationError: neither ``None``, an ``int`` of at least 0, nor a ``urllib3.util.retry.Retry``.
+    """
+    if value is None:
+        return Retries()
+    if isinstance(value, Retries):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            raise ConfigurationError(f"retries={value!r}: it counts tries after the first, so 0 or more")
+        return Retries(total=value)
+    from urllib3.util.retry import Retry  # 40 ms, which most programs never need
+
+    if not isinstance(value, Retry):
+        raise ConfigurationError(f"retries={value!r}: use None, an int, or a urllib3.util.retry.Retry")
+    if value.total is None or value.total is True:
+        raise ConfigurationError("retries: this Retry has no total; give it one, as in Retry(total=5)")
+    statuses = frozenset(value.status_forcelist or ())
+    return Retries(
+        total=int(value.total),
+        backoff_factor=float(value.backoff_factor),
+        backoff_max=float(getattr(value, "backoff_max", Retry.DEFAULT_BACKOFF_MAX)),
+        # urllib3's default is an empty list: a Retry that names no status leaves the choice to the driver.
+        statuses=statuses or None,
+    )
+
+
+def parse_timeout(value: float | tuple[float, float] | None, default: float | tuple[float, float]) -> Timeout:
+    """The ``timeout`` argument, checked: seconds.
+
+    Raises:
+        ConfigurationError: not one positive number or a pair of them.
+    """
+    if value is None:
+        value = default
+    pair = value if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(_positive(seconds) for seconds in pair):  # noqa: PLR2004
+        raise ConfigurationError(
+            f"timeout={value!r}: use seconds greater than 0, one number or a pair (connect, read)"
+        )
+    return Timeout(float(pair[0]), float(pair[1]))
+
+
+def _positive(seconds: object) -> bool:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        return False
+    return 0 < seconds < float("inf")
+
+
+def is_unavailable(kind: type[StorageError] | None) -> bool:
+    """Whether ``classify`` called an exception one that another try may mend."""
+    return kind is not None and issubclass(kind, UnavailableError)

@@ -1,0 +1,229 @@
+"""``memory://``: blobs in a dictionary of this process. Also the simplest example of a backend.
+
+Every change is made under one lock, and a value is one immutable record, so that a reader without the lock sees one
+version whole.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any, ClassVar
+from weakref import WeakSet
+
+from storage._retry import Retries, Timeout
+from storage._urls import StorageURL
+from storage.backends._protocol import Backend, Download, PutOptions, Stat
+from storage.exceptions import AlreadyExistsError, NotFoundError, PreconditionFailedError, StorageError
+
+__all__ = ["MemoryBackend", "create"]
+
+_UTC = timezone.utc
+_named: dict[str, MemoryBackend] = {}
+_named_lock = threading.Lock()
+_alive: WeakSet[MemoryBackend] = WeakSet()
+
+
+def create(url: StorageURL, *, auth: Any = None, retries: Retries | None = None, timeout: Timeout | None = None) -> MemoryBackend:
+    """``memory://``: a private store; ``memory://NAME``: one store a name, shared in the process. ``auth`` is not used."""
+    del auth, retries, timeout
+    url.options(keys=("raw",))
+    if not url.bucket:
+        return MemoryBackend()
+    with _named_lock:
+        backend = _named.get(url.bucket)
+        if backend is None:
+            backend = _named[url.bucket] = MemoryBackend(url.bucket)
+        return backend
+
+
+class MemoryBackend(Backend):
+    """A bucket in memory. Linearizable under threads; a child after ``fork`` has a copy of its own."""
+
+    scheme: ClassVar[str] = "memory"
+
+    def __init__(self, name: str = "") -> None:
+        self._name = name
+        self.private = not name
+        self._blobs: dict[str, tuple[bytes, Stat]] = {}
+        # Sorted paths, made when a listing wants them, and good until a path comes or goes.
+        self._sorted: list[str] | None = None
+        self._lock = threading.Lock()
+        self._versions = itertools.count(1)
+        _alive.add(self)
+
+    @property
+    def client(self) -> None:
+        """There is no SDK under this backend."""
+        return
+
+    @property
+    def location(self) -> str:
+        return f"memory://{self._name}"
+
+    def put(self, path: str, data: bytes, options: PutOptions) -> Stat:
+        content_type, cache_control, content_encoding, metadata, overwrite, if_match = options
+        with self._lock:
+            old = self._blobs.get(path)
+            if old is None:
+                if if_match is not None:
+                    raise PreconditionFailedError
+                self._sorted = None
+            elif not overwrite:
+                raise AlreadyExistsError
+            elif if_match is not None and if_match != old[1].etag:
+                raise PreconditionFailedError
+            stat = Stat(
+                len(data),
+                f"{next(self._versions):x}",
+                datetime.now(_UTC),
+                content_type,
+                cache_control,
+                content_encoding,
+                metadata,
+            )
+            self._blobs[path] = (data, stat)
+        return stat
+
+    def writer(self, path: str, options: PutOptions, size: int | None = None) -> _MemoryWriter:
+        del size
+        return _MemoryWriter(self, path, options)
+
+    def get(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> bytes:
+        try:
+            data, stat = self._blobs[path]
+        except KeyError:
+            raise NotFoundError from None
+        if if_match is not None and if_match != stat.etag:
+            raise PreconditionFailedError
+        return data if start == 0 and end is None else data[start:end]
+
+    def stream(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
+        stat = self.stat(path)
+        # The blob is in memory already: one piece, of the version that is there now.
+        return Download(stat, iter((self.get(path, start, end, if_match or stat.etag),)))
+
+    def stat(self, path: str) -> Stat:
+        try:
+            return self._blobs[path][1]
+        except KeyError:
+            raise NotFoundError from None
+
+    def delete(self, path: str) -> None:
+        with self._lock:
+            if self._blobs.pop(path, None) is None:
+                raise NotFoundError
+            self._sorted = None
+
+    def copy(self, source: str, target: str, *, overwrite: bool) -> Stat:
+        return self._copy(source, target, overwrite=overwrite, keep=True)
+
+    def move(self, source: str, target: str, *, overwrite: bool) -> Stat:
+        return self._copy(source, target, overwrite=overwrite, keep=False)
+
+    def _copy(self, source: str, target: str, *, overwrite: bool, keep: bool) -> Stat:
+        with self._lock:
+            if source not in self._blobs:
+                raise NotFoundError
+            if not overwrite and target in self._blobs:
+                raise AlreadyExistsError
+            data, stat = self._blobs[source] if keep else self._blobs.pop(source)
+            stat = stat._replace(etag=f"{next(self._versions):x}", last_modified=datetime.now(_UTC))
+            self._blobs[target] = (data, stat)
+            self._sorted = None
+        return stat
+
+    def scan(
+        self,
+        prefix: str,
+        *,
+        start_after: str | None = None,
+        detail: bool = False,
+        delimiter: bool = False,
+        page_size: int = 1000,
+    ) -> Iterator[list[tuple[str, Stat | None]]]:
+        del detail  # a Stat costs nothing here
+        position = start_after
+        while True:
+            page, position = self._page(prefix, position, page_size, delimiter=delimiter)
+            if page:
+                yield page
+            if position is None:
+                return
+
+    def _page(
+        self, prefix: str, after: str | None, page_size: int, *, delimiter: bool
+    ) -> tuple[list[tuple[str, Stat | None]], str | None]:
+        """The page after ``after``, and where the next one begins (``None``: there is none)."""
+        page: list[tuple[str, Stat | None]] = []
+        with self._lock:
+            paths = self._sorted
+            if paths is None:
+                # Code points sort as their UTF-8 bytes do.
+                paths = self._sorted = sorted(self._blobs)
+            index = bisect_left(paths, prefix)
+            if after is not None:
+                index = max(index, bisect_right(paths, after))
+            while index < len(paths) and len(page) < page_size:
+                path = paths[index]
+                if not path.startswith(prefix):
+                    return page, None
+                slash = path.find("/", len(prefix)) if delimiter else -1
+                if slash < 0:
+                    page.append((path, self._blobs[path][1]))
+                    after = path
+                    index += 1
+                    continue
+                folder = path[: slash + 1]
+                # Paths hold any code point, so the end of a folder is sought by the slash's successor.
+                index = bisect_left(paths, folder[:-1] + "0", lo=index)
+                if after is None or not after.startswith(folder):
+                    page.append((folder, None))
+                after = paths[index - 1]
+            return page, after if index < len(paths) else None
+
+    def classify(self, exc: BaseException) -> type[StorageError] | None:
+        # A dictionary raises nothing of its own: what is raised here is ours already.
+        return type(exc) if isinstance(exc, StorageError) else None
+
+    def bucket_exists(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"MemoryBackend({self._name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.private:
+            raise TypeError("a private memory:// store cannot be pickled; give it a name, as in memory://NAME")
+        return create, (StorageURL("memory", self._name, "", {}),)
+
+
+class _MemoryWriter:
+    def __init__(self, backend: MemoryBackend, path: str, options: PutOptions) -> None:
+        self._backend, self._path, self._options = backend, path, options
+        self._data = bytearray()
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._data += data
+
+    def commit(self) -> Stat:
+        return self._backend.put(self._path, bytes(self._data), self._options)
+
+    def abort(self) -> None:
+        self._data = bytearray()
+
+
+def _unlock_after_fork() -> None:
+    # A lock that another thread of the parent held would stay locked in the child for ever.
+    global _named_lock  # noqa: PLW0603
+    _named_lock = threading.Lock()
+    for backend in list(_alive):
+        backend._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_after_fork)
