@@ -1,0 +1,148 @@
+"""Server processes for tests: one of each for a whole run, however many workers it has, and none left behind.
+
+The first worker that wants a server starts it under a small supervisor (this file, run as a script). Every user holds a
+shared lock on a file; the supervisor waits for that lock, exclusively, and then stops the server. The kernel gives a lock
+back however its holder ends, so a crashed test run leaves no server running.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Launch", "answers_http", "free_ports", "shared_server"]
+
+_START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start a server.
+
+    Attributes:
+        argv: the command.
+        ready: tells whether it takes requests; called until it does.
+        env: variables besides those of this process.
+        facts: what its users need to know (ports, credentials), as JSON; every user gets it.
+    """
+
+    argv: Sequence[str]
+    ready: Callable[[], bool]
+    env: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on, below the range that outgoing connections take theirs from."""
+    ports: list[int] = []
+    with contextlib.ExitStack() as held:
+        while len(ports) < count:
+            port = random.randrange(10_000, 32_000)
+            probe = held.enter_context(socket.socket())
+            # `weed` takes a port and the one 10,000 above it where it is not told otherwise.
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                ports.append(port)
+    return ports
+
+
+def answers_http(url: str) -> bool:
+    """Whether a server answers at ``url``, with any status."""
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def shared_server(name: str, directory: Path, launch: Callable[[Path], Launch]) -> Iterator[dict[str, Any]]:
+    """The server ``name`` of the test run whose common temporary directory is ``directory``; yields its ``facts``.
+
+    Args:
+        name: one server a name.
+        directory: the same for every worker of a run, and for no other run.
+        launch: called by the first user, with a new empty directory for the server's data.
+
+    Raises:
+        RuntimeError: it does not come up; the message has the end of its log.
+    """
+    room = directory / f"server-{name}"
+    room.mkdir(parents=True, exist_ok=True)
+    with open(room / "users.lock", "a+b") as users, open(room / "start.lock", "a+b") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        fcntl.flock(users, fcntl.LOCK_SH)  # waits while a supervisor stops the server of earlier users
+        facts_file = room / "facts.json"
+        if not facts_file.exists():
+            _start(room, launch, facts_file)
+        facts = json.loads(facts_file.read_text())
+        fcntl.flock(starting, fcntl.LOCK_UN)
+        yield facts
+
+
+def _start(room: Path, launch: Callable[[Path], Launch], facts_file: Path) -> None:
+    data = room / "data"
+    data.mkdir()
+    what = launch(data)
+    log = room / "log.txt"
+    spec = {"argv": list(what.argv), "room": str(room), "log": str(log)}
+    supervisor = subprocess.Popen(
+        [sys.executable, "-S", __file__, json.dumps(spec)],
+        env={**os.environ, **what.env},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # so that ctrl-C reaches the test run, which ends, and not the server first
+    )
+    deadline = time.monotonic() + _START_SECONDS
+    while not what.ready():
+        if supervisor.poll() is not None or time.monotonic() > deadline:
+            supervisor.terminate()
+            raise RuntimeError(f"{what.argv[0]} did not come up:\n{log.read_text(errors='replace')[-3000:]}")
+        time.sleep(0.05)
+    facts_file.write_text(json.dumps(dict(what.facts)))
+
+
+def _supervise(spec: dict[str, Any]) -> None:
+    import shutil
+
+    room = Path(spec["room"])
+    with open(spec["log"], "wb") as log:
+        server = subprocess.Popen(spec["argv"], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=room)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    try:
+        with open(room / "users.lock", "a+b") as users:
+            fcntl.flock(users, fcntl.LOCK_EX)
+            (room / "facts.json").unlink(missing_ok=True)
+            _stop(server)
+            shutil.rmtree(room / "data", ignore_errors=True)
+    finally:
+        _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    if server.poll() is None:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+if __name__ == "__main__":
+    _supervise(json.loads(sys.argv[1]))
