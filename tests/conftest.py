@@ -1,0 +1,52 @@
+"""Every test starts in an environment that says nothing about any cloud, with an empty home of its own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# What the library or an SDK reads: a developer's own account must never be met by a test.
+_TELLING = ("STORAGE_", "AWS_", "BOTO_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "GCE_METADATA_")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+# No deadline: the machine is shared, and a slow example is no wrong one.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile(
+    "slow", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Cleans the environment before any fixture of a session runs, and chooses how many examples hypothesis tries."""
+    for name in list(os.environ):
+        if name.startswith(_TELLING) or name in _PROXIES:
+            del os.environ[name]
+    home = tempfile.TemporaryDirectory(prefix="storage-home-")
+    config.add_cleanup(home.cleanup)
+    os.environ["HOME"] = home.name
+    # An SDK that finds no credentials asks the machine for some; there is nobody to answer.
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    os.environ["NO_GCE_CHECK"] = "true"
+    thorough = config.option.markexpr == "slow"
+    settings.load_profile("slow" if thorough else "ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A home of its own for each test; whatever a test does to the environment is undone after it."""
+    before = dict(os.environ)
+    home = tmp_path_factory.mktemp("home")
+    os.environ["HOME"] = str(home)
+    for name in ("DATA", "CONFIG", "CACHE", "STATE"):
+        os.environ[f"XDG_{name}_HOME"] = str(home / name.lower())
+    directory = Path.cwd()
+    yield
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(before)
