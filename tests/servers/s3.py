@@ -24,7 +24,7 @@ __all__ = ["REGION", "S3Server", "moto_s3", "run_directory", "seaweedfs"]
 
 REGION = "us-east-1"
 ACCESS_KEY = "AKIATESTACCESSKEY"
-SECRET_KEY = "test/secret+key-that-must-never-be-seen"  # noqa: S105
+SECRET_KEY = "test/secret+key-that-must-never-be-seen"
 BUCKET = "bucket"
 
 
