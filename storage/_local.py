@@ -1,0 +1,56 @@
+"""The caller's own files on disk."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["replacing"]
+
+
+@contextmanager
+def replacing(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file that takes the place of ``name`` when the block ends well, with the mode that ``name`` has or would get.
+
+    On an exception what stood there still stands and nothing else is left. A symbolic link is followed; a device or a pipe is
+    written directly.
+    """
+    target = Path(os.path.realpath(name))
+    try:
+        old = target.stat()
+    except FileNotFoundError:
+        old = None
+    if old is not None and not stat.S_ISREG(old.st_mode):
+        with target.open("wb") as file:  # a directory raises here, as for open()
+            yield file
+        return
+    mode = stat.S_IMODE(old.st_mode) if old is not None else 0o666 & ~_umask()
+    descriptor, staged = tempfile.mkstemp(prefix=".storage~", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+        os.replace(staged, target)  # noqa: PTH105
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(staged)  # noqa: PTH108
+        raise
+
+
+def _umask() -> int:
+    # It can only be read by setting it, which other threads would see: Linux tells it without.
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    except OSError:
+        pass
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

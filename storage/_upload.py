@@ -1,0 +1,78 @@
+"""One blob being written: small ones in one call of the backend, larger ones through its writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from storage._core import Core, made_info
+from storage._routes import Route
+from storage._types import ObjectInfo
+from storage.backends import PutOptions, Writer
+
+__all__ = ["Upload"]
+
+T = TypeVar("T")
+
+
+class Upload:
+    """Takes bytes as they come. Nothing can be seen of them until ``commit`` returns."""
+
+    def __init__(
+        self,
+        core: Core,
+        name: str,
+        route: Route,
+        key: str,
+        storage_type: str,
+        options: PutOptions,
+        size: int | None = None,
+    ) -> None:
+        self._core, self._name, self._route = core, name, route
+        self._key, self._storage_type = key, storage_type
+        self._options, self._size = options, size
+        self._pending = bytearray()
+        self._writer: Writer | None = None
+
+    def write(self, data: bytes) -> None:
+        """Takes the next bytes."""
+        if self._writer is None:
+            if len(self._pending) + len(data) <= self._route.backend.chunk_size:
+                self._pending += data
+                return
+            path = self._route.prefix + self._key
+            self._writer = self._call(self._route.backend.writer, path, self._options, self._size)
+            if self._pending:
+                self._call(self._writer.write, bytes(self._pending))
+                self._pending = bytearray()
+        self._call(self._writer.write, data)
+
+    def commit(self) -> ObjectInfo:
+        """Publishes all that was written, and returns the new blob's info."""
+        if self._writer is None:
+            path = self._route.prefix + self._key
+            stat = self._call(self._route.backend.put, path, bytes(self._pending), self._options)
+        else:
+            stat = self._call(self._writer.commit)
+        return made_info(self._key, self._storage_type, stat)
+
+    def abort(self) -> None:
+        """Forgets what was written."""
+        self._pending = bytearray()
+        if self._writer is not None:
+            self._writer.abort()
+
+    def _call(self, method: Callable[..., T], *args: Any) -> T:
+        return self._core._call(self._name, self._route, self._key, self._storage_type, method, *args)  # noqa: SLF001
+
+    def run(self, chunks: Iterable[bytes], progress: Callable[[int], object] | None = None) -> ObjectInfo:
+        """Writes all of ``chunks`` and commits; on any exception, also of ``chunks`` or ``progress``, aborts."""
+        try:
+            for chunk in chunks:
+                self.write(chunk)
+                if progress is not None:
+                    progress(len(chunk))
+            return self.commit()
+        except BaseException:
+            self.abort()
+            raise
