@@ -53,9 +53,13 @@ class _Check:
         self._put("condition")
         put = partial(self._put, "condition", b"new")
         if not self._raises(lambda: put(_PLAIN._replace(overwrite=False)), PreconditionFailedError):
-            lines.append("create-only writes: the server ignores If-None-Match, so overwrite=False overwrites in silence")
+            lines.append(
+                "create-only writes: the server ignores If-None-Match, so overwrite=False overwrites in silence"
+            )
         if not self._raises(lambda: put(_PLAIN._replace(if_match=_OTHER_ETAG)), PreconditionFailedError):
-            lines.append("conditional writes: the server ignores If-Match, so if_match overwrites any version in silence")
+            lines.append(
+                "conditional writes: the server ignores If-Match, so if_match overwrites any version in silence"
+            )
         absent = partial(self._put, "absent", b"new", _PLAIN._replace(if_match=_OTHER_ETAG))
         if not self._raises(absent, PreconditionFailedError):
             lines.append("conditional writes: if_match stores a blob where there was none")
@@ -70,7 +74,9 @@ class _Check:
                 return []
         except UnsupportedOperationError:
             return ["create-only copies: copy and move with overwrite=False are refused"]
-        return ["create-only copies: the server ignores the condition, so copy with overwrite=False overwrites in silence"]
+        return [
+            "create-only copies: the server ignores the condition, so copy with overwrite=False overwrites in silence"
+        ]
 
     def order(self) -> list[str]:
         for name in _ORDER:
@@ -91,13 +97,15 @@ class _Check:
             url = self._backend.sign(self._home + "signed", SignOptions("GET", _SECONDS)).url
             other = self._backend.sign(self._home + "condition", SignOptions("GET", _SECONDS)).url
         except (SigningError, UnsupportedOperationError) as exc:
-            return [f"signing: {exc or type(exc).__name__}"]
+            return [f"signing: {exc.message or type(exc).__name__}"]
         with urllib3.PoolManager(retries=False, timeout=_SECONDS) as http:
             answer = http.request("GET", url)
-            if answer.status != 200 or answer.data != b"signed":  # noqa: PLR2004
-                return [f"signing: a signed URL answers {answer.status}; look at the credentials, the clock and the endpoint"]
+            if answer.status != 200 or answer.data != b"signed":
+                return [
+                    f"signing: a signed URL answers {answer.status}; look at the credentials, the clock and the endpoint"
+                ]
             forged = url.partition("?")[0] + "?" + other.partition("?")[2]
-            if http.request("GET", forged).status < 400:  # noqa: PLR2004
+            if http.request("GET", forged).status < 400:
                 return ["signing: the server does not check signatures, so anyone can read and write everything"]
         return []
 

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from typing_extensions import Self
-
 from storage._keys import check_key, check_prefix
 from storage._retry import parse_retries, parse_timeout
 from storage._routes import DEFAULT_TYPES, Route, build_routes, parse_url
@@ -118,7 +116,9 @@ class Core:
 
     def _backends(self) -> list[Backend]:
         """The main backend and those of the storage types, each once."""
-        return list({id(backend): backend for backend in (self.backend, *(r.backend for r in self._routes.values()))}.values())
+        return list(
+            {id(backend): backend for backend in (self.backend, *(r.backend for r in self._routes.values()))}.values()
+        )
 
     def __repr__(self) -> str:
         types = "" if list(self._routes) == list(DEFAULT_TYPES) else f", storage_types={list(self._routes)}"
@@ -126,13 +126,17 @@ class Core:
 
     def __getstate__(self) -> dict[str, Any]:
         if self._has_auth:
-            raise TypeError(f"{self!r} has an explicit auth, which pickling would write out; pickle the URL and pass auth again")
+            raise TypeError(
+                f"{self!r} has an explicit auth, which pickling would write out; pickle the URL and pass auth again"
+            )
         if any(backend.private for backend in self._backends()):
             raise TypeError(f"{self!r} is private to this process; give it a name, as in memory://NAME, to pickle it")
         return {**self._recipe, **{k: v for k, v in vars(self).items() if k not in _OWN}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        Core.__init__(self, **{name: state.pop(name) for name in ("url", "retries", "timeout", "storage_types", "backend")})
+        Core.__init__(
+            self, **{name: state.pop(name) for name in ("url", "retries", "timeout", "storage_types", "backend")}
+        )
         vars(self).update(state)
 
     # ---- routes ------------------------------------------------------------------------------------------------
@@ -173,7 +177,9 @@ class Core:
 
     # ---- errors ------------------------------------------------------------------------------------------------
 
-    def _call(self, name: str, route: Route, key: str | None, storage_type: str, method: Callable[..., T], *args: Any) -> T:
+    def _call(
+        self, name: str, route: Route, key: str | None, storage_type: str, method: Callable[..., T], *args: Any
+    ) -> T:
         """``method(*args)`` of a backend: its exceptions classified, worded and chained, one line in the log."""
         if not log.isEnabledFor(DEBUG):
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, Final, Protocol
 
 from typing_extensions import override
@@ -181,7 +182,9 @@ class BlobWriter(io.BufferedIOBase):
             upload.abort()
 
     @override
-    def __exit__(self, kind: Any, value: Any, traceback: Any) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if kind is not None:
             self.abort()
         self.close()
@@ -219,7 +222,9 @@ class TextBlobWriter(io.TextIOWrapper):
         super().close()
 
     @override
-    def __exit__(self, kind: Any, value: Any, traceback: Any) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if kind is not None:
             self._blob.abort()
             self._discard()
@@ -240,7 +245,7 @@ class TextBlobWriter(io.TextIOWrapper):
 
 def open_reader(
     raw: BlobReader, *, text: bool, encoding: str | None, errors: str | None, newline: str | None
-) -> io.BufferedReader | io.TextIOWrapper:
+) -> io.BufferedReader[BlobReader] | io.TextIOWrapper:
     """A buffered file over ``raw``, which decodes where ``text``."""
     buffered = io.BufferedReader(raw, 64 * 1024)
     return io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline) if text else buffered

@@ -36,10 +36,10 @@ def replacing(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fchmod(file.fileno(), mode)
-        os.replace(staged, target)  # noqa: PTH105
+        os.replace(staged, target)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(staged)  # noqa: PTH108
+            os.unlink(staged)
         raise
 
 

@@ -72,7 +72,9 @@ def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
         if not _NAME.fullmatch(name):
             raise ValueError(f"metadata name {name!r}: only a-z, 0-9 and '-', 1 to 128 of them; write it in lower case")
         if _CONTROL.search(value):
-            raise ValueError(f"metadata {name!r}: a value may hold no control character or lone surrogate; encode it first")
+            raise ValueError(
+                f"metadata {name!r}: a value may hold no control character or lone surrogate; encode it first"
+            )
         total += len(name) + len(encode_value(value))
     if total > _MAX_METADATA:
         raise ValueError(
@@ -93,7 +95,9 @@ def check_header(name: str, value: str | None) -> str | None:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str or None, not {type(value).__name__}")
     if not value or value != value.strip():
-        raise ValueError(f"{name}={value!r}: a header may not be empty or begin or end with a blank; leave it out or strip it")
+        raise ValueError(
+            f"{name}={value!r}: a header may not be empty or begin or end with a blank; leave it out or strip it"
+        )
     if not _PRINTABLE.fullmatch(value):
         raise ValueError(f"{name}={value!r}: only printable ASCII is allowed in a header")
     if len(value) > _MAX_HEADER:

@@ -27,7 +27,7 @@ def put_options(
     cache_control: str | None = None,
     content_encoding: str | None = None,
     metadata: Mapping[str, str] | None = None,
-    overwrite: bool = True,  # noqa: FBT001, FBT002 (the caller's own keyword)
+    overwrite: bool = True,
     if_match: str | None = None,
 ) -> PutOptions:
     """The options of ``set``, checked.
@@ -36,9 +36,15 @@ def put_options(
         ValueError: a header or metadata that is not allowed, or ``overwrite=False`` together with ``if_match``.
         TypeError: an argument of another type.
     """
-    guessed = content_type is None
     kind = guess_content_type(key) if content_type is None else content_type
-    if guessed and overwrite is True and cache_control is content_encoding is metadata is if_match is None:
+    if (
+        overwrite is True
+        and content_type is None
+        and cache_control is None
+        and content_encoding is None
+        and metadata is None
+        and if_match is None
+    ):
         options = _plain.get(kind)
         if options is None:
             options = _plain[kind] = PutOptions(kind)
@@ -49,7 +55,9 @@ def put_options(
         if not isinstance(if_match, str):
             raise TypeError(f"if_match must be an etag (str) or None, not {type(if_match).__name__}")
         if not overwrite:
-            raise ValueError("overwrite=False and if_match= exclude each other: a blob cannot be both absent and this version")
+            raise ValueError(
+                "overwrite=False and if_match= exclude each other: a blob cannot be both absent and this version"
+            )
     check_header("content_type", content_type)
     check_header("cache_control", cache_control)
     check_header("content_encoding", content_encoding)
@@ -64,7 +72,9 @@ def check_range(start: int, end: int | None) -> None:
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(f"{name} must be an int, not {type(value).__name__}")
         if value < 0:
-            raise ValueError(f"{name}={value}: count bytes from the start of the blob, 0 or more; info(key).size is its size")
+            raise ValueError(
+                f"{name}={value}: count bytes from the start of the blob, 0 or more; info(key).size is its size"
+            )
 
 
 def check_count(name: str, value: int, least: int = 1, most: int | None = None) -> int:
@@ -72,7 +82,9 @@ def check_count(name: str, value: int, least: int = 1, most: int | None = None) 
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
     if value < least or (most is not None and value > most):
-        raise ValueError(f"{name}={value}: use {least} or more" if most is None else f"{name}={value}: use {least} to {most:,}")
+        raise ValueError(
+            f"{name}={value}: use {least} or more" if most is None else f"{name}={value}: use {least} to {most:,}"
+        )
     return value
 
 
@@ -102,7 +114,7 @@ def upload_options(
     content_type: str | None,
     content_length: int | None,
     content_md5: str | None,
-    overwrite: bool,  # noqa: FBT001
+    overwrite: bool,
 ) -> SignOptions:
     """The options of ``sign_upload``, checked."""
     check_header("content_type", content_type)

@@ -18,7 +18,16 @@ from storage.exceptions import ConfigurationError, StorageError, UnavailableErro
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
-__all__ = ["DEFAULT_STATUSES", "Attempts", "Retries", "Timeout", "is_unavailable", "outcome_unknown", "parse_retries", "parse_timeout"]
+__all__ = [
+    "DEFAULT_STATUSES",
+    "Attempts",
+    "Retries",
+    "Timeout",
+    "is_unavailable",
+    "outcome_unknown",
+    "parse_retries",
+    "parse_timeout",
+]
 
 T = TypeVar("T")
 
@@ -108,7 +117,9 @@ class Attempts:
 
 def outcome_unknown(what: str) -> UnavailableError:
     """For a conditional write or a delete whose first answer was lost and whose second try cannot tell who did it."""
-    return UnavailableError(f"{what}: an earlier answer was lost on the way, so the outcome is unknown; read it and decide")
+    return UnavailableError(
+        f"{what}: an earlier answer was lost on the way, so the outcome is unknown; read it and decide"
+    )
 
 
 def parse_retries(value: int | Retry | Retries | None) -> Retries:
@@ -150,10 +161,8 @@ def parse_timeout(value: float | tuple[float, float] | None, default: float | tu
     if value is None:
         value = default
     pair = value if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(_positive(seconds) for seconds in pair):  # noqa: PLR2004
-        raise ConfigurationError(
-            f"timeout={value!r}: use seconds greater than 0, one number or a pair (connect, read)"
-        )
+    if len(pair) != 2 or not all(_positive(seconds) for seconds in pair):
+        raise ConfigurationError(f"timeout={value!r}: use seconds greater than 0, one number or a pair (connect, read)")
     return Timeout(float(pair[0]), float(pair[1]))
 
 

@@ -81,7 +81,9 @@ def build_routes(
             raise TypeError("either url or backend is needed")
         if "types" in url.query:
             if storage_types is not None:
-                raise ConfigurationError(f"{url}: storage types are given by the URL and by storage_types=; give them once")
+                raise ConfigurationError(
+                    f"{url}: storage types are given by the URL and by storage_types=; give them once"
+                )
             storage_types = _parse_types(url, url.query["types"])
             url = url.without("types")
         main = opener.open(url)
@@ -130,7 +132,9 @@ def _parse_types(url: StorageURL, text: str) -> StorageTypes:
     for item in text.split(","):
         name, separator, prefix = item.partition(":")
         if not separator or not name:
-            raise ConfigurationError(f"{url}: query parameter 'types': write types=NAME:PREFIX,NAME:PREFIX, as in types=data:main/")
+            raise ConfigurationError(
+                f"{url}: query parameter 'types': write types=NAME:PREFIX,…, as in types=data:main/,tmp:scratch/"
+            )
         if name in types:
             raise ConfigurationError(f"{url}: query parameter 'types': type {name!r} is given twice; give it once")
         types[name] = prefix

@@ -33,7 +33,9 @@ def whole(value: Any) -> bytes | None:
         try:
             return value.encode()
         except UnicodeEncodeError as exc:
-            raise ValueError(f"value: character {exc.start} is a lone surrogate, which UTF-8 cannot hold; pass bytes") from exc
+            raise ValueError(
+                f"value: character {exc.start} is a lone surrogate, which UTF-8 cannot hold; pass bytes"
+            ) from exc
     try:
         return bytes(memoryview(value))
     except TypeError:

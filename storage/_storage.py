@@ -119,7 +119,9 @@ class Storage(Core):
         if data is None:
             chunks = chunks_of(value, route.backend.chunk_size)
             return Upload(self, "set", route, key, storage_type, options).run(chunks)
-        return made_info(key, storage_type, self._call("set", route, key, storage_type, route.backend.put, path, data, options))
+        return made_info(
+            key, storage_type, self._call("set", route, key, storage_type, route.backend.put, path, data, options)
+        )
 
     def set_file(
         self,
@@ -159,7 +161,7 @@ class Storage(Core):
         route, _ = self._locate(key, storage_type)
         options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
         if isinstance(file_obj, (str, os.PathLike)):
-            with open(file_obj, "rb") as file:  # noqa: PTH123 (a name may be any PathLike)
+            with open(file_obj, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 upload = Upload(self, "set_file", route, key, storage_type, options, size)
                 return upload.run(file_chunks(file, route.backend.chunk_size), progress)
@@ -183,7 +185,7 @@ class Storage(Core):
             return data.decode()
         except UnicodeDecodeError as exc:
             raise NotTextError(
-                f"get({key!r}) of type {storage_type!r} in {route.url}: byte {exc.start} is not UTF-8; get_bytes returns the bytes",
+                f"get({key!r}) of type {storage_type!r} in {route.url}: byte {exc.start} is not UTF-8; use get_bytes",
                 key=key,
                 storage_type=storage_type,
                 url=route.url,
@@ -285,9 +287,7 @@ class Storage(Core):
         return made_info(key, storage_type, stat)
 
     @overload
-    def open(
-        self, key: str, mode: Literal["rb"] = "rb", storage_type: str = "data"
-    ) -> BinaryIO: ...
+    def open(self, key: str, mode: Literal["rb"] = "rb", storage_type: str = "data") -> BinaryIO: ...
     @overload
     def open(
         self,
@@ -320,7 +320,22 @@ class Storage(Core):
         if_match: str | None = None,
     ) -> TextIO: ...
     @overload
-    def open(self, key: str, mode: str, storage_type: str = "data", **options: Any) -> IO[Any]: ...
+    def open(
+        self,
+        key: str,
+        mode: str,
+        storage_type: str = "data",
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        overwrite: bool = True,
+        if_match: str | None = None,
+    ) -> IO[Any]: ...
 
     def open(
         self,
@@ -365,7 +380,8 @@ class Storage(Core):
             raise ValueError(f"mode {mode!r} is binary: encoding, errors and newline are for text")
         route, path = self._locate(key, storage_type)
         if letter == "r":
-            if not (content_type is cache_control is content_encoding is metadata is if_match is None and overwrite):
+            writing = (content_type, cache_control, content_encoding, metadata, if_match)
+            if not overwrite or any(option is not None for option in writing):
                 raise ValueError(f"mode {mode!r} reads: content_type, metadata and the like are for writing")
             stat = self._call("open", route, key, storage_type, route.backend.stat, path)
 
@@ -417,7 +433,12 @@ class Storage(Core):
     # ---- listing -----------------------------------------------------------------------------------------------
 
     def list(
-        self, prefix: str | None = None, storage_type: str = "data", *, limit: int = 1000, start_after: str | None = None
+        self,
+        prefix: str | None = None,
+        storage_type: str = "data",
+        *,
+        limit: int = 1000,
+        start_after: str | None = None,
     ) -> list[str]:
         """Up to ``limit`` keys that start with ``prefix``, in the order of their UTF-8 bytes.
 
@@ -470,7 +491,9 @@ class Storage(Core):
         route, full = self._locate_prefix(prefix, storage_type)
         return self._level(route, storage_type, full)
 
-    def _scan_from(self, prefix: str | None, storage_type: str, start_after: str | None) -> tuple[Route, str, str | None]:
+    def _scan_from(
+        self, prefix: str | None, storage_type: str, start_after: str | None
+    ) -> tuple[Route, str, str | None]:
         route, full = self._locate_prefix(prefix, storage_type)
         if start_after is None:
             return route, full, None
@@ -521,7 +544,7 @@ class Storage(Core):
                     item = next(iterator)
                 except StopIteration:
                     return
-                except Exception as exc:  # noqa: BLE001 (classified, and left as it is if it is not the backend's)
+                except Exception as exc:
                     self._raise(exc, name, route, key, storage_type)
                 if key is not None:
                     count += len(item)

@@ -69,7 +69,7 @@ class StorageURL:
     @classmethod
     def from_path(cls, path: str | bytes | os.PathLike[Any]) -> StorageURL:
         """The ``file://`` URL of a directory, taken literally (a relative one from the current directory)."""
-        return cls("file", "", os.path.abspath(os.fsdecode(path)).lstrip("/"), {})  # noqa: PTH100
+        return cls("file", "", os.path.abspath(os.fsdecode(path)).lstrip("/"), {})
 
     def without(self, *names: str) -> StorageURL:
         """The same URL without some of its query parameters."""
@@ -105,7 +105,7 @@ class StorageURL:
                 return {choice: choice for choice in kind}[text]
             if kind is str and not text:
                 raise ValueError("it is empty")  # noqa: TRY301
-            return kind(text)  # type: ignore[operator]
+            return kind(text)
         except KeyError:
             choices = ("true", "false") if kind is bool else kind
             reason = f"use {' or '.join(map(repr, choices))}"  # type: ignore[arg-type]
@@ -153,7 +153,9 @@ def register(scheme: str, factory: Factory) -> None:
     if scheme in DRIVERS:
         raise ConfigurationError(f"scheme {scheme!r} is built in; register another name")
     if not callable(factory):
-        raise ConfigurationError(f"scheme {scheme!r}: the factory is a {type(factory).__name__}, which cannot be called")
+        raise ConfigurationError(
+            f"scheme {scheme!r}: the factory is a {type(factory).__name__}, which cannot be called"
+        )
     _registered[scheme] = factory
 
 
@@ -201,7 +203,9 @@ def _decode(scheme: str, text: str) -> str:
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{scheme}:// URL: a percent escape in it is not UTF-8; a pathlib.Path is taken literally") from None
+        raise ConfigurationError(
+            f"{scheme}:// URL: a percent escape in it is not UTF-8; a pathlib.Path is taken literally"
+        ) from None
 
 
 def _quote(text: str, safe: str = "/") -> str:

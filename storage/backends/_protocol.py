@@ -107,8 +107,8 @@ class Trace(threading.local):
 trace = Trace()
 
 
-class BlobOrBucketMissing(NotFoundError):
-    """``classify``'s answer for "404, which may mean blob or bucket". The facade asks ``bucket_exists`` and never raises this."""
+class BlobOrBucketMissing(NotFoundError):  # noqa: N818 (an answer of ``classify``, which users never meet)
+    """``classify``'s answer for "404, which may mean blob or bucket". The facade asks ``bucket_exists``."""
 
 
 class Writer(Protocol):
@@ -250,7 +250,7 @@ class Backend(Protocol):
 
     # ---- signing -----------------------------------------------------------------------------------------------
 
-    def sign(self, path: str, options: SignOptions) -> SignedRequest:
+    def sign(self, path: str, options: SignOptions) -> SignedRequest:  # noqa: ARG002
         """A request that anyone can send until it expires. Every option is bound, or ``UnsupportedOperationError``.
 
         ``SigningError``: these credentials cannot sign; its message says what to configure.
@@ -287,12 +287,13 @@ class Backend(Protocol):
         """Removes what killed writers left and what has expired; never anything of a living writer. A line for each kind."""
         return []
 
-    def lint(self, prefix: str) -> Sequence[str]:
+    def lint(self, prefix: str) -> Sequence[str]:  # noqa: ARG002
         """A line for each kind of foreign thing below ``prefix`` that has no portable key, with its count. For ``doctor``."""
         return []
 
     def close(self) -> None:
         """Gives back connections and threads. Idempotent. A later call may open them anew."""
+        return
 
 
 Factory = Callable[..., Backend]

@@ -28,7 +28,9 @@ _named_lock = threading.Lock()
 _alive: WeakSet[MemoryBackend] = WeakSet()
 
 
-def create(url: StorageURL, *, auth: Any = None, retries: Retries | None = None, timeout: Timeout | None = None) -> MemoryBackend:
+def create(
+    url: StorageURL, *, auth: Any = None, retries: Retries | None = None, timeout: Timeout | None = None
+) -> MemoryBackend:
     """``memory://``: a private store; ``memory://NAME``: one store a name, shared in the process. ``auth`` is not used."""
     del auth, retries, timeout
     url.options(keys=("raw",))
@@ -222,7 +224,7 @@ def _unlock_after_fork() -> None:
     global _named_lock  # noqa: PLW0603
     _named_lock = threading.Lock()
     for backend in list(_alive):
-        backend._lock = threading.Lock()
+        backend._lock = threading.Lock()  # noqa: SLF001
 
 
 if hasattr(os, "register_at_fork"):
