@@ -56,6 +56,8 @@ class StorageURL:
                 "the URL has no scheme; write file:///absolute/dir (or pass a pathlib.Path), memory://, "
                 "s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
             )
+        if not rest.isascii() and any("\ud800" <= char <= "\udfff" for char in rest):
+            raise ConfigurationError(f"{scheme}:// URL: it has a lone surrogate, which is no text; pass a pathlib.Path")
         if "#" in rest:
             raise ConfigurationError(f"{scheme}:// URL: it has a '#', which begins a fragment; write it as %23")
         rest, _, query = rest.partition("?")
@@ -115,12 +117,12 @@ class StorageURL:
 
     def __str__(self) -> str:
         """The URL without its query, which may hold what should not be shown."""
-        return f"{self.scheme}://{quote(self.bucket)}{'/' if self.path else ''}{_quote(self.path)}"
+        return f"{self.scheme}://{quote(self.bucket, '')}{'/' if self.path else ''}{_quote(self.path)}"
 
     def full(self) -> str:
         """The URL with its query; ``parse`` gives back an equal one."""
         query = "&".join(f"{_quote(name, '')}={_quote(value, '/:,')}" for name, value in self.query.items())
-        return f"{self.scheme}://{quote(self.bucket)}/{_quote(self.path)}{'?' if query else ''}{query}"
+        return f"{self.scheme}://{quote(self.bucket, '')}/{_quote(self.path)}{'?' if query else ''}{query}"
 
 
 def endpoint(text: str) -> str:
