@@ -74,7 +74,7 @@ BAD = {
 
 
 def shown(key):
-    return f"{ascii(key[:40])}-{len(key)}"
+    return f"{key[:40]!a}-{len(key)}"
 
 
 @pytest.mark.parametrize("key", GOOD, ids=shown)
