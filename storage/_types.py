@@ -9,7 +9,7 @@ from datetime import datetime
 __all__ = ["ObjectInfo", "SignedRequest"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: see _core.made_info
 class ObjectInfo:
     """What is known of one blob.
 
