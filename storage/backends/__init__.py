@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from storage.backends._protocol import (
+    AsyncBackend,
     Backend,
     BlobOrBucketMissing,
     Download,
@@ -22,6 +23,7 @@ from storage.backends._protocol import (
 
 __all__ = [
     "DRIVERS",
+    "AsyncBackend",
     "Backend",
     "BlobOrBucketMissing",
     "Download",

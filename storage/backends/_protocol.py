@@ -28,6 +28,7 @@ from storage._types import SignedRequest
 from storage.exceptions import NotFoundError, StorageError, UnsupportedOperationError
 
 __all__ = [
+    "AsyncBackend",
     "Backend",
     "BlobOrBucketMissing",
     "Download",
@@ -147,6 +148,8 @@ class Backend(Protocol):
     chunk_size: int = 1024 * 1024
     # From how many bytes on the facade reads a blob in parallel ranges. None: never.
     parallel_from: int | None = None
+    # True: a call takes microseconds and never waits, so an event loop may make it itself.
+    inline: bool = False
     # True: nobody else can reach this store by its URL, so a ``Storage`` on it cannot be pickled.
     private: bool = False
 
@@ -294,6 +297,32 @@ class Backend(Protocol):
     def close(self) -> None:
         """Gives back connections and threads. Idempotent. A later call may open them anew."""
         return
+
+
+@runtime_checkable
+class AsyncBackend(Protocol):
+    """What a backend has besides where its SDK is asynchronous itself, on asyncio: the hot calls as coroutines.
+
+    Each means what the method without the ``a`` means, and raises the same. ``AsyncStorage`` awaits them on asyncio, many at
+    once, and runs everything else in worker threads. Cancelling one leaves no request behind, and a put that is cancelled
+    stores the whole blob or nothing.
+    """
+
+    @abstractmethod
+    async def aput(self, path: str, data: bytes, options: PutOptions) -> Stat:
+        """As ``Backend.put``, for at most ``chunk_size`` bytes."""
+
+    @abstractmethod
+    async def aget(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> bytes:
+        """As ``Backend.get``."""
+
+    @abstractmethod
+    async def astat(self, path: str) -> Stat:
+        """As ``Backend.stat``."""
+
+    @abstractmethod
+    async def adelete(self, path: str) -> None:
+        """As ``Backend.delete``."""
 
 
 Factory = Callable[..., Backend]

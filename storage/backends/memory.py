@@ -15,10 +15,18 @@ from datetime import datetime, timezone
 from typing import Any, ClassVar
 from weakref import WeakSet
 
+from storage import _signing
 from storage._retry import Retries, Timeout
+from storage._types import SignedRequest
 from storage._urls import StorageURL
-from storage.backends._protocol import Backend, Download, PutOptions, Stat
-from storage.exceptions import AlreadyExistsError, NotFoundError, PreconditionFailedError, StorageError
+from storage.backends._protocol import Backend, Download, PutOptions, Setup, SignOptions, Stat
+from storage.exceptions import (
+    AlreadyExistsError,
+    NotFoundError,
+    PreconditionFailedError,
+    StorageError,
+    UnsupportedOperationError,
+)
 
 __all__ = ["MemoryBackend", "create"]
 
@@ -49,6 +57,7 @@ class MemoryBackend(Backend):
     """A bucket in memory. Linearizable under threads; a child after ``fork`` has a copy of its own."""
 
     scheme: ClassVar[str] = "memory"
+    inline = True
 
     def __init__(self, name: str = "") -> None:
         self._name = name
@@ -58,6 +67,8 @@ class MemoryBackend(Backend):
         self._sorted: list[str] | None = None
         self._lock = threading.Lock()
         self._versions = itertools.count(1)
+        self._signing_keys = _signing.new_keys()
+        self._cors_origins: tuple[str, ...] = ()
         _alive.add(self)
 
     @property
@@ -185,6 +196,27 @@ class MemoryBackend(Backend):
                     page.append((folder, None))
                 after = paths[index - 1]
             return page, after if index < len(paths) else None
+
+    def sign(self, path: str, options: SignOptions) -> SignedRequest:
+        from storage.server import _inprocess  # the extra `server`, which only signing needs
+
+        return _signing.sign(self._signing_keys, _inprocess.serve(self), path, options, _signing.clock())
+
+    def signing_keys(self) -> _signing.SigningKeys:
+        """What the server verifies with; it lives and dies with this object."""
+        return self._signing_keys
+
+    def cors_origins(self) -> tuple[str, ...]:
+        """The origins that ``setup`` allowed."""
+        return self._cors_origins
+
+    def setup(self, wanted: Setup) -> list[str]:
+        if wanted.tmp_days is not None:
+            raise UnsupportedOperationError(f"{self.location} lives no longer than its process: it cannot expire blobs after days")
+        if wanted.cors_origins is None or wanted.cors_origins == self._cors_origins:
+            return []
+        self._cors_origins = wanted.cors_origins
+        return [f"CORS: {', '.join(wanted.cors_origins) or 'no origin'} may use signed URLs"]
 
     def classify(self, exc: BaseException) -> type[StorageError] | None:
         # A dictionary raises nothing of its own: what is raised here is ours already.
