@@ -212,7 +212,9 @@ class MemoryBackend(Backend):
 
     def setup(self, wanted: Setup) -> list[str]:
         if wanted.tmp_days is not None:
-            raise UnsupportedOperationError(f"{self.location} lives no longer than its process: it cannot expire blobs after days")
+            raise UnsupportedOperationError(
+                f"{self.location} lives no longer than its process: it cannot expire blobs after days"
+            )
         if wanted.cors_origins is None or wanted.cors_origins == self._cors_origins:
             return []
         self._cors_origins = wanted.cors_origins

@@ -1,0 +1,201 @@
+"""The ASGI application that answers signed URLs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
+
+from storage import _signing
+from storage._signing import METHODS, Grant, RefusedError, SigningKeys
+from storage.backends import Backend
+from storage.exceptions import (
+    BucketNotFoundError,
+    InvalidKeyError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionFailedError,
+    StorageError,
+    UnavailableError,
+    UnsupportedOperationError,
+)
+from storage.server._cors import cors_headers, preflight
+from storage.server._download import download
+from storage.server._http import Receive, Request, Response, Scope, Send, StalledError
+from storage.server._upload import upload
+
+if TYPE_CHECKING:
+    from storage._core import Core
+
+__all__ = ["DEFAULT_MAX_UPLOAD", "Servable", "SignedURLs", "servable"]
+
+log = logging.getLogger("storage.server")
+
+DEFAULT_MAX_UPLOAD: Final = 5 * 1024**3
+"""Bytes; what S3 takes in one PUT."""
+
+_ALLOW = ("allow", ", ".join(METHODS))
+_NOT_OURS = "only signed URLs of this server's stores are answered here; ask for one"
+_STATUSES: tuple[tuple[type[StorageError], int, str], ...] = (
+    (NotFoundError, 404, "there is no such blob"),
+    (BucketNotFoundError, 404, "there is no such blob, nor the directory that would hold it"),
+    (PreconditionFailedError, 412, "the blob is not in the state that the request asks for; nothing was changed"),
+    (PermissionDeniedError, 403, "the server may not do that in this store"),
+    (InvalidKeyError, 400, "this store cannot hold such a key"),
+    (UnsupportedOperationError, 409, "this store cannot hold such a key beside those it has"),
+    (UnavailableError, 503, "the store cannot be reached for now; try later"),
+)
+
+
+@runtime_checkable
+class Servable(Protocol):
+    """What a backend offers besides ``Backend`` so that its signed URLs can be served here."""
+
+    def signing_keys(self) -> SigningKeys | None:
+        """The keys to verify with, as they are now; ``None``: nothing was signed yet."""
+
+    def cors_origins(self) -> Sequence[str]:
+        """The web origins whose pages may use signed URLs, as ``setup`` was told; ``"*"``: all."""
+
+
+def servable(store: Core | Backend) -> list[Backend]:
+    """The backends of a ``Storage`` (or one backend) whose URLs this application can serve."""
+    backends = [store] if isinstance(store, Backend) else store._backends()  # noqa: SLF001 (the same package)
+    return [backend for backend in backends if isinstance(backend, Servable)]
+
+
+class SignedURLs:
+    """Answers the signed URLs of stores in memory and in local directories; nothing else, and nothing unsigned.
+
+    An ASGI application for any server, also mounted below a path of another application: then the stores are opened with
+    ``?serve_url=`` naming that path. Use it from one event loop or from many.
+    """
+
+    def __init__(
+        self,
+        *stores: Core | Backend,
+        max_upload: int = DEFAULT_MAX_UPLOAD,
+        stall_seconds: float = 60.0,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        """Serves the local stores among ``stores``.
+
+        Args:
+            stores: each a ``Storage``, an ``AsyncStorage`` or a backend.
+            max_upload: bytes; a longer body is refused with 413.
+            stall_seconds: seconds without a byte from, or to, a client after which it is given up.
+            clock: seconds since 1970; default: the system's.
+        """
+        self._backends = [backend for store in stores for backend in servable(store)]
+        self._max_upload = max_upload
+        self._stall_seconds = stall_seconds
+        self._clock = clock
+
+    def find(self, store_id: str) -> tuple[Backend, SigningKeys] | None:
+        """The store with this id, and the keys to verify its URLs with."""
+        for backend in self._backends:
+            keys = cast("Servable", backend).signing_keys()
+            if keys is not None and keys.store_id == store_id:
+                return backend, keys
+        return None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request (or the start and end of a server, or a websocket, which is refused)."""
+        if scope["type"] == "http":
+            request = Request(scope, receive)
+            await self._serve(request, Response(send, request.method, [("x-content-type-options", "nosniff")]))
+        elif scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _serve(self, request: Request, response: Response) -> None:
+        began = perf_counter()
+        failure: Exception | None = None
+        try:
+            await self._answer(request, response)
+        except StalledError:
+            # The client is gone; a server that is told nothing more closes the connection.
+            if not response.status:
+                await _try_refuse(request, response, RefusedError(400, "the body ended early; nothing was stored"))
+        except RefusedError as refused:
+            await _try_refuse(request, response, refused)
+        except Exception as exc:
+            failure = exc
+            if not response.status:
+                await _try_refuse(request, response, RefusedError(500, "the server met an error; its log says which"))
+        finally:
+            log.info(
+                '%s "%s %s" %d %d %.1fms%s',
+                request.client,
+                ascii(request.method)[1:-1],
+                request.raw_path,
+                response.status,
+                response.sent,
+                (perf_counter() - began) * 1000,
+                "" if response.complete else " (broken off)",
+            )
+        if failure is not None:
+            log.error("%s %s: the store failed", ascii(request.method)[1:-1], request.raw_path, exc_info=failure)
+
+    async def _answer(self, request: Request, response: Response) -> None:
+        store_id, _, path = (request.path or "").partition("/")
+        found = self.find(store_id)
+        origins = cast("Servable", found[0]).cors_origins() if found else ()
+        if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
+            await response.whole(*preflight(request.headers, origins))
+            return
+        response.common += cors_headers(request.headers, origins)
+        if request.method not in METHODS:
+            raise RefusedError(405, "use GET, HEAD or PUT, whichever the URL was signed for", [_ALLOW])
+        if found is None or not path:
+            raise RefusedError(403, _NOT_OURS)
+        backend, keys = found
+        now = self._clock() if self._clock is not None else _signing.clock()
+        grant = _signing.verify(keys, request.method, path, request.query, request.headers, now)
+        try:
+            await self._carry_out(backend, grant, request, response)
+        except (RefusedError, StalledError):
+            raise
+        except Exception as exc:
+            raise _refusal(backend, exc) from exc
+
+    async def _carry_out(self, backend: Backend, grant: Grant, request: Request, response: Response) -> None:
+        if grant.method == "PUT":
+            stat = await upload(backend, grant, request, self._max_upload, self._stall_seconds)
+            await response.whole(200, [("etag", f'"{stat.etag}"'), ("cache-control", "no-store")])
+        else:
+            await download(backend, grant, request, response, self._stall_seconds)
+
+
+def _refusal(backend: Backend, exc: Exception) -> Exception:
+    """What an exception of a backend is to the client; itself, where it is nobody's fault but ours."""
+    kind = type(exc) if isinstance(exc, StorageError) else backend.classify(exc)
+    if kind is not None:
+        for known, status, reason in _STATUSES:
+            if issubclass(kind, known):
+                return RefusedError(status, reason)
+    return exc
+
+
+async def _try_refuse(request: Request, response: Response, refused: RefusedError) -> None:
+    """Sends a refusal, after the body if that is short, so that the client is listening when it comes."""
+    if response.status:
+        return  # an answer has begun: breaking it off is all that can still be said
+    drained = await request.drain()
+    headers = [*refused.headers, ("cache-control", "no-store")]
+    if not drained:
+        headers.append(("connection", "close"))
+    with contextlib.suppress(StalledError):
+        await response.whole(refused.status, headers, refused.reason)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    while True:
+        kind = (await receive())["type"]
+        await send({"type": f"{kind}.complete"})
+        if kind == "lifespan.shutdown":
+            return

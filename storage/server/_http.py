@@ -1,0 +1,187 @@
+"""HTTP on top of bare ASGI: what a request says, and how an answer is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import anyio
+
+from storage._signing import RefusedError
+
+__all__ = ["ASGIApp", "Message", "Receive", "Request", "Response", "Scope", "Send", "StalledError"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# What a client may still send after it was refused, so that it gets to read the answer.
+_DRAIN_BYTES = 16 * 1024 * 1024
+_DRAIN_SECONDS = 5.0
+
+
+class StalledError(Exception):
+    """The client took longer than it may, or has gone away."""
+
+
+class Request:
+    """One request.
+
+    Attributes:
+        method: as it came.
+        path: decoded, below where the application is mounted, without the first slash; ``None``: not UTF-8.
+        raw_path: for the log: printable, without the query.
+        query: as it came, without the question mark.
+        headers: names in lower case, each with all of its values.
+        client: the address of the client, or ``-``.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._ended = False
+        self.method: str = scope["method"]
+        self.path = _path(scope)
+        self.raw_path = ascii(scope.get("raw_path", scope["path"].encode()).partition(b"?")[0].decode("latin-1"))[1:-1]
+        self.query = scope.get("query_string", b"").decode("latin-1")
+        self.client = scope["client"][0] if scope.get("client") else "-"
+        headers: dict[str, list[str]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip(" \t"))
+        self.headers: Mapping[str, Sequence[str]] = headers
+
+    def header(self, name: str) -> str | None:
+        """The value of a header; several are joined, as HTTP has it."""
+        values = self.headers.get(name)
+        return None if values is None else ", ".join(values)
+
+    def one(self, name: str) -> str | None:
+        """The value of a header that may be given once.
+
+        Raises:
+            RefusedError: 400: it is given more than once.
+        """
+        values = self.headers.get(name)
+        if values is None:
+            return None
+        if len(values) > 1:
+            raise RefusedError(400, f"the header {name} is given {len(values)} times; send it once")
+        return values[0]
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body was announced and has not ended."""
+        if self._ended:
+            return False
+        return "transfer-encoding" in self.headers or self.header("content-length") not in (None, "0")
+
+    async def read(self, seconds: float) -> tuple[bytes, bool]:
+        """The next piece of the body, and whether there is more.
+
+        Raises:
+            RefusedError: 408: nothing came for ``seconds``.
+            StalledError: the client has gone away.
+        """
+        message: Message | None = None
+        with anyio.move_on_after(seconds):
+            message = await self._receive()
+        if message is None:
+            raise RefusedError(408, f"nothing of the body came for {seconds:g} seconds; send it again")
+        if message["type"] == "http.disconnect":
+            self._ended = True
+            raise StalledError
+        self._ended = not message.get("more_body", False)
+        return message.get("body", b""), not self._ended
+
+    async def gone(self) -> None:
+        """Returns once the client has gone away."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def drain(self) -> bool:
+        """Reads what is left of the body, as far as that is reasonable. Returns whether nothing is left."""
+        if not self.has_body:
+            return True
+        if self.header("expect") is not None:
+            # It waits for a word before it sends the body; the answer is that word.
+            return False
+        count = 0
+        with anyio.move_on_after(_DRAIN_SECONDS):
+            while count < _DRAIN_BYTES:
+                try:
+                    data, more = await self.read(_DRAIN_SECONDS)
+                except (RefusedError, StalledError):
+                    return False
+                if not more:
+                    return True
+                count += len(data)
+        return False
+
+
+class Response:
+    """The answer to one request, and what the log says of it.
+
+    Attributes:
+        status: the HTTP status; 0 before the answer began.
+        sent: bytes of the body so far.
+        complete: whether all of it was handed to the server.
+    """
+
+    def __init__(self, send: Send, method: str, common: Sequence[tuple[str, str]] = ()) -> None:
+        self._send = send
+        self._bodiless = method == "HEAD"
+        self.common = list(common)
+        self.status = 0
+        self.sent = 0
+        self.complete = False
+
+    async def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
+        """Sends the status and the headers, those of every answer among them."""
+        self.status = status
+        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in [*headers, *self.common]]
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+
+    async def body(self, data: bytes | memoryview, *, more: bool, seconds: float | None = None) -> None:
+        """Sends a piece of the body.
+
+        Raises:
+            StalledError: the client did not read for ``seconds``.
+        """
+        if self._bodiless:
+            data = b""
+        done = False
+        with anyio.move_on_after(seconds):
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+            done = True
+        if not done:
+            raise StalledError
+        self.sent += len(data)
+        self.complete = not more
+
+    async def whole(self, status: int, headers: Sequence[tuple[str, str]] = (), text: str = "") -> None:
+        """Sends an answer of one line of text, or none, that nobody may keep."""
+        data = f"{text}\n".encode() if text else b""
+        kind = [("content-type", "text/plain; charset=utf-8")] if text else []
+        length = [] if status in (204, 304) else [("content-length", str(len(data)))]
+        await self.start(status, [*kind, *length, *headers])
+        await self.body(data, more=False)
+
+
+def _path(scope: Scope) -> str | None:
+    """The decoded path below the mount. Servers decode loosely; where the bytes are at hand they must be UTF-8."""
+    path: str = scope["path"]
+    raw = scope.get("raw_path")
+    if raw is not None:
+        data = unquote_to_bytes(raw.partition(b"?")[0])
+        # Whoever mounted the application may have cut `path` and left `raw_path` as it was.
+        if data.decode(errors="replace") == path:
+            try:
+                path = data.decode()
+            except UnicodeDecodeError:
+                return None
+    root: str = scope.get("root_path", "").rstrip("/")
+    if root and path.startswith(root + "/"):
+        path = path[len(root) :]
+    return path.removeprefix("/")

@@ -1,0 +1,131 @@
+"""The server of this process: started on 127.0.0.1 for the first URL that needs it, stopped when the process ends."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import socket
+import threading
+from weakref import WeakValueDictionary
+
+from storage._signing import SigningKeys
+from storage.backends import Backend
+from storage.server._app import Servable, SignedURLs
+from storage.server._uvicorn import Server, listen, make_server
+
+__all__ = ["adopt", "serve", "stop"]
+
+_JOIN_SECONDS = 5.0
+
+
+class _Stores(SignedURLs):
+    """The application of this process: it knows the stores that have signed a URL."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A private store in memory lives as long as its owner wants. A directory outlives whoever signed.
+        self._private: WeakValueDictionary[str, Backend] = WeakValueDictionary()
+        self._kept: dict[str, Backend] = {}
+
+    def add(self, backend: Backend) -> None:
+        keys = backend.signing_keys() if isinstance(backend, Servable) else None
+        if keys is not None:
+            (self._private if backend.private else self._kept)[keys.store_id] = backend
+
+    def find(self, store_id: str) -> tuple[Backend, SigningKeys] | None:
+        backend = self._private.get(store_id) or self._kept.get(store_id)
+        keys = backend.signing_keys() if isinstance(backend, Servable) else None
+        if backend is None or keys is None or keys.store_id != store_id:
+            return None
+        return backend, keys
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that a child after ``fork``, which has it but not its thread, drops in silence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made_in = os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() == self._made_in:
+            super().__del__()
+
+
+class _Running:
+    """A server in a daemon thread."""
+
+    def __init__(self, app: SignedURLs) -> None:
+        self.listener = listen("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.server: Server = make_server(app)
+        self._thread = threading.Thread(target=self._run, name="storage-server", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._loop = loop = _Loop()
+        try:
+            loop.run_until_complete(self.server.serve([self.listener]))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        self.server.stop()
+        self._thread.join(_JOIN_SECONDS)
+
+
+_lock = threading.Lock()
+_stores = _Stores()
+_running: _Running | None = None
+_adopted: str | None = None
+# What a child after `fork` inherits and must neither use nor take apart: parent and child share its descriptors.
+_inherited: list[_Running] = []
+
+
+def serve(backend: Backend) -> str:
+    """The base URL where the signed URLs of ``backend`` are answered from now on; starts the server if none runs."""
+    global _running  # noqa: PLW0603
+    with _lock:
+        _stores.add(backend)
+        if _adopted is not None:
+            return _adopted
+        if _running is None or not _running.alive:
+            _running = _Running(_stores)
+        return _running.url
+
+
+def adopt(url: str) -> SignedURLs:
+    """For ``storage serve``: the application of this process, which the caller serves at ``url``; no other is started."""
+    global _adopted  # noqa: PLW0603
+    _adopted = url
+    return _stores
+
+
+def stop() -> None:
+    """Stops the server of this process and its threads, if it runs; the next signed URL starts another. Idempotent."""
+    global _running
+    with _lock:
+        running, _running = _running, None
+    if running is not None:
+        running.stop()
+
+
+def _after_fork_in_child() -> None:
+    global _lock, _running, _adopted  # noqa: PLW0603
+    _lock = threading.Lock()
+    running, _running, _adopted = _running, None, None
+    if running is not None:
+        _inherited.append(running)
+        # Else the parent's port would stay taken, and be answered by nobody, as long as the child lives.
+        os.close(running.listener.detach()) if isinstance(running.listener, socket.socket) else None
+
+
+atexit.register(stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
