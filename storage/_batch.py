@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from threading import Event
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["batched", "ordered_map"]
 
@@ -32,6 +34,8 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], concurrency: int
     if concurrency == 1:
         yield from map(function, items)
         return
+    from concurrent.futures import ThreadPoolExecutor  # only where there are threads
+
     iterator = iter(items)
     pending: deque[Future[R]] = deque()
     failed = Event()

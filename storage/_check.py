@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from functools import partial
 
@@ -20,6 +19,8 @@ _ORDER = ("order/A", "order/a", "order/a-b", "order/a/b", "order/a0", "order/b",
 
 def check_backend(backend: Backend, prefix: str) -> list[str]:
     """A line for each thing that ``backend`` lacks below ``prefix``. What it writes there it removes again."""
+    import secrets  # 8 ms, which most programs never need
+
     check = _Check(backend, f"{prefix}storage-check-{secrets.token_hex(8)}/")
     try:
         return [line for test in (check.conditions, check.copies, check.order, check.signing) for line in test()]

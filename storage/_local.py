@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +29,8 @@ def replacing(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
         return
     mode = stat.S_IMODE(old.st_mode) if old is not None else 0o666 & ~_umask()
+    import tempfile  # only who downloads to a named file pays for it
+
     descriptor, staged = tempfile.mkstemp(prefix=".storage~", dir=target.parent)
     try:
         with os.fdopen(descriptor, "w+b") as file:

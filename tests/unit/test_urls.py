@@ -233,7 +233,7 @@ def test_entry_points(monkeypatch):
     point = importlib.metadata.EntryPoint("theirs", "storage.backends.memory:MemoryBackend", _urls.ENTRY_POINTS)
     broken = importlib.metadata.EntryPoint("broken", "no.such.module:x", _urls.ENTRY_POINTS)
     found = importlib.metadata.EntryPoints([point, broken])
-    monkeypatch.setattr(_urls, "entry_points", lambda *, group: found.select(group=group))
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda *, group: found.select(group=group))
     assert factory_for("theirs") is MemoryBackend
     with pytest.raises(ConfigurationError, match="theirs://"):
         factory_for("nobodys")
