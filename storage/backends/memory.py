@@ -206,6 +206,7 @@ class MemoryBackend(Backend):
         """What the server verifies with; it lives and dies with this object."""
         return self._signing_keys
 
+    @property
     def cors_origins(self) -> tuple[str, ...]:
         """The origins that ``setup`` allowed."""
         return self._cors_origins

@@ -56,6 +56,7 @@ class Servable(Protocol):
     def signing_keys(self) -> SigningKeys | None:
         """The keys to verify with, as they are now; ``None``: nothing was signed yet."""
 
+    @property
     def cors_origins(self) -> Sequence[str]:
         """The web origins whose pages may use signed URLs, as ``setup`` was told; ``"*"``: all."""
 
@@ -144,7 +145,7 @@ class SignedURLs:
     async def _answer(self, request: Request, response: Response) -> None:
         store_id, _, path = (request.path or "").partition("/")
         found = self.find(store_id)
-        origins = cast("Servable", found[0]).cors_origins() if found else ()
+        origins = cast("Servable", found[0]).cors_origins if found else ()
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
             await response.whole(*preflight(request.headers, origins))
             return

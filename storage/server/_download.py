@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 import anyio
@@ -19,7 +19,7 @@ from storage.server._threads import finish_in_thread, in_thread
 __all__ = ["download"]
 
 # Bytes handed to the server at once: large enough that threads and events cost little, small enough for many clients.
-_PIECE = 512 * 1024
+_PIECE = 1024 * 1024
 _TRIES = 5
 _CONDITIONS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "range")
 _PRINTABLE = re.compile(r"[\x20-\x7e]+").fullmatch
@@ -32,7 +32,7 @@ class _Opened(NamedTuple):
 
     status: int
     headers: list[tuple[str, str]]
-    pieces: Iterator[bytes]
+    pieces: Generator[bytes, None, None]
     first: bytes
     length: int
 
@@ -57,9 +57,8 @@ async def download(backend: Backend, grant: Grant, request: Request, response: R
         if failure is not None:
             raise failure
     finally:
-        close: Callable[[], None] | None = getattr(opened.pieces, "close", None)
-        if close is not None and opened.length > len(opened.first):
-            await finish_in_thread(close)
+        if opened.length > len(opened.first):
+            await finish_in_thread(opened.pieces.close)
 
 
 async def _cancel_when_gone(request: Request, scope: anyio.CancelScope) -> None:
@@ -88,9 +87,9 @@ def _open(backend: Backend, grant: Grant, request: Request) -> _Opened:
         if status == 412:
             raise PreconditionFailedError
         if status == 304:
-            return _Opened(304, _validators(stat), iter(()), b"", 0)
+            return _Opened(304, _validators(stat), _pieces(iter(())), b"", 0)
         if grant.method == "HEAD":
-            return _Opened(200, _headers(stat, grant, stat.size), iter(()), b"", 0)
+            return _Opened(200, _headers(stat, grant, stat.size), _pieces(iter(())), b"", 0)
         try:
             return _open_version(backend, grant, request, stat)
         except PreconditionFailedError:
@@ -115,10 +114,13 @@ def _open_version(backend: Backend, grant: Grant, request: Request, stat: Stat) 
 
 def _body(status: int, headers: list[tuple[str, str]], chunks: Iterator[bytes], length: int) -> _Opened:
     pieces = _pieces(chunks)
-    return _Opened(status, headers, pieces, next(pieces, b""), length)
+    first = next(pieces, b"")
+    if len(first) == length:
+        pieces.close()
+    return _Opened(status, headers, pieces, first, length)
 
 
-def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _pieces(chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
     """The same bytes in pieces of a size that is good to send; closes ``chunks`` when it is closed."""
     try:
         for chunk in chunks:
