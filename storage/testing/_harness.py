@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -68,6 +68,9 @@ class Harness:
 
     exact_statuses: bool = False
     """Whether signed URLs are served by this library, whose statuses are exact; elsewhere any 4xx refuses."""
+
+    secrets: Sequence[str] = ()
+    """What must never be seen in a ``repr``, a message or the log: keys, tokens, passwords."""
 
     def start(self) -> None:
         """Called before the first test of a class: start a server, make a bucket."""

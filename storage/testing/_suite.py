@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
-from storage.testing._base import Suite
+from storage.testing._batches import BatchTests
+from storage.testing._copying import CopyTests, TypeTests
+from storage.testing._files import FileTests
+from storage.testing._headers import HeaderTests
+from storage.testing._keys import KeyTests
+from storage.testing._listing import ListingTests
+from storage.testing._objects import ObjectTests
+from storage.testing._races import RaceTests
+from storage.testing._reading import ReadingTests
+from storage.testing._signing import SigningTests
+from storage.testing._writing import WritingTests
 
 __all__ = ["Conformance"]
 
 
-class Conformance(Suite):
+class Conformance(
+    KeyTests,
+    TypeTests,
+    WritingTests,
+    HeaderTests,
+    ReadingTests,
+    FileTests,
+    ListingTests,
+    CopyTests,
+    BatchTests,
+    RaceTests,
+    ObjectTests,
+    SigningTests,
+):
     """What every backend must do. A test class inherits it and gives ``harness``."""

@@ -1,0 +1,229 @@
+"""Listing: order, prefixes, pages, one level."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from storage import InvalidStorageTypeError, ObjectInfo, Storage
+from storage.testing._base import Suite
+from storage.testing._harness import Lack
+
+__all__ = ["ListingTests"]
+
+KEYS = (
+    "a", "a b", "a-b", "a.b", "a/b", "a/b/c", "a/c", "a0", "aa", "ab", "b/c/d", "b/c/e", "b/f", "b0/x", "c", "\u00e9/x", "\u00e9\u00e9",
+    "\uff5e", "\ufffd", "\U00010000", "\U0001faa3/x",
+)  # fmt: skip
+
+
+class ListingTests(Suite):
+    """CONTRACT: ``list``, ``iter_list``, ``iter_info``, ``iter_dir``."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def many(cls, running: None) -> Iterator[tuple[Storage, list[str]]]:
+        """A store with more keys than two pages of the server have, and the keys in order. Nobody changes it."""
+        del running
+        name = f"many-{secrets.token_hex(6)}"
+        keys = sorted({f"{'dir/' if n % 3 else ''}{n % 7}/{n:06}" for n in range(cls.harness.many)})
+        with cls.harness.storage(name) as store:
+            store.set_many((key, b"%d" % len(key)) for key in reversed(keys))
+            yield store, keys
+            cls.harness.drop(name)
+
+    def _filled(self, storage: Storage, keys: Iterable[str] = KEYS) -> list[str]:
+        """``keys``, written; in the order in which they are to be listed, where there is one."""
+        keys = sorted(keys)
+        storage.set_many({key: key for key in keys})
+        return keys
+
+    def _same(self, listed: Iterable[str], expected: Iterable[str]) -> bool:
+        """Whether a listing has exactly the expected keys, in order unless the server has another."""
+        listed, expected = list(listed), list(expected)
+        if self.lacks(Lack.LISTING_ORDER):
+            return sorted(listed) == sorted(expected)
+        return listed == expected
+
+    def test_empty_store(self, storage: Storage) -> None:
+        """Where there is nothing, a listing is empty and no error."""
+        assert storage.list() == []
+        assert list(storage.iter_list("a")) == list(storage.iter_info()) == list(storage.iter_dir()) == []
+
+    def test_order(self, storage: Storage) -> None:
+        """Keys come in the order of their UTF-8 bytes, which is not that of UTF-16."""
+        keys = self._filled(storage)
+        assert keys == sorted(keys, key=str.encode)
+        assert self._same(storage.list(), keys)
+        assert self._same(storage.iter_list(), keys)
+        assert self._same((info.key for info in storage.iter_info()), keys)
+
+    def test_prefix_is_a_string(self, storage: Storage) -> None:
+        """A prefix matches what starts with it, character by character, not folder by folder."""
+        keys = self._filled(storage)
+        for prefix in ("", None, "a", "a/", "a/b", "a/b/", "a ", "b", "b/", "b/c", "b/c/d", "b/c/d/e", "c", "z", "\u00e9", "\U0001faa3/", "A"):
+            expected = [key for key in keys if key.startswith(prefix or "")]
+            assert self._same(storage.list(prefix), expected)
+            assert self._same(storage.iter_list(prefix), expected)
+            assert self._same((info.key for info in storage.iter_info(prefix)), expected)
+
+    def test_pages(self, storage: Storage) -> None:
+        """``limit`` and ``start_after`` page through all keys, with pages of any size."""
+        keys = self._filled(storage)
+        for prefix in (None, "a", "b/"):
+            expected = [key for key in keys if key.startswith(prefix or "")]
+            for limit in (1, 2, 3, 7, len(expected), 1000):
+                got: list[str] = []
+                after: str | None = None
+                while page := storage.list(prefix, limit=limit, start_after=after):
+                    assert len(page) <= limit
+                    assert len(page) == limit or len(got) + len(page) == len(expected)
+                    got += page
+                    after = page[-1]
+                assert self._same(got, expected)
+
+    def test_start_after_need_not_exist(self, storage: Storage) -> None:
+        """``start_after`` is a place in the order, whether there is a blob or not."""
+        if self.lacks(Lack.LISTING_ORDER):
+            self._filled(storage)
+            listed = storage.list()
+            for place, after in enumerate(listed):
+                assert storage.list(start_after=after) == listed[place + 1 :]
+            return
+        keys = self._filled(storage)
+        for after in (*keys, "A", "a/a", "a/bb", "a~", "b", "b/c/dd", "bb", "zz", "\u00e9", "\U0010fffd", "a/"):
+            expected = [key for key in keys if key > after]
+            assert storage.list(start_after=after) == expected, after
+            assert list(storage.iter_list(start_after=after)) == expected, after
+            assert storage.list("a", start_after=after) == [key for key in expected if key.startswith("a")], after
+
+    def test_limits(self, storage: Storage) -> None:
+        """``limit`` is from 1 to 1,000."""
+        for limit in (0, -1, 1001, 10**9):
+            with pytest.raises(ValueError, match="limit"):
+                storage.list(limit=limit)
+        with pytest.raises(TypeError):
+            storage.list(limit="5")  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            storage.list("", "data", 5)  # type: ignore[misc]
+
+    def test_many_keys(self, many: tuple[Storage, list[str]]) -> None:
+        """More keys than a page has are listed whole, each once; ``list`` stops at its limit."""
+        store, keys = many
+        assert self._same(store.iter_list(), keys)
+        assert self._same((info.key for info in store.iter_info()), keys)
+        folder = [key for key in keys if key.startswith("dir/1")]
+        assert self._same(store.iter_list("dir/1"), folder)
+        first = store.list()
+        assert len(first) == 1000
+        second = store.list(start_after=first[-1])
+        third = store.list(start_after=second[-1])
+        assert self._same([*first, *second, *third], keys)
+        assert len(store.list(limit=999)) == 999
+
+    def test_many_infos(self, many: tuple[Storage, list[str]]) -> None:
+        """A listing's infos tell each blob's size, etag and time."""
+        store, keys = many
+        infos = {info.key: info for info in store.iter_info("dir/2")}
+        assert infos
+        assert set(infos) == {key for key in keys if key.startswith("dir/2")}
+        for info in infos.values():
+            assert isinstance(info, ObjectInfo)
+            assert info.size == len(b"%d" % len(info.key))
+            assert info.etag
+            assert info.last_modified.tzinfo is not None
+        key = min(infos)
+        assert store.info(key).etag == infos[key].etag
+
+    def test_many_in_one_level(self, many: tuple[Storage, list[str]]) -> None:
+        """A folder is given once, however many pages it fills."""
+        store, keys = many
+        tops = sorted({key.split("/")[0] + "/" for key in keys})
+        assert self._same((str(entry) for entry in store.iter_dir()), tops)
+        assert self._same((str(entry) for entry in store.iter_dir("dir/")), [f"dir/{n}/" for n in range(7)])
+        inside = [entry for entry in store.iter_dir("dir/3/") if isinstance(entry, ObjectInfo)]
+        assert self._same((info.key for info in inside), [key for key in keys if key.startswith("dir/3/")])
+
+    def test_changes_while_listing(self, storage: Storage) -> None:
+        """Keys that are there all the time are given exactly once, whatever comes and goes between the pages."""
+        count = max(1_200, self.harness.many // 2)
+        stable = [f"k/{n:05}" for n in range(count)]
+        passing = [f"k/{n:05}x" for n in range(0, count, 100)]
+        storage.set_many((key, b"") for key in (*stable, *passing))
+        got: list[str] = []
+        for key in storage.iter_list("k/"):
+            got.append(key)
+            if len(got) in (5, count // 2):
+                storage.delete_many(passing)
+                storage.set("j", b"")
+                storage.set_many((f"k/{n:05}new", b"") for n in range(0, count, 100))
+                storage.set("l", b"")
+        wanted = set(stable)
+        assert self._same([key for key in got if key in wanted], stable)
+        others = [key for key in got if key not in wanted]
+        assert len(others) == len(set(others))
+        assert all(key.startswith("k/") for key in others)
+
+    def test_deleting_what_is_listed(self, storage: Storage) -> None:
+        """A store can be emptied while it is listed."""
+        count = max(1_200, self.harness.many // 2)
+        storage.set_many((f"{n % 10}/{n:05}", b"") for n in range(count))
+        batch: list[str] = []
+        for key in storage.iter_list():
+            batch.append(key)
+            if len(batch) == 300:
+                storage.delete_many(batch)
+                batch.clear()
+        storage.delete_many(batch)
+        assert storage.list() == []
+
+    def test_iter_dir(self, storage: Storage) -> None:
+        """One level: a ``str`` that ends in a slash for what goes on, an ``ObjectInfo`` for a blob, in one order."""
+        self._filled(storage)
+
+        def level(prefix: str) -> list[str]:
+            entries = list(storage.iter_dir(prefix))
+            assert all(entry.endswith("/") if isinstance(entry, str) else not entry.key.endswith("/") for entry in entries)
+            return [entry if isinstance(entry, str) else entry.key for entry in entries]
+
+        root = ["a", "a b", "a-b", "a.b", "a/", "a0", "aa", "ab", "b/", "b0/", "c", "\u00e9/", "\u00e9\u00e9", "\uff5e", "\ufffd", "\U00010000", "\U0001faa3/"]
+        assert self._same(level(""), root)
+        assert self._same(level("a/"), ["a/b", "a/b/", "a/c"])
+        assert self._same(level("a/b/"), ["a/b/c"])
+        assert self._same(level("b/"), ["b/c/", "b/f"])
+        assert self._same(level("b"), ["b/", "b0/"])
+        assert self._same(level("b/c"), ["b/c/"])
+        assert self._same(level("a/b"), ["a/b", "a/b/"])
+        assert level("absent/") == []
+        assert self._same((str(entry) if isinstance(entry, str) else entry.key for entry in storage.iter_dir()), root)
+
+    def test_iter_dir_walks_the_whole_store(self, storage: Storage) -> None:
+        """Going down each prefix that is given finds every key once."""
+        keys = self._filled(storage)
+        found: list[str] = []
+        prefixes = [""]
+        while prefixes:
+            for entry in storage.iter_dir(prefixes.pop()):
+                if isinstance(entry, str):
+                    prefixes.append(entry)
+                else:
+                    found.append(entry.key)
+        assert sorted(found) == keys
+
+    def test_emptied_folders_go(self, storage: Storage) -> None:
+        """A prefix is there as long as a blob lies below it, and no longer."""
+        storage.set("x/y/z", b"1")
+        storage.set("x/w", b"1")
+        assert list(storage.iter_dir()) == ["x/"]
+        storage.delete("x/y/z")
+        assert [entry if isinstance(entry, str) else entry.key for entry in storage.iter_dir("x/")] == ["x/w"]
+        storage.delete("x/w")
+        assert list(storage.iter_dir()) == []
+
+    def test_listing_an_unknown_type(self, storage: Storage) -> None:
+        """A storage type that is not there is an error, not an empty listing."""
+        for listing in (storage.list, storage.iter_list, storage.iter_info, storage.iter_dir):
+            with pytest.raises(InvalidStorageTypeError):
+                list(listing("", "nope"))

@@ -1,0 +1,232 @@
+"""Many threads, many stores, and a forked child."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from storage import AlreadyExistsError, NotFoundError, PreconditionFailedError, Storage, UnsupportedOperationError
+from storage.testing._base import Suite
+from storage.testing._harness import Lack
+from storage.testing._sources import Minimal
+
+__all__ = ["RaceTests", "in_child"]
+
+
+def at_once(functions: Iterable[Callable[[], object]]) -> list[object]:
+    """Runs all functions at the same moment, each in a thread; their results, or the exceptions they raised."""
+    functions = list(functions)
+    gate = threading.Barrier(len(functions), timeout=30)
+
+    def run(function: Callable[[], object]) -> object:
+        gate.wait()
+        try:
+            return function()
+        except Exception as exc:  # noqa: BLE001 (it is the result)
+            return exc
+
+    with ThreadPoolExecutor(len(functions)) as pool:
+        return list(pool.map(run, functions))
+
+
+def in_child(function: Callable[[], str], seconds: float = 60) -> Callable[[], str]:
+    """Forks, and runs ``function`` in the child at once. The call that is returned waits, and gives its answer.
+
+    A child that raises answers with its traceback; one that hangs is killed after ``seconds``.
+    """
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        # Newer Pythons warn of a fork where there are threads: that a child of such a process works is what is tested.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        answer = "no answer"
+        try:
+            answer = function()
+        except BaseException:  # noqa: BLE001 (the parent shows it)
+            answer = traceback.format_exc()
+        finally:
+            os.write(writer, answer.encode())
+            os._exit(0)
+    os.close(writer)
+
+    def wait() -> str:
+        deadline = time.monotonic() + seconds
+        answer = b""
+        try:
+            while select.select([reader], [], [], max(0, deadline - time.monotonic()))[0]:
+                piece = os.read(reader, 65536)
+                if not piece:
+                    return answer.decode()
+                answer += piece
+            os.kill(child, signal.SIGKILL)
+            return "the child hung"
+        finally:
+            os.close(reader)
+            os.waitpid(child, 0)
+
+    return wait
+
+
+class RaceTests(Suite):
+    """CONTRACT: threads, atomicity, fork."""
+
+    def test_create_only_has_one_winner(self, storage: Storage, name: str) -> None:
+        """Of many writers with ``overwrite=False`` exactly one stores, and what it stored is what is there."""
+        stores = [storage, self.open(name), self.open(name)]
+        for index in range(6):
+            key = f"race/{index}"
+            writers = [
+                lambda n=n, key=key: stores[n % 3].set(key, f"writer {n}" * 50, overwrite=False) and n for n in range(12)
+            ]
+            results = at_once(writers)
+            if self.lacks(Lack.CREATE_ONLY):
+                assert all(isinstance(result, UnsupportedOperationError) for result in results)
+                continue
+            winners = [result for result in results if not isinstance(result, Exception)]
+            losers = [result for result in results if isinstance(result, Exception)]
+            assert len(winners) == 1
+            assert all(isinstance(loser, AlreadyExistsError) for loser in losers), losers
+            assert storage.get(key) == f"writer {winners[0]}" * 50
+
+    def test_compare_and_swap(self, storage: Storage, name: str) -> None:
+        """5 workers that each add 10 under ``if_match`` end at 50: no increment is lost, none counted twice."""
+        if self.lacks(Lack.IF_MATCH):
+            with self.refused():
+                storage.set("counter", "1", if_match=storage.set("counter", "0").etag)
+            return
+        storage.set("counter", "0")
+
+        def patient(store: Storage) -> Callable[[], object]:
+            def run() -> object:
+                done = 0
+                while done < 10:
+                    try:
+                        etag = store.info("counter").etag
+                        value = int(store.get("counter"))
+                        store.set("counter", str(value + 1), if_match=etag)
+                        done += 1
+                    except PreconditionFailedError:
+                        pass
+                return done
+
+            return run
+
+        results = at_once(patient(self.open(name) if n % 2 else storage) for n in range(5))
+        assert results == [10] * 5
+        assert storage.get("counter") == "50"
+
+    @pytest.mark.parametrize("large", [False, True])
+    def test_readers_see_old_or_new(self, storage: Storage, name: str, large: bool) -> None:
+        """Whoever reads while a blob is replaced gets one version whole, with its own metadata and size."""
+        size = self.harness.large_size if large else 5_000
+        rounds = 3 if large else 25
+        versions = [bytes([65 + n]) * (size + n) for n in range(rounds)]
+        done = threading.Event()
+        storage.set("a", versions[0], metadata={"version": "0"})
+
+        def write() -> int:
+            try:
+                for n, data in enumerate(versions):
+                    storage.set("a", Minimal(data) if n % 2 else data, metadata={"version": str(n)})
+            finally:
+                done.set()
+            return 0
+
+        def read(store: Storage) -> int:
+            count = 0
+            while not done.is_set() or not count:
+                data = store.get_bytes("a")
+                assert data == versions[data[0] - 65], "a mix of two versions"
+                info = store.info("a")
+                assert info.metadata is not None
+                assert info.size == size + int(info.metadata["version"])
+                try:
+                    with store.open("a") as file:
+                        pieces = {file.read(1000)[:1], file.seek(size - 1000) and file.read(1)}
+                    assert len(pieces) == 1, "a mix of two versions"
+                except PreconditionFailedError:
+                    pass
+                count += 1
+            return count
+
+        other = self.open(name)
+        results = at_once([write, *(lambda s=s: read(s) for s in (storage, other))])
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        assert storage.get_bytes("a") == versions[-1]
+
+    def test_a_thousand_calls_in_threads(self, storage: Storage) -> None:
+        """A ``Storage`` that many threads use at once gives each its own answers."""
+
+        def work(worker: int) -> Callable[[], object]:
+            def run() -> object:
+                for n in range(12):
+                    key, value = f"{worker}/{n}", f"{worker}-{n}" * 20
+                    storage.set(key, value, metadata={"who": str(worker)})
+                    assert storage.get(key) == value
+                    assert storage.info(key).metadata == {"who": str(worker)}
+                    assert storage.get_bytes(key, start=1, end=4) == value.encode()[1:4]
+                assert len(storage.list(f"{worker}/")) == 12
+                for n in range(12):
+                    storage.delete(f"{worker}/{n}")
+                return worker
+
+            return run
+
+        assert at_once(work(worker) for worker in range(12)) == list(range(12))
+        assert storage.list() == []
+
+    def test_delete_has_one_winner(self, storage: Storage) -> None:
+        """Deleting at the same moment fails with nothing but ``NotFoundError``, and never for all."""
+        for index in range(5):
+            key = f"k{index}"
+            storage.set(key, b"1")
+            results = at_once(lambda key=key: storage.delete(key) for _ in range(6))
+            failures = [result for result in results if result is not None]
+            assert all(isinstance(failure, NotFoundError) for failure in failures), failures
+            assert len(failures) < 6
+            assert not storage.exists(key)
+
+    def test_parent_and_child_after_fork(self, storage: Storage) -> None:
+        """Parent and forked children use one ``Storage`` at the same time, and none gets another's answer."""
+        keys = {f"k{n}": f"value of {n} " * (n + 1) for n in range(30)}
+        storage.set_many(keys)
+
+        def work(who: str) -> str:
+            wrong = 0
+            for repeat in range(4):
+                for key, value in keys.items():
+                    wrong += storage.get(key) != value
+                    wrong += storage.info(key).size != len(value)
+                mine = f"{who}/{repeat}"
+                storage.set(mine, mine)
+                wrong += storage.get(mine) != mine
+                wrong += dict(storage.get_many(["k1", "k2"])) != {k: keys[k].encode() for k in ("k1", "k2")}
+            return f"{wrong} wrong"
+
+        def refused() -> str:
+            try:
+                storage.get("k1")
+            except UnsupportedOperationError as exc:
+                return f"refused: {exc}"
+            return "not refused"
+
+        if self.lacks(Lack.FORK):
+            assert in_child(refused)().startswith("refused: ")
+            assert work("parent") == "0 wrong"
+            return
+        children = [in_child(lambda n=n: work(f"child{n}")) for n in range(2)]
+        assert work("parent") == "0 wrong"
+        assert [child() for child in children] == ["0 wrong"] * 2
+        assert storage.get("parent/3") == "parent/3"
