@@ -1,0 +1,106 @@
+"""The program and what its commands share: options, opening a store, examples in the help.
+
+A module of commands decorates a function with :func:`command`; ``_run`` imports every such module.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from storage import Storage
+
+__all__ = ["app", "command", "json_option", "opened", "type_option", "url_option", "usage"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Command(click.Command):
+    """A command whose help ends with examples."""
+
+    examples: tuple[str, ...] = ()
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the examples, one a line, as they are typed."""
+        super().format_epilog(ctx, formatter)
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+
+def _version() -> str:
+    try:
+        return version("storage-facade")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "unknown"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show tracebacks, and log every call to standard error.")
+@click.version_option(_version(), "-V", "--version", message="storage %(version)s")
+@click.pass_context
+def app(ctx: click.Context, debug: bool) -> None:
+    """Blobs in memory, local files, S3 and Google Cloud Storage, by URL.
+
+    Every command takes --url (else the environment variable STORAGE_URL, else a store of your own in your data directory)
+    and --type (else data). Data goes to standard output, everything else to standard error.
+
+    Exit status: 0 done; 1 the blob is not there; 2 wrong usage or configuration; 3 any other error; 130 interrupted.
+    """
+    ctx.obj = {"debug": debug}
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("storage: %(message)s"))
+    logger = logging.getLogger("storage")
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG if debug else logging.WARNING)
+
+
+def command(name: str, *examples: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Makes a function a command of the program.
+
+    Args:
+        name: as it is typed.
+        examples: whole command lines, shown in its help.
+    """
+
+    def register(function: Callable[..., Any]) -> click.Command:
+        made = click.command(name, cls=Command)(function)
+        made.examples = examples
+        app.add_command(made)
+        return made
+
+    return register
+
+
+def url_option(function: F) -> F:
+    """``--url``."""
+    return click.option("--url", metavar="URL", help="The store. [default: $STORAGE_URL, or your data directory]")(function)
+
+
+def type_option(function: F) -> F:
+    """``--type``, as ``storage_type``."""
+    return click.option(
+        "--type", "storage_type", metavar="TYPE", default="data", show_default=True, help="The storage type."
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """``--json``, as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")(function)
+
+
+def opened(url: str | None) -> Storage:
+    """The store of ``--url``. A word without a scheme is no directory: the library says how to write one."""
+    return Storage(url)
+
+
+def usage(message: str) -> NoReturn:
+    """Ends the command with status 2 and one line on standard error."""
+    raise click.UsageError(message)
