@@ -1,0 +1,166 @@
+"""Reading a blob: whole or a range, all of one generation, resumed where a body is cut, its checksum compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import requests
+
+from storage._retry import Attempts
+from storage.backends._gcs.errors import NATIVE, status_of
+from storage.backends._gcs.resource import checksum, encoded_crc
+from storage.backends._gcs.session import Session
+from storage.backends._protocol import Stat
+from storage.exceptions import IntegrityError
+
+__all__ = ["Reading"]
+
+# Large enough to cost little CPU, small enough that a connection which is cut again and again still gets somewhere.
+_PIECE: Final = 256 * 1024
+_BODY: Final = frozenset({200, 206})
+_CRC = re.compile(r"\bcrc32c=([A-Za-z0-9+/=]+)")
+_TOTAL = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+class Reading:
+    """The bytes of a blob from ``start`` to ``end``. The first answer's status is known once it is made.
+
+    Args:
+        session: to send requests with.
+        path: of the blob.
+        start: of the range, in bytes.
+        end: of the range, not included; ``None``: to the end of the blob.
+        generation: the only one to read; ``None``: the one that is there, and then no other.
+
+    Raises:
+        GoogleAPICallError: 404: no blob; 412: another generation; and the others of a request.
+    """
+
+    def __init__(
+        self, session: Session, path: str, start: int = 0, end: int | None = None, generation: str | None = None
+    ) -> None:
+        self._session = session
+        self._url = f"{session.connection.media_url}{session.object(path)}?alt=media"
+        self._start, self._end, self._generation = start, end, generation
+        self._attempts = session.attempts()
+        self._response: requests.Response | None = self._open(start)
+
+    def _open(self, position: int) -> requests.Response | None:
+        """The answer from ``position`` on; ``None``: there is nothing there."""
+        url = self._url if self._generation is None else f"{self._url}&ifGenerationMatch={self._generation}"
+        headers = None
+        if position or self._end is not None:
+            headers = {"Range": f"bytes={position}-{'' if self._end is None else self._end - 1}"}
+        try:
+            response = self._session.call("GET", url, headers=headers, ok=_BODY, stream=True, attempts=self._attempts)
+        except NATIVE as exc:
+            if status_of(exc) == 416:
+                return None
+            raise
+        # What follows has to be the same version.
+        self._generation = self._generation or response.headers.get("X-Goog-Generation")
+        return response
+
+    def whole(self) -> bytes:
+        """The bytes at once."""
+        pieces = list(self.chunks())
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes in pieces; to be iterated once, and closed if not to the end.
+
+        Raises:
+            IntegrityError: they do not match the checksum that the service keeps.
+        """
+        response = self._response
+        if response is None:
+            return
+        body = _Body(response, self._start)
+        expected = body.crc if not self._start and body.end == body.total else None
+        crc, position = 0, self._start
+        try:
+            while True:
+                try:
+                    for piece in body:
+                        if expected is not None:
+                            crc = checksum(piece, crc)
+                        position += len(piece)
+                        yield piece
+                        self._attempts = _progressed(self._session, self._attempts)
+                    break
+                except NATIVE as exc:
+                    body.response.close()
+                    if self._generation is None:
+                        raise  # nothing would hold the rest to the same version
+                    self._session.failed(self._attempts, exc)
+                response = self._open(position)
+                if response is None:
+                    raise IntegrityError(
+                        f"the blob ended after {position:,} bytes, before the range that was being read"
+                    )
+                body = _Body(response, position)
+        finally:
+            body.response.close()
+        if expected is not None and encoded_crc(crc) != expected:
+            came = encoded_crc(crc)
+            raise IntegrityError(f"the bytes that came have the CRC32C {came}, the blob has {expected}; read it again")
+
+    def stat(self) -> Stat | None:
+        """What the answer's headers tell of the blob, everything but its metadata; ``None`` where the range is past its end."""
+        return None if self._response is None else stat_of_headers(self._response)
+
+
+class _Body:
+    """One answer's body from ``position`` on, not decoded, or an exception of urllib3 where it ends early."""
+
+    def __init__(self, response: requests.Response, position: int) -> None:
+        self.response = response
+        headers = response.headers
+        found = _TOTAL.match(headers.get("Content-Range", "")) if response.status_code == 206 else None
+        # A server that does not know ranges sends everything.
+        self._skip = 0 if found else position
+        if found:
+            self.end, self.total = int(found[2]) + 1, int(found[3])
+        else:
+            self.end = self.total = int(headers.get("Content-Length", -1))
+        crc = _CRC.search(headers.get("X-Goog-Hash", ""))
+        self.crc = crc[1] if crc else None
+
+    def __iter__(self) -> Iterator[bytes]:
+        raw: Any = self.response.raw
+        while True:
+            piece: bytes = raw.read(_PIECE, decode_content=False)
+            if not piece:
+                return
+            if self._skip:
+                skipped = min(self._skip, len(piece))
+                self._skip -= skipped
+                piece = piece[skipped:]
+                if not piece:
+                    continue
+            yield piece
+
+
+def _progressed(session: Session, attempts: Attempts) -> Attempts:
+    # The tries are those of one request: a long body may be cut more often than that, as long as it gets on.
+    return attempts if attempts.tries == 1 else session.attempts()
+
+
+def stat_of_headers(response: requests.Response) -> Stat:
+    """The ``Stat`` that a media answer tells; its metadata is ``None``."""
+    headers = response.headers
+    found = _TOTAL.match(headers.get("Content-Range", ""))
+    size = int(found[3]) if found else int(headers.get("X-Goog-Stored-Content-Length") or headers["Content-Length"])
+    return Stat(
+        size,
+        headers["X-Goog-Generation"],
+        parsedate_to_datetime(headers.get("Last-Modified") or headers["Date"]),
+        headers.get("Content-Type"),
+        headers.get("Cache-Control"),
+        headers.get("X-Goog-Stored-Content-Encoding")
+        if headers.get("X-Goog-Stored-Content-Encoding") != "identity"
+        else None,
+    )
