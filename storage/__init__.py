@@ -1,5 +1,7 @@
 """One object for blobs: memory, local files, S3 and Google Cloud Storage by URL."""
 
+from typing import TYPE_CHECKING, Any
+
 from storage._storage import Storage
 from storage._types import ObjectInfo, SignedRequest
 from storage._urls import StorageURL, register
@@ -23,8 +25,12 @@ from storage.exceptions import (
     UnsupportedOperationError,
 )
 
+if TYPE_CHECKING:
+    from storage._aio import AsyncStorage
+
 __all__ = [
     "AlreadyExistsError",
+    "AsyncStorage",
     "AuthenticationError",
     "BucketNotFoundError",
     "ConfigurationError",
@@ -47,3 +53,12 @@ __all__ = [
     "UnsupportedOperationError",
     "register",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # anyio is an extra, and takes as long to import as all the rest.
+    if name == "AsyncStorage":
+        from storage._aio import AsyncStorage
+
+        return AsyncStorage
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

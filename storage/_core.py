@@ -23,6 +23,7 @@ from storage.exceptions import (
     InvalidKeyError,
     InvalidStorageTypeError,
     NotFoundError,
+    NotTextError,
     PermissionDeniedError,
     PreconditionFailedError,
     SigningError,
@@ -35,7 +36,7 @@ from storage.exceptions import (
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
-__all__ = ["DEBUG", "Core", "log", "log_call", "made_info"]
+__all__ = ["DEBUG", "Core", "decoded", "log", "log_call", "made_info"]
 
 T = TypeVar("T")
 
@@ -214,6 +215,7 @@ class Core:
         if isinstance(exc, StorageError) and kind is type(exc):
             if not exc.message:
                 exc.message = _worded(name, key, storage_type, route, _WORDS.get(kind, kind.__name__))
+                exc.args = (exc.message,)
             exc.key, exc.storage_type, exc.url = exc.key or key, exc.storage_type or storage_type, exc.url or route.url
             return exc
         words = _worded(name, key, storage_type, route, _WORDS.get(kind, kind.__name__)) + _detail(exc)
@@ -250,6 +252,19 @@ def made_info(key: str, storage_type: str, stat: Stat) -> ObjectInfo:
     ) = stat
     fields["metadata"] = None if metadata is None else {**metadata}
     return info
+
+
+def decoded(data: bytes, key: str, storage_type: str, route: Route) -> str:
+    """``data`` as text; else ``NotTextError``."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        raise NotTextError(
+            f"get({key!r}) of type {storage_type!r} in {route.url}: byte {exc.start} is not UTF-8; use get_bytes",
+            key=key,
+            storage_type=storage_type,
+            url=route.url,
+        ) from exc
 
 
 def log_call(name: str, storage_type: str | None, key: str | None, size: int | None, seconds: float) -> None:

@@ -6,11 +6,17 @@ import io
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Protocol
-
-from typing_extensions import override
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from storage._types import ObjectInfo
+
+if TYPE_CHECKING:
+    from typing_extensions import override
+else:  # the package takes 8 ms to import
+
+    def override(method):  # noqa: ANN001, ANN202
+        return method
+
 
 __all__ = ["BlobReader", "BlobWriter", "TextBlobWriter", "open_reader", "open_writer", "parse_mode"]
 

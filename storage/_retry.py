@@ -6,9 +6,10 @@ from a refused request, and none resumes a body that was cut half way.
 
 from __future__ import annotations
 
-import random
+import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -27,9 +28,13 @@ __all__ = [
     "outcome_unknown",
     "parse_retries",
     "parse_timeout",
+    "stop",
 ]
 
 T = TypeVar("T")
+
+# Set where nobody may want the result any more: then nothing is tried again, and a wait ends at once.
+stop: ContextVar[threading.Event | None] = ContextVar("storage-stop", default=None)
 
 # Answers that say "later": what the SDKs of both clouds retry.
 DEFAULT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
@@ -61,6 +66,8 @@ class Retries:
     def delay(self, retry: int) -> float:
         """Seconds to wait before retry number ``retry`` (from 0): exponential, with full jitter."""
         ceiling: float = min(self.backoff_max, self.backoff_factor * 2.0 ** min(retry, 64))
+        import random  # 3 ms, which only who waits pays for
+
         return random.uniform(0, ceiling)  # noqa: S311 (jitter, not a secret)
 
     def retryable(self, status: int | None) -> bool:
@@ -112,7 +119,11 @@ class Attempts:
             delay = min(max(delay, wait), self._retries.backoff_max)
         self.tries += 1
         trace.tries = self.tries
-        self._sleep(delay)
+        stopping = stop.get()
+        if stopping is None:
+            self._sleep(delay)
+        elif stopping.wait(delay):
+            raise exc
 
 
 def outcome_unknown(what: str) -> UnavailableError:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-__all__ = ["BytesLike", "ReadableFile", "Value", "chunks_of", "file_chunks", "rechunk", "whole"]
+__all__ = ["BytesLike", "ReadableFile", "Value", "as_bytes", "chunks_of", "file_chunks", "rechunk", "whole"]
 
 BytesLike = bytes | bytearray | memoryview
 
@@ -71,15 +71,16 @@ def _reads(file: ReadableFile, size: int) -> Iterator[bytes]:
             raise BlockingIOError("the file object is non-blocking and has no data yet; pass a blocking one")
         if not data:
             return
-        yield data.encode() if isinstance(data, str) else _as_bytes(data, "read() of the file object returned")
+        yield data.encode() if isinstance(data, str) else as_bytes(data, "read() of the file object returned")
 
 
 def _checked(items: Iterable[Any]) -> Iterator[bytes]:
     for item in items:
-        yield _as_bytes(item, "the iterable yielded")
+        yield as_bytes(item, "the iterable yielded")
 
 
-def _as_bytes(data: Any, who: str) -> bytes:
+def as_bytes(data: Any, who: str) -> bytes:
+    """``data`` as ``bytes``; else a ``TypeError`` that says ``who`` gave it."""
     if isinstance(data, bytes):
         return data
     try:

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 from time import perf_counter
-from typing import IO, Any, BinaryIO, Literal, TextIO, overload
-
-from typing_extensions import Self
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, TextIO, overload
 
 from storage._batch import batched, ordered_map
 from storage._check import check_backend
-from storage._core import DEBUG, Core, log, log_call, made_info
+from storage._core import DEBUG, Core, decoded, log, log_call, made_info
 from storage._files import BlobReader, BlobWriter, open_reader, open_writer, parse_mode
 from storage._keys import check_prefix, is_portable
 from storage._local import replacing
@@ -28,9 +26,11 @@ from storage.exceptions import (
     AlreadyExistsError,
     ConfigurationError,
     NotFoundError,
-    NotTextError,
     PreconditionFailedError,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # 8 ms
 
 __all__ = ["Storage"]
 
@@ -180,16 +180,7 @@ class Storage(Core):
             NotTextError: it is not UTF-8; ``get_bytes`` returns it.
         """
         route, path = self._locate(key, storage_type)
-        data = self._call("get", route, key, storage_type, route.backend.get, path)
-        try:
-            return data.decode()
-        except UnicodeDecodeError as exc:
-            raise NotTextError(
-                f"get({key!r}) of type {storage_type!r} in {route.url}: byte {exc.start} is not UTF-8; use get_bytes",
-                key=key,
-                storage_type=storage_type,
-                url=route.url,
-            ) from exc
+        return decoded(self._call("get", route, key, storage_type, route.backend.get, path), key, storage_type, route)
 
     def get_bytes(self, key: str, storage_type: str = "data", *, start: int = 0, end: int | None = None) -> bytes:
         """The blob, or its bytes from ``start`` up to ``end`` (not included), as far as there are any, like a slice.

@@ -63,7 +63,7 @@ class Upload:
             self._writer.abort()
 
     def _call(self, method: Callable[..., T], *args: Any) -> T:
-        return self._core._call(self._name, self._route, self._key, self._storage_type, method, *args)  # noqa: SLF001
+        return self._core._call(self._name, self._route, self._key, self._storage_type, method, *args)
 
     def run(self, chunks: Iterable[bytes], progress: Callable[[int], object] | None = None) -> ObjectInfo:
         """Writes all of ``chunks`` and commits; on any exception, also of ``chunks`` or ``progress``, aborts."""
