@@ -264,7 +264,7 @@ class Storage(Core):
         for again in (True, False):
             try:
                 with replacing(file_obj) as file:
-                    return self._download(route, path, key, storage_type, Sink(file, progress))
+                    return self._download(route, path, key, storage_type, Sink.new_file(file, progress))
             except PreconditionFailedError:
                 if not again:
                     raise

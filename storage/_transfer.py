@@ -10,12 +10,14 @@ import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
-from typing import Any, BinaryIO, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, TypeVar
 
 from storage.backends import Backend, Stat
 from storage.exceptions import IntegrityError
+
+if TYPE_CHECKING:  # 5 ms, which only large blobs pay for
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["PART_SIZE", "RANGE_SIZE", "CallerFault", "PartWriter", "Parts", "Sink", "download"]
 
@@ -136,6 +138,8 @@ class PartWriter(Generic[T]):
         self._send(data)
 
     def _send(self, data: bytes) -> None:
+        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
         if self._pool is None:
             self._parts.start()
             self._pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="storage-part")
@@ -250,6 +254,8 @@ def _ranges(size: int, start: int = 0) -> Iterator[tuple[int, int]]:
 
 def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iterator[bytes]) -> None:
     """For a file that must be written from front to back: some ranges ahead, held until it is their turn."""
+    from concurrent.futures import ThreadPoolExecutor
+
     todo = _ranges(found.size, RANGE_SIZE)
     with ThreadPoolExecutor(_RANGES_AHEAD, thread_name_prefix="storage-range") as pool:
         ahead: deque[Future[bytes]] = deque()
