@@ -211,7 +211,7 @@ class Sink:
         try:
             view = memoryview(data)
             while view:
-                written = os.pwrite(self.descriptor or -1, view, offset)
+                written = os.pwrite(-1 if self.descriptor is None else self.descriptor, view, offset)
                 offset += written
                 view = view[written:]
         except BaseException as exc:
