@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ import pytest
 
 from storage import Storage, UnsupportedOperationError
 from storage.testing._harness import Harness, Lack
+from storage.testing._tables import folded
 
 __all__ = ["LACK_PROPERTY", "Suite"]
 
@@ -75,8 +76,12 @@ class Suite:
         self._request.node.user_properties.append((LACK_PROPERTY, f"{type(self).__name__}\0{lack.name}\0{reason}"))
         return True
 
+    def _apart(self, keys: Iterable[str]) -> list[str]:
+        """``keys``, without those that the store cannot keep apart."""
+        if Lack.CASE in self.harness.lacks:
+            return list({folded(key): key for key in keys}.values())
+        return list(keys)
+
     def refused(self) -> AbstractContextManager[Any]:
         """What happens to an option that a backend cannot honour."""
         return pytest.raises(UnsupportedOperationError)
-
-

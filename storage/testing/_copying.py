@@ -112,8 +112,8 @@ class CopyTests(Suite):
         assert (info.key, info.storage_type, _described(info)) == ("b", "other", _described(made))
         assert store.get_bytes("b", "other") == b"1" * 100_000
         assert store.exists("a") is (call == "copy")
+        store.set("a", b"2")
         with pytest.raises(AlreadyExistsError):
-            store.set("a", b"2")
             getattr(store, call)("a", "b", new_storage_type="other", overwrite=False)
         assert store.get_bytes("b", "other", end=1) == b"1"
         assert store.get("a") == "2"
@@ -181,7 +181,7 @@ class TypeTests(Suite):
             for call in (storage.get, storage.exists, storage.delete, storage.info, storage.open):
                 arguments = ("a", "rb", wrong) if call == storage.open else ("a", wrong)
                 with pytest.raises(InvalidStorageTypeError) as caught:
-                    call(*arguments)  # type: ignore[arg-type]
+                    call(*arguments)
                 assert isinstance(caught.value, ValueError)
                 assert all(repr(known) in str(caught.value) for known in storage.storage_types)
             with pytest.raises(InvalidStorageTypeError):

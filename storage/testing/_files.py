@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ class FileTests(Suite):
                 arguments = [int(number) for number in numbers]
                 results = []
                 for stream in (plain, file):
-                    method = {"read": stream.read, "line": stream.readline, "seek": stream.seek}[word]
+                    method: Any = {"read": stream.read, "line": stream.readline, "seek": stream.seek}[word]
                     results.append((method(*arguments), stream.tell()))
                 assert results[0] == results[1], step
             buffer = bytearray(7)
@@ -205,7 +206,7 @@ class FileTests(Suite):
             with pytest.raises((ValueError, TypeError)):
                 storage.open("a", mode, **options)
         with pytest.raises(TypeError):
-            storage.open("a", "rb", buffering=0)
+            storage.open("a", "rb", buffering=0)  # type: ignore[call-overload]
         with pytest.raises(LookupError):
             storage.open("a", "r", encoding="no-such-encoding").read()
         assert storage.get("a") == "1"

@@ -36,15 +36,39 @@ CONTENT_TYPES = {
 
 METADATA: tuple[dict[str, str], ...] = (
     {"a": "1"},
-    {"name": "value", "x-amz-meta-name": "v", "content-type": "text/x", "content-length": "5", "storage": "s", "0": "0"},
+    {
+        "name": "value",
+        "x-amz-meta-name": "v",
+        "content-type": "text/x",
+        "content-length": "5",
+        "storage": "s",
+        "0": "0",
+    },
     {"n" * 128: "longest name", "-": "dash", "--": "dashes", "a-b": "c"},
     {"empty": ""},
     {"blanks": " ", "leading": "  two", "trailing": "two  ", "inner": "a  b"},
-    {"latin": "caf\u00e9", "combining": "cafe\u0301", "kanji": "\u65e5\u672c\u8a9e", "emoji": "\U0001faa3", "nbsp": "\u00a0", "bom": "\ufeff"},
+    {
+        "latin": "caf\u00e9",
+        "combining": "cafe\u0301",
+        "kanji": "\u65e5\u672c\u8a9e",
+        "emoji": "\U0001faa3",
+        "nbsp": "\u00a0",
+        "bom": "\ufeff",
+    },
     {"long": "\u00e4 " * 200, "longer": "\U0001faa3" * 60},
-    {"lookalike": "=?UTF-8?B?aGk=?=", "two": "=?utf-8?b?aGk=?= =?utf-8?b?aGk=?=", "q": "=?UTF-8?Q?hi?=", "part": "a =?UTF-8?B?aGk=?="},
+    {
+        "lookalike": "=?UTF-8?B?aGk=?=",
+        "two": "=?utf-8?b?aGk=?= =?utf-8?b?aGk=?=",
+        "q": "=?UTF-8?Q?hi?=",
+        "part": "a =?UTF-8?B?aGk=?=",
+    },
     {"broken": "=?UTF-8?B?a?=", "open": "=?", "close": "?="},
-    {"quotes": "\"'`", "punctuation": ",;:=&%+\\/<>()[]{}@#$!?*|~^", "percent": "%C3%A9%20+", "json": '{"a": [1, "b"]}'},
+    {
+        "quotes": "\"'`",
+        "punctuation": ",;:=&%+\\/<>()[]{}@#$!?*|~^",
+        "percent": "%C3%A9%20+",
+        "json": '{"a": [1, "b"]}',
+    },
     {"c1": "\u0080\u009f", "line": "\u2028\u2029", "max": "\U0010fffd"},
     {"fits": "x" * 2044},
 )
@@ -119,9 +143,9 @@ class HeaderTests(Suite):
             for value in BAD_HEADERS:
                 with pytest.raises(ValueError, match=name):
                     storage.set("a", b"1", **{name: value})  # type: ignore[arg-type]
-            for value in (5, b"text/plain", ["a"]):
+            for wrong in (5, b"text/plain", ["a"]):
                 with pytest.raises(TypeError):
-                    storage.set("a", b"1", **{name: value})  # type: ignore[arg-type]
+                    storage.set("a", b"1", **{name: wrong})  # type: ignore[arg-type]
         assert storage.list() == []
 
     def test_metadata(self, storage: Storage) -> None:

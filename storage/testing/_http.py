@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPSConnection
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -43,10 +44,9 @@ def send(
     if chunked:
         sent["Transfer-Encoding"] = "chunked"
     try:
-        try:
+        # A server may answer before it has read the whole body.
+        with suppress(BrokenPipeError, ConnectionResetError):
             connection.request(method, target, body, sent, encode_chunked=chunked)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the server answered before it had read the whole body, as it may
         response = connection.getresponse()
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
     finally:

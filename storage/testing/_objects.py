@@ -61,13 +61,28 @@ class ObjectTests(Suite):
 
     def test_arguments_that_cannot_be(self, name: str) -> None:
         """Bad ``retries``, ``timeout`` and query parameters are ``ConfigurationError``s at once."""
-        for options in ({"retries": -1}, {"retries": "3"}, {"retries": 1.5}, {"timeout": 0}, {"timeout": (1, -1)}, {"timeout": "5"}):
+        for options in (
+            {"retries": -1},
+            {"retries": "3"},
+            {"retries": 1.5},
+            {"timeout": 0},
+            {"timeout": (1, -1)},
+            {"timeout": "5"},
+        ):
             with pytest.raises(ConfigurationError) as caught:
                 self.open(name, **options)
             assert isinstance(caught.value, ValueError)
         url = self.harness.url(name)
         mark = "&" if "?" in url else "?"
-        for query in ("colour=red", "types=data", "types=data:a,data:b", "types=a:x,b:x", "=", "colour", "types=a:&types=b:"):
+        for query in (
+            "colour=red",
+            "types=data",
+            "types=data:a,data:b",
+            "types=a:x,b:x",
+            "=",
+            "colour",
+            "types=a:&types=b:",
+        ):
             with pytest.raises(ConfigurationError):
                 Storage(f"{url}{mark}{query}", **self.harness.kwargs())
         scheme, _, rest = url.partition("://")
@@ -167,7 +182,7 @@ class ObjectTests(Suite):
                 lambda: store.delete_many(["a", "b"]),
                 lambda: store.copy("a", "b"),
                 lambda: store.move("a", "b"),
-                lambda: store.list(),
+                store.list,
                 lambda: list(store.iter_info()),
                 lambda: list(store.iter_dir()),
                 lambda: store.open("a"),
@@ -205,7 +220,9 @@ class ObjectTests(Suite):
             caplog.clear()
             with caplog.at_level(logging.DEBUG, logger="storage"):
                 call()
-            records = [record for record in caplog.records if record.name == "storage" and record.levelno == logging.DEBUG]
+            records = [
+                record for record in caplog.records if record.name == "storage" and record.levelno == logging.DEBUG
+            ]
             lines = [record.getMessage() for record in records]
             assert len(lines) == 1, (name, lines)
             assert lines[0].startswith(f"{name} "), lines

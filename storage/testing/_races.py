@@ -11,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -31,7 +32,7 @@ def at_once(functions: Iterable[Callable[[], object]]) -> list[object]:
         gate.wait()
         try:
             return function()
-        except Exception as exc:  # noqa: BLE001 (it is the result)
+        except Exception as exc:  # it is the result
             return exc
 
     with ThreadPoolExecutor(len(functions)) as pool:
@@ -52,7 +53,7 @@ def in_child(function: Callable[[], str], seconds: float = 60) -> Callable[[], s
         answer = "no answer"
         try:
             answer = function()
-        except BaseException:  # noqa: BLE001 (the parent shows it)
+        except BaseException:  # the parent shows it
             answer = traceback.format_exc()
         finally:
             os.write(writer, answer.encode())
@@ -85,10 +86,16 @@ class RaceTests(Suite):
         stores = [storage, self.open(name), self.open(name)]
         for index in range(6):
             key = f"race/{index}"
-            writers = [
-                lambda n=n, key=key: stores[n % 3].set(key, f"writer {n}" * 50, overwrite=False) and n for n in range(12)
-            ]
-            results = at_once(writers)
+
+            def writer(n: int, key: str = key) -> Callable[[], object]:
+
+                def write() -> object:
+                    stores[n % 3].set(key, f"writer {n}" * 50, overwrite=False)
+                    return n
+
+                return write
+
+            results = at_once(writer(n) for n in range(12))
             if self.lacks(Lack.CREATE_ONLY):
                 assert all(isinstance(result, UnsupportedOperationError) for result in results)
                 continue
@@ -160,7 +167,7 @@ class RaceTests(Suite):
             return count
 
         other = self.open(name)
-        results = at_once([write, *(lambda s=s: read(s) for s in (storage, other))])
+        results = at_once([write, partial(read, storage), partial(read, other)])
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -192,7 +199,7 @@ class RaceTests(Suite):
         for index in range(5):
             key = f"k{index}"
             storage.set(key, b"1")
-            results = at_once(lambda key=key: storage.delete(key) for _ in range(6))
+            results = at_once(partial(storage.delete, key) for _ in range(6))
             failures = [result for result in results if result is not None]
             assert all(isinstance(failure, NotFoundError) for failure in failures), failures
             assert len(failures) < 6
@@ -226,7 +233,7 @@ class RaceTests(Suite):
             assert in_child(refused)().startswith("refused: ")
             assert work("parent") == "0 wrong"
             return
-        children = [in_child(lambda n=n: work(f"child{n}")) for n in range(2)]
+        children = [in_child(partial(work, f"child{n}")) for n in range(2)]
         assert work("parent") == "0 wrong"
         assert [child() for child in children] == ["0 wrong"] * 2
         assert storage.get("parent/3") == "parent/3"

@@ -76,7 +76,8 @@ class ReadingTests(Suite):
     def test_bad_ranges(self, storage: Storage) -> None:
         """Negative bounds are a ``ValueError``: they do not count from the end."""
         storage.set("a", DATA)
-        for bounds in ({"start": -1}, {"end": -1}, {"start": -5, "end": 3}, {"start": 2, "end": -2}):
+        bad: list[dict[str, Any]] = [{"start": -1}, {"end": -1}, {"start": -5, "end": 3}, {"start": 2, "end": -2}]
+        for bounds in bad:
             with pytest.raises(ValueError, match="-"):
                 storage.get_bytes("a", **bounds)
             with pytest.raises(ValueError, match="-"):

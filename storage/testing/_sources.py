@@ -10,7 +10,18 @@ from typing import Any
 
 from storage import Storage
 
-__all__ = ["BAD_VALUES", "VALUES", "Boom", "Minimal", "OneWay", "breaking_file", "breaking_items", "pattern", "writes_that_break"]
+__all__ = [
+    "BAD_VALUES",
+    "VALUES",
+    "Boom",
+    "Minimal",
+    "OneWay",
+    "breaking_file",
+    "breaking_items",
+    "pattern",
+    "writes_that_break",
+]
+
 
 class Boom(Exception):  # noqa: N818 (it stands for any exception of the caller's)
     """What a caller's own object raises."""
@@ -75,7 +86,9 @@ VALUES: dict[str, Callable[[bytes], Any]] = {
     "text file from where it stands": lambda data: _standing_at(io.StringIO("skipped" + data.decode()), 7),
     "buffered reader": lambda data: io.BufferedReader(OneWay(data), 64),
     "file that cannot seek": OneWay,
-    "text over a file that cannot seek": lambda data: io.TextIOWrapper(io.BufferedReader(OneWay(data)), "utf-8", newline=""),
+    "text over a file that cannot seek": lambda data: io.TextIOWrapper(
+        io.BufferedReader(OneWay(data)), "utf-8", newline=""
+    ),
     "the least of a file": Minimal,
     "generator": lambda data: (data[i : i + 7] for i in range(0, len(data), 7)),
     "list": lambda data: [data[:50], b"", bytearray(data[50:60]), memoryview(data)[60:]],

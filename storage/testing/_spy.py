@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
+from storage import SignedRequest
 from storage.backends import Backend, Download, PutOptions, Setup, SignOptions, Stat, Writer
 from storage.exceptions import StorageError
-from storage import SignedRequest
 
 __all__ = ["Spy"]
 

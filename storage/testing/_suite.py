@@ -5,6 +5,7 @@ from __future__ import annotations
 from storage.testing._batches import BatchTests
 from storage.testing._copying import CopyTests, TypeTests
 from storage.testing._files import FileTests
+from storage.testing._forging import ForgingTests
 from storage.testing._headers import HeaderTests
 from storage.testing._keys import KeyTests
 from storage.testing._listing import ListingTests
@@ -30,5 +31,6 @@ class Conformance(
     RaceTests,
     ObjectTests,
     SigningTests,
+    ForgingTests,
 ):
     """What every backend must do. A test class inherits it and gives ``harness``."""

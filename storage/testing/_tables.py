@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["INVALID_KEYS", "INVALID_PREFIXES", "KEYS", "LONGEST_KEY"]
+import unicodedata
+
+__all__ = ["INVALID_KEYS", "INVALID_PREFIXES", "KEYS", "LONGEST_KEY", "folded"]
 
 LONGEST_KEY = "/".join(["k" * 255, "e" * 255, "y" * 255, "s" * 128])  # 896 bytes
 
@@ -138,4 +140,24 @@ INVALID_KEYS = (
     "/".join(["\U0001faa3" * 50] * 5),
 )
 
-INVALID_PREFIXES = ("/", "a//", "//", "./", "../", "a/../", "a/./b", "a\\", "\x00", "a\n", "\ud800", ".storage~/x", "a" * 256, "a" * 255 + "x/")
+INVALID_PREFIXES = (
+    "/",
+    "a//",
+    "//",
+    "./",
+    "../",
+    "a/../",
+    "a/./b",
+    "a\\",
+    "\x00",
+    "a\n",
+    "\ud800",
+    ".storage~/x",
+    "a" * 256,
+    "a" * 255 + "x/",
+)
+
+
+def folded(key: str) -> str:
+    """What the least careful file system makes of a name."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", key).casefold())

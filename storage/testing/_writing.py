@@ -6,8 +6,11 @@ import gc
 import io
 import os
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +50,8 @@ class WritingTests(Suite):
 
     def test_empty_values(self, storage: Storage) -> None:
         """Nothing is a value too."""
-        for value in (b"", "", io.BytesIO(), [], iter(()), memoryview(b"")):
+        values: tuple[Any, ...] = (b"", "", io.BytesIO(), [], iter(()), memoryview(b""))
+        for value in values:
             assert storage.set("empty", value).size == 0
             assert storage.get_bytes("empty") == b""
             assert storage.get("empty") == ""
@@ -77,10 +81,8 @@ class WritingTests(Suite):
         info = storage.set("value", buffer, metadata=metadata)
         buffer[:] = b"AFTER!"
         metadata["name"] = "after"
-        try:
+        with suppress(TypeError):
             info.metadata["name"] = "after"  # type: ignore[index]
-        except TypeError:
-            pass
         assert storage.get_bytes("value") == b"before"
         assert storage.info("value").metadata == {"name": "before"}
         read = storage.info("value").metadata
@@ -90,7 +92,9 @@ class WritingTests(Suite):
 
     def test_set_returns_what_info_says(self, storage: Storage) -> None:
         """The ``ObjectInfo`` of a write is the one that a look at the blob gives."""
-        made = storage.set("a/b.json", b"{}", content_type="application/x-a", cache_control="no-store", metadata={"m": "1"})
+        made = storage.set(
+            "a/b.json", b"{}", content_type="application/x-a", cache_control="no-store", metadata={"m": "1"}
+        )
         info = storage.info("a/b.json")
         assert isinstance(made, ObjectInfo)
         assert made.etag == info.etag
@@ -121,7 +125,14 @@ class WritingTests(Suite):
 
     def test_overwriting_replaces_everything(self, storage: Storage) -> None:
         """A write leaves nothing of the blob before: no byte, no header, no metadata."""
-        storage.set("a", b"long old value", content_type="text/old", cache_control="old", content_encoding="old", metadata={"o": "1"})
+        storage.set(
+            "a",
+            b"long old value",
+            content_type="text/old",
+            cache_control="old",
+            content_encoding="old",
+            metadata={"o": "1"},
+        )
         storage.set("a", b"new")
         info = storage.info("a")
         assert storage.get_bytes("a") == b"new"
@@ -164,14 +175,15 @@ class WritingTests(Suite):
             assert not storage.exists("a")
             return
         storage.set("a", b"first", overwrite=False, metadata={"n": "1"})
-        for attempt in (
+        attempts: list[Callable[[], object]] = [
             lambda: storage.set("a", b"second", overwrite=False),
             lambda: storage.set("a", b"first", overwrite=False),
             lambda: storage.set("a", [b"sec", b"ond"], overwrite=False),
             lambda: storage.set_file("a", io.BytesIO(b"second"), overwrite=False),
             lambda: storage.open("a", "wb", overwrite=False).close(),
             lambda: storage.open("a", "xb").close(),
-        ):
+        ]
+        for attempt in attempts:
             with pytest.raises(AlreadyExistsError) as caught:
                 attempt()
             assert isinstance(caught.value, PreconditionFailedError)
@@ -195,12 +207,9 @@ class WritingTests(Suite):
         assert storage.get_bytes("a") == b"two"
         assert storage.info("a").etag == new
         for etag in (old, "", "0", "no-such-etag", "*", "é", 'W/"1"'):
-            for attempt in (
-                lambda etag=etag: storage.set("a", b"three", if_match=etag),
-                lambda etag=etag: storage.set("absent", b"three", if_match=etag),
-            ):
+            for key in ("a", "absent"):
                 with pytest.raises(PreconditionFailedError) as caught:
-                    attempt()
+                    storage.set(key, b"three", if_match=etag)
                 assert not isinstance(caught.value, AlreadyExistsError)
         with pytest.raises(PreconditionFailedError), storage.open("a", "wb", if_match=old) as file:
             file.write(b"three")

@@ -1,0 +1,8 @@
+"""Each local backend tells the same story as a ``dict``."""
+
+from __future__ import annotations
+
+from storage.testing import state_machine
+from tests.conformance.test_memory import MemoryHarness
+
+TestMemoryMachine = state_machine(MemoryHarness())
