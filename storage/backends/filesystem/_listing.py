@@ -1,0 +1,235 @@
+"""Listing in UTF-8 byte order, one directory at a time: memory grows with the largest directory, not with the tree.
+
+A directory ``a`` sorts as ``a/``; the blob ``a`` inside of it, as ``a``. In between may stand ``a-b``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from storage._keys import RESERVED, is_portable
+from storage.backends.filesystem import _system
+from storage.backends.filesystem._tree import BLOB, HOME, MAX_PATH, Tree, checked, is_blob
+from storage.exceptions import NotFoundError
+
+__all__ = ["folders", "lint", "pages"]
+
+_ODD: Final = re.compile(r"[^\x20-\x5b\x5d-\x7e]")  # a name with one of these may not be portable: ask the key rules
+_LONGEST_NAME: Final = 255
+# A directory of so few names is read in one step; a larger one may change in between.
+_ONE_ANSWER: Final = 100
+_READINGS: Final = 5
+_TICK: Final = 50_000_000  # nanoseconds: times of change are no finer than a tick of the system's clock
+
+
+class _Folder(NamedTuple):
+    """A directory as it was read."""
+
+    names: list[str]  # sorted, portable; folders have a slash at their end
+    early: AbstractSet[str]  # of these: names of folders whose blob, if any, sorts before what precedes the folder
+    has_blob: bool  # a blob of the directory's own name is in it
+
+
+def pages(tree: Tree, prefix: str, after: str | None, size: int, *, delimiter: bool) -> Iterator[list[str]]:
+    """The paths of the blobs that start with ``prefix`` and come after ``after``, in order, in pages of at most ``size``.
+
+    ``delimiter``: one level; what lies deeper is given once, as a folder with a slash at its end.
+    """
+    start, _, rest = prefix.rpartition("/")
+    base = f"{checked(start)}/" if start else ""
+    if after is not None and not after.startswith(base):
+        if after > base:
+            return
+        after = None
+    top = _read(tree, start, is_top=True)
+    if top is not None:
+        if rest:
+            top = top._replace(names=[name for name in top.names if name.startswith(rest)])
+        yield from _walk(tree, base, top, after or "", size, delimiter=delimiter)
+
+
+def _walk(tree: Tree, base: str, top: _Folder, after: str, size: int, *, delimiter: bool) -> Iterator[list[str]]:
+    stack = [(base, _from(top.names, base, after), top.early)]
+    page: list[str] = []
+    while stack:
+        base, names, early = stack[-1]
+        inner = None
+        for name in names:
+            path = base + name
+            if name[-1] != "/":
+                if not early or name not in early or _holds_blob(tree, path):
+                    page.append(path)
+            else:
+                found, inner = _enter(tree, path, after, blob=name[:-1] not in early, delimiter=delimiter)
+                page += found
+            if len(page) >= size:
+                yield page[:size]
+                page = page[size:]
+            if inner is not None:
+                stack.append((path, _from(inner.names, path, after), inner.early))
+                break
+        else:
+            stack.pop()
+    if page:
+        yield page
+
+
+def _enter(tree: Tree, path: str, after: str, *, blob: bool, delimiter: bool) -> tuple[list[str], _Folder | None]:
+    """What the folder ``path`` itself adds to the page, and, unless it is given as a whole, the folder to go on with.
+
+    ``blob``: its own blob has its place here.
+    """
+    own = path[:-1]
+    blob = blob and own > after
+    if delimiter:
+        found = [own] if blob and _holds_blob(tree, own) else []
+        if path > after and _is_occupied(tree, own):
+            found.append(path)
+        return found, None
+    inner = _read(tree, own)
+    return [own] if blob and inner is not None and inner.has_blob else [], inner
+
+
+def _from(names: list[str], base: str, after: str) -> Iterator[str]:
+    """The names in ``base`` that come after ``after``, and the folder that it lies in, which has more to give."""
+    if not after.startswith(base):
+        return iter(names)
+    local = after[len(base) :]
+    folder, slash, _ = local.partition("/")
+    position = bisect_left(names, f"{folder}/") if slash else bisect_right(names, local)
+    return iter(names[position:])
+
+
+def _holds_blob(tree: Tree, folder: str) -> bool:
+    """Whether the directory ``folder`` has the blob of its own name in it."""
+    try:
+        fd = tree.open(f"{folder}/{BLOB}", _system.READ)
+    except OSError:
+        return False
+    try:
+        return is_blob(os.fstat(fd))
+    finally:
+        os.close(fd)
+
+
+def _is_occupied(tree: Tree, folder: str) -> bool:
+    """Whether there is any blob below ``folder``."""
+    return next(pages(tree, f"{folder}/", None, 1, delimiter=False), None) is not None
+
+
+def _read(tree: Tree, folder: str, *, is_top: bool = False) -> _Folder | None:
+    """Reads a directory; ``None``: it is not there, or no directory."""
+    try:
+        fd = tree.open(folder, _system.DIRECTORY)
+    except OSError as exc:
+        absent = tree.absent(exc)
+        if isinstance(absent, NotFoundError) or (not is_top and absent is not exc):
+            return None
+        raise absent from None
+    try:
+        names = _names(fd)
+    finally:
+        os.close(fd)
+    joined = "".join(names)
+    has_blob = False
+    if RESERVED in joined:
+        has_blob = BLOB in names
+        names = [name for name in names if not name.startswith(RESERVED)]
+    if _ODD.search(joined):
+        names = [name for name in names if is_portable(name.removesuffix("/"))]
+    room = MAX_PATH - len(folder.encode()) - 1
+    if room < _LONGEST_NAME:
+        names = [name for name in names if len(name.encode()) <= room]
+    names.sort()
+    return _Folder(names, _put_early(names), has_blob)
+
+
+def _put_early(names: list[str]) -> AbstractSet[str]:
+    """Gives the blob of a folder ``a/`` a place of its own before ``a-b``, which stands between ``a`` and ``a/``."""
+    early = {name[:-1] for before, name in pairwise(names) if name[-1] == "/" and before > name[:-1]}
+    for name in early:
+        insort(names, name)
+    return early
+
+
+def _names(fd: int) -> list[str]:
+    """What is in the open directory: regular files and, with a slash, directories."""
+    began = time.time_ns()
+    found = _names_once(fd)
+    if len(found) <= _ONE_ANSWER or os.fstat(fd).st_mtime_ns < began - _TICK:
+        return found
+    # While a large directory is read, a name that is replaced may move past the reader: read until nothing changes.
+    names = set(found)
+    for _ in range(_READINGS):
+        began = time.time_ns()
+        names.update(_names_once(fd))
+        if os.fstat(fd).st_mtime_ns < began - _TICK:
+            break
+    for name in [name for name in names if name[-1] == "/"]:
+        names.discard(name[:-1])  # a blob that moved into a directory of its name meanwhile
+    return list(names)
+
+
+def _names_once(fd: int) -> list[str]:
+    names: list[str] = []
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                names.append(entry.name)
+            elif entry.is_dir(follow_symlinks=False):
+                names.append(f"{entry.name}/")
+    return names
+
+
+def folders(tree: Tree, folder: str = "") -> Iterator[str]:
+    """Every directory below ``folder``, itself included, but for what is ours."""
+    stack = [folder]
+    while stack:
+        folder = stack.pop()
+        yield folder
+        read = _read(tree, folder)
+        if read is not None:
+            base = f"{folder}/" if folder else ""
+            stack += [base + name[:-1] for name in read.names if name[-1] == "/"]
+
+
+def lint(tree: Tree, prefix: str) -> Sequence[str]:
+    """A line for each kind of foreign thing below ``prefix``, with its count."""
+    found: Counter[str] = Counter()
+    start, _, rest = prefix.rpartition("/")
+    if start:
+        checked(start)
+    for folder in folders(tree, start):
+        try:
+            fd = tree.open(folder, _system.DIRECTORY)
+        except OSError:
+            continue
+        try:
+            with os.scandir(fd) as entries:
+                found.update(_foreign(entry) for entry in entries if folder != start or entry.name.startswith(rest))
+        finally:
+            os.close(fd)
+    del found[""]
+    return [f"{count} {kind}" for kind, count in sorted(found.items())]
+
+
+def _foreign(entry: os.DirEntry[str]) -> str:
+    """What kind of foreign thing this is; ``""``: none."""
+    name = entry.name
+    if name in (HOME, BLOB):
+        return ""
+    if entry.is_symlink():
+        return "symbolic links, which are not followed"
+    if not entry.is_file(follow_symlinks=False) and not entry.is_dir(follow_symlinks=False):
+        return "special files (pipes, sockets, devices)"
+    if not is_portable(name):
+        return "names that are no portable keys"
+    return ""

@@ -1,0 +1,141 @@
+"""What is known of a blob beside its bytes: a record, in an extended attribute of its file or in a sidecar.
+
+A record names the size and the time of change of the body it belongs to. Where these are no longer the file's, somebody
+edited it in place: its headers still hold, its etag does not.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Final, NamedTuple
+
+from storage._content_types import guess_content_type
+from storage.backends._protocol import PutOptions, Stat
+
+__all__ = ["Record", "Unattached", "attach", "derived_etag", "fetch", "to_stat"]
+
+_ATTRIBUTE: Final = "user.storage"
+_UTC = timezone.utc
+# Extended attributes unknown, forbidden, or too small for this record.
+_UNATTACHABLE = frozenset(
+    {errno.ENOTSUP, errno.EPERM, errno.E2BIG, errno.ENOSPC, errno.ERANGE, errno.ENOSYS, errno.EINVAL, errno.EDQUOT}
+)
+_NO_ATTRIBUTE = frozenset({getattr(errno, "ENODATA", errno.ENOTSUP), errno.ENOTSUP, errno.EPERM, errno.ENOSYS})
+
+_getxattr = getattr(os, "getxattr", None)
+_setxattr = getattr(os, "setxattr", None)
+
+
+class Unattached(Exception):  # noqa: N818 (not an error: the sidecar takes over)
+    """This file cannot carry this record."""
+
+
+class Record(NamedTuple):
+    """What is kept with a body."""
+
+    etag: str
+    size: int
+    mtime_ns: int
+    content_type: str
+    cache_control: str | None = None
+    content_encoding: str | None = None
+    metadata: Mapping[str, str] = {}
+
+    @classmethod
+    def of(cls, etag: str, st: os.stat_result, options: PutOptions) -> Record:
+        """The record of a new body, whose file now is as ``st`` says."""
+        return cls(
+            etag,
+            st.st_size,
+            st.st_mtime_ns,
+            options.content_type,
+            options.cache_control,
+            options.content_encoding,
+            options.metadata,
+        )
+
+    def encode(self) -> bytes:
+        """As bytes: a line for each field. Headers are printable ASCII, JSON escapes control characters."""
+        etag, size, mtime_ns, content_type, cache_control, content_encoding, metadata = self
+        text = json.dumps(dict(metadata), ensure_ascii=False) if metadata else ""
+        return (
+            f"1\n{etag}\n{size:x}\n{mtime_ns:x}\n{content_type}\n{cache_control or ''}\n{content_encoding or ''}\n{text}"
+        ).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Record | None:
+        """The inverse of ``encode``; ``None`` for what it did not write."""
+        try:
+            version, etag, size, mtime_ns, content_type, cache_control, content_encoding, metadata = (
+                data.decode().split("\n", 7)
+            )
+            if version != "1":
+                return None
+            return cls(
+                etag,
+                int(size, 16),
+                int(mtime_ns, 16),
+                content_type,
+                cache_control or None,
+                content_encoding or None,
+                json.loads(metadata) if metadata else {},
+            )
+        except ValueError:
+            return None
+
+    def fits(self, st: os.stat_result) -> bool:
+        """Whether the body is still the one that this record was written for."""
+        return self.size == st.st_size and self.mtime_ns == st.st_mtime_ns
+
+
+def attach(fd: int, record: Record) -> None:
+    """Writes the record into the open file.
+
+    Raises:
+        Unattached: it must go into a sidecar.
+    """
+    if _setxattr is None:
+        raise Unattached
+    try:
+        _setxattr(fd, _ATTRIBUTE, record.encode())
+    except OSError as exc:
+        if exc.errno in _UNATTACHABLE:
+            raise Unattached from exc
+        raise
+
+
+def fetch(fd: int) -> Record | None:
+    """The record in the open file; ``None``: there is none (a file that was dropped in, or one with a sidecar)."""
+    if _getxattr is None:
+        return None
+    try:
+        return Record.decode(_getxattr(fd, _ATTRIBUTE))
+    except OSError as exc:
+        if exc.errno in _NO_ATTRIBUTE:
+            return None
+        raise
+
+
+def derived_etag(st: os.stat_result) -> str:
+    """An etag for a file that has none of its own."""
+    return f"{st.st_ino:x}-{st.st_mtime_ns:x}-{st.st_size:x}"
+
+
+def to_stat(path: str, st: os.stat_result, record: Record | None) -> Stat:
+    """The ``Stat`` of the file at ``path``. ``record``: what is kept with it; ``None``: it was dropped in."""
+    modified = datetime.fromtimestamp(st.st_mtime, _UTC)
+    if record is None:
+        return Stat(st.st_size, derived_etag(st), modified, guess_content_type(path), None, None, {})
+    return Stat(
+        st.st_size,
+        record.etag if record.fits(st) else derived_etag(st),
+        modified,
+        record.content_type,
+        record.cache_control,
+        record.content_encoding,
+        record.metadata,
+    )
