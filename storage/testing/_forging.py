@@ -37,9 +37,10 @@ class ForgingTests(SigningSuite):
             for method in METHODS:
                 if method == request.method:
                     continue
-                answer = send(
-                    method, request.url, request.headers, b"new" if method in ("PUT", "POST", "PATCH") else None
-                )
+                body = b"new" if method in ("PUT", "POST", "PATCH") else None
+                # A length that is announced, with no body to follow, would only make the server wait.
+                headers = {n: v for n, v in request.headers.items() if body or n.lower() != "content-length"}
+                answer = send(method, request.url, headers, body)
                 assert answer.refused, (request.method, method, answer)
                 if self.harness.exact_statuses:
                     assert answer.status == (403 if method in ("GET", "HEAD", "PUT") else 405), (method, answer)
