@@ -42,6 +42,7 @@ class Request:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
         self._ended = False
+        self._stalled = False
         self.method: str = scope["method"]
         self.path = _path(scope)
         self.raw_path = ascii(scope.get("raw_path", scope["path"].encode()).partition(b"?")[0].decode("latin-1"))[1:-1]
@@ -88,6 +89,7 @@ class Request:
         with anyio.move_on_after(seconds):
             message = await self._receive()
         if message is None:
+            self._stalled = True
             raise RefusedError(408, f"nothing of the body came for {seconds:g} seconds; send it again")
         if message["type"] == "http.disconnect":
             self._ended = True
@@ -104,8 +106,11 @@ class Request:
         """Reads what is left of the body, as far as that is reasonable. Returns whether nothing is left."""
         if not self.has_body:
             return True
-        if self.header("expect") is not None:
-            # It waits for a word before it sends the body; the answer is that word.
+        if self._stalled:
+            return False
+        announced = self.header("content-length") or "0"
+        if self.header("expect") is not None or not announced.isdigit() or len(announced) > len(str(_DRAIN_BYTES)):
+            # It waits for a word before it sends the body, and the answer is that word; or the body is too long anyway.
             return False
         count = 0
         with anyio.move_on_after(_DRAIN_SECONDS):
