@@ -98,7 +98,13 @@ class Attempts:
         self.lost = False
 
     def failed(
-        self, exc: BaseException, *, status: int | None, retryable: bool | None = None, wait: float | None = None
+        self,
+        exc: BaseException,
+        *,
+        status: int | None,
+        retryable: bool | None = None,
+        wait: float | None = None,
+        sent: bool = True,
     ) -> None:
         """Waits before the next try, or raises ``exc`` again.
 
@@ -107,13 +113,14 @@ class Attempts:
             status: the HTTP status of the answer; ``None``: there was none.
             retryable: overrides the statuses (``True``: a code that always means "later"; ``False``: a fault of the request).
             wait: seconds the server asked for (``Retry-After``).
+            sent: ``False``: the request certainly never reached the server (nobody listened).
         """
         if retryable is None:
             retryable = self._retries.retryable(status)
         if not retryable or self.tries > self._retries.total:
             raise exc
         # No answer, or a 5xx from something in between: the request may have been carried out.
-        self.lost = self.lost or status is None or status >= 500
+        self.lost = self.lost or (sent and (status is None or status >= 500))
         delay = self._retries.delay(self.tries - 1)
         if wait is not None:
             delay = min(max(delay, wait), self._retries.backoff_max)
