@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from storage.testing import state_machine
-from tests.conformance.test_memory import MemoryHarness
+from tests.conformance.harnesses import FilesystemHarness, MemoryHarness
 
 TestMemoryMachine = state_machine(MemoryHarness())
+TestFilesystemMachine = state_machine(FilesystemHarness("fsync=false"))

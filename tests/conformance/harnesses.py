@@ -1,0 +1,64 @@
+"""The stores that need no server."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+from storage import _signing
+from storage.testing import Harness
+
+
+class LocalHarness(Harness):
+    """What memory and directories share: their signed URLs are served by this library."""
+
+    exact_statuses = True
+
+    def expire(self, moment: datetime) -> None:
+        """Puts the clock that signs and verifies past ``moment``; nobody has to wait."""
+        _signing.clock = lambda: moment.timestamp() + 0.001
+
+    def drop(self, name: str) -> None:
+        super().drop(name)
+        _signing.clock = time.time
+
+
+class MemoryHarness(LocalHarness):
+    """Named stores, so that a second ``Storage`` reaches the same one."""
+
+    def url(self, name: str) -> str:
+        return f"memory://{name}"
+
+
+class FilesystemHarness(LocalHarness):
+    """Directories in a temporary one.
+
+    Args:
+        query: further query parameters of each URL.
+        parent: where the temporary directory is made.
+    """
+
+    root: Path
+
+    def __init__(self, query: str = "", parent: str | None = None) -> None:
+        self.query = query
+        self.parent = parent
+
+    def start(self) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="storage-conformance-", dir=self.parent))
+
+    def stop(self) -> None:
+        shutil.rmtree(self.root)
+
+    def url(self, name: str) -> str:
+        return f"file://{self.root}/{name}" + (f"?{self.query}" if self.query else "")
+
+    def missing_url(self) -> str:
+        return f"file://{self.root}/there-is-no-such-directory?create=false"
+
+    def drop(self, name: str) -> None:
+        super().drop(name)
+        shutil.rmtree(self.root / name, ignore_errors=True)
