@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from storage._storage import Storage
+from storage._sync.types import SyncEvent, SyncFailure, SyncResult
 from storage._types import ObjectInfo, SignedRequest
 from storage._urls import StorageURL, register
 from storage.exceptions import (
@@ -21,6 +22,7 @@ from storage.exceptions import (
     SigningError,
     StorageError,
     StorageTimeoutError,
+    SyncError,
     UnavailableError,
     UnsupportedOperationError,
 )
@@ -49,6 +51,10 @@ __all__ = [
     "StorageError",
     "StorageTimeoutError",
     "StorageURL",
+    "SyncError",
+    "SyncEvent",
+    "SyncFailure",
+    "SyncResult",
     "UnavailableError",
     "UnsupportedOperationError",
     "register",

@@ -11,13 +11,12 @@ import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeVar
 
 from typing_extensions import Self
 
 from storage._aio_files import AsyncBlobFile, AsyncSource, async_chunks, is_async_source
-from storage._core import DEBUG, decoded, log, log_call, made_info
+from storage._core import Line, decoded, made_info
 from storage._options import put_options
 from storage._routes import Route
 from storage._sources import ReadableFile, Value, chunks_of, whole
@@ -123,18 +122,14 @@ class AsyncStorage:
 
     async def _awaited(self, name: str, route: Route, key: str, storage_type: str, answer: Coroutine[Any, Any, T]) -> T:
         """What an asynchronous backend answers: its exceptions classified, worded and chained, one line in the log."""
-        logged = log.isEnabledFor(DEBUG)
-        began = perf_counter()
-        try:
-            result = await answer
-        except Exception as exc:
-            # In a thread, because telling a missing blob from a missing bucket may take a request.
-            await self._workers.run(self._sync._raise, exc, name, route, key, storage_type)
-            raise
-        if logged:
-            size = len(result) if isinstance(result, bytes) else None
-            log_call(name, storage_type, key, size, perf_counter() - began)
-        return result
+        with Line(name, storage_type, key) as line:
+            try:
+                result = await answer
+            except Exception as exc:
+                # In a thread, because telling a missing blob from a missing bucket may take a request.
+                return await self._workers.run(self._sync._raise, exc, name, route, key, storage_type)
+            line.size = len(result) if isinstance(result, bytes) else None
+            return result
 
     # ---- writing -----------------------------------------------------------------------------------------------
 
@@ -272,14 +267,16 @@ class AsyncStorage:
         self, key: str, file_obj: Any, storage_type: str, progress: Callable[[int], object] | None
     ) -> ObjectInfo:
         route, path = self._sync._locate(key, storage_type)
-        call = self._sync._call
-        stat, chunks = await self._workers.run(call, "get_file", route, key, storage_type, route.backend.stream, path)
-        mapped = self._sync._mapped("get_file", route, key, storage_type, chunks)
-        async for chunk in self._workers.iterate(mapped, 1):
-            await file_obj.write(chunk)
-            if progress is not None:
-                progress(len(chunk))
-        return made_info(key, storage_type, stat)
+        do = self._sync._do
+        with Line("get_file", storage_type, key) as line:
+            stat, chunks = await self._workers.run(do, "get_file", route, key, storage_type, route.backend.stream, path)
+            mapped = self._sync._mapped("get_file", route, key, storage_type, chunks)
+            async for chunk in self._workers.iterate(mapped, 1):
+                await file_obj.write(chunk)
+                if progress is not None:
+                    progress(len(chunk))
+            line.size = stat.size
+            return made_info(key, storage_type, stat)
 
     @_as(Storage.open)
     def open(

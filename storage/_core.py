@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+
+from typing_extensions import Self
 
 from storage._keys import check_key, check_prefix
 from storage._retry import parse_retries, parse_timeout
@@ -36,7 +38,7 @@ from storage.exceptions import (
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
-__all__ = ["DEBUG", "Core", "decoded", "log", "log_call", "made_info"]
+__all__ = ["DEBUG", "Core", "Line", "decoded", "log", "made_info"]
 
 T = TypeVar("T")
 
@@ -179,28 +181,43 @@ class Core:
 
     # ---- errors ------------------------------------------------------------------------------------------------
 
+    def _do(
+        self, name: str, route: Route, key: str | None, storage_type: str, method: Callable[..., T], *args: Any
+    ) -> T:
+        """``method(*args)`` of a backend, its exceptions classified, worded and chained."""
+        try:
+            return method(*args)
+        except Exception as exc:
+            self._raise(exc, name, route, key, storage_type)
+
     def _call(
         self, name: str, route: Route, key: str | None, storage_type: str, method: Callable[..., T], *args: Any
     ) -> T:
-        """``method(*args)`` of a backend: its exceptions classified, worded and chained, one line in the log."""
+        """As ``_do``, for what is all of a user's call: with its line in the log."""
         if not log.isEnabledFor(DEBUG):
             try:
                 return method(*args)
             except Exception as exc:
                 self._raise(exc, name, route, key, storage_type)
-        trace.tries, trace.request_id = 1, None
-        began = perf_counter()
-        result: Any = None
-        try:
-            result = method(*args)
-        except Exception as exc:
-            self._raise(exc, name, route, key, storage_type)
-        finally:
-            log_call(name, storage_type, key, _size(result), perf_counter() - began)
-        return result  # type: ignore[no-any-return]
+        with Line(name, storage_type, key) as line:
+            result = self._do(name, route, key, storage_type, method, *args)
+            line.size = _size(result)
+            return result
 
-    def _raise(self, exc: Exception, name: str, route: Route, key: str | None, storage_type: str | None) -> Any:
-        """Raises what a backend's exception is for the user; never returns."""
+    def _mapped(self, name: str, route: Route, key: str | None, storage_type: str, items: Iterable[T]) -> Iterator[T]:
+        """``items`` of a backend, its exceptions classified, worded and chained also while they come."""
+        iterator = iter(items)
+        while True:
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            except Exception as exc:
+                self._raise(exc, name, route, key, storage_type)
+            yield item
+
+    def _raise(self, exc: Exception, name: str, route: Route, key: str | None, storage_type: str | None) -> NoReturn:
+        """Raises what a backend's exception is for the user."""
         error = self._failure(exc, name, route, key, storage_type)
         if error is exc:
             raise exc
@@ -267,18 +284,37 @@ def decoded(data: bytes, key: str, storage_type: str, route: Route) -> str:
         ) from exc
 
 
-def log_call(name: str, storage_type: str | None, key: str | None, size: int | None, seconds: float) -> None:
-    """The one line that a call leaves in the log."""
-    log.debug(
-        "%s type=%s key=%r bytes=%s ms=%.3f tries=%d request_id=%s",
-        name,
-        storage_type,
-        key,
-        "-" if size is None else size,
-        seconds * 1000,
-        trace.tries,
-        trace.request_id or "-",
-    )
+class Line:
+    """The one line that a user's call leaves in the log, also when it fails.
+
+    Attributes:
+        size: bytes moved, where that is known.
+    """
+
+    def __init__(self, name: str, storage_type: str, key: str | None) -> None:
+        self._name, self._storage_type, self._key = name, storage_type, key
+        self._began = perf_counter()
+        self.size: int | None = None
+        trace.tries, trace.request_id = 1, None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.write()
+
+    def write(self) -> None:
+        """Writes it."""
+        log.debug(
+            "%s type=%s key=%r bytes=%s ms=%.3f tries=%d request_id=%s",
+            self._name,
+            self._storage_type,
+            self._key,
+            "-" if self.size is None else self.size,
+            (perf_counter() - self._began) * 1000,
+            trace.tries,
+            trace.request_id or "-",
+        )
 
 
 def _size(result: Any) -> int | None:

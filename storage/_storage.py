@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
-from time import perf_counter
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, TextIO, overload
 
 from storage._batch import batched, ordered_map
 from storage._check import check_backend
-from storage._core import DEBUG, Core, decoded, log, log_call, made_info
+from storage._core import Core, Line, decoded, made_info
 from storage._files import BlobReader, BlobWriter, open_reader, open_writer, parse_mode
 from storage._keys import check_prefix, is_portable
 from storage._local import replacing
@@ -21,7 +20,7 @@ from storage._sources import ReadableFile, Value, chunks_of, file_chunks, rechun
 from storage._transfer import CallerFault, Sink, download
 from storage._types import ObjectInfo, SignedRequest
 from storage._upload import Upload
-from storage.backends import Download, Setup, SignOptions, Stat
+from storage.backends import Setup, SignOptions, Stat
 from storage.exceptions import (
     AlreadyExistsError,
     ConfigurationError,
@@ -223,13 +222,17 @@ class Storage(Core):
         self, route: Route, path: str, key: str, storage_type: str, start: int, end: int | None
     ) -> Iterator[bytes]:
         """The chunks of a blob, with the backend's errors mapped also while they come."""
-        _, chunks = self._call("iter_bytes", route, key, storage_type, route.backend.stream, path, start, end)
-        try:
-            yield from self._mapped("iter_bytes", route, key, storage_type, chunks)
-        finally:
-            close = getattr(chunks, "close", None)
-            if close is not None:
-                close()
+        with Line("iter_bytes", storage_type, key) as line:
+            _, chunks = self._do("iter_bytes", route, key, storage_type, route.backend.stream, path, start, end)
+            line.size = 0
+            try:
+                for chunk in self._mapped("iter_bytes", route, key, storage_type, chunks):
+                    line.size += len(chunk)
+                    yield chunk
+            finally:
+                close = getattr(chunks, "close", None)
+                if close is not None:
+                    close()
 
     def get_file(
         self,
@@ -261,14 +264,13 @@ class Storage(Core):
             if not hasattr(file_obj, "write"):
                 raise TypeError(f"file_obj must be a file name or a binary file object, not {type(file_obj).__name__}")
             return self._download(route, path, key, storage_type, Sink(file_obj, progress))
-        for again in (True, False):
-            try:
-                with replacing(file_obj) as file:
-                    return self._download(route, path, key, storage_type, Sink.new_file(file, progress))
-            except PreconditionFailedError:
-                if not again:
-                    raise
-        raise AssertionError  # pragma: no cover
+        try:
+            with replacing(file_obj) as file:
+                return self._download(route, path, key, storage_type, Sink(file, progress))
+        except PreconditionFailedError:
+            # Replaced meanwhile. Nothing of the old version is left, so the new one may be had, but only once.
+            with replacing(file_obj) as file:
+                return self._download(route, path, key, storage_type, Sink(file, progress))
 
     def _download(self, route: Route, path: str, key: str, storage_type: str, sink: Sink) -> ObjectInfo:
         try:
@@ -377,7 +379,7 @@ class Storage(Core):
             stat = self._call("open", route, key, storage_type, route.backend.stat, path)
 
             def fetch(start: int, end: int) -> bytes:
-                return self._call("open", route, key, storage_type, route.backend.get, path, start, end, stat.etag)
+                return self._do("open", route, key, storage_type, route.backend.get, path, start, end, stat.etag)
 
             return open_reader(
                 BlobReader(fetch, stat.size, key), text=text, encoding=encoding, errors=errors, newline=newline
@@ -495,54 +497,35 @@ class Storage(Core):
     def _keys(
         self, name: str, route: Route, storage_type: str, prefix: str, after: str | None, page_size: int
     ) -> Iterator[str]:
-        cut = len(route.prefix)
         pages = route.backend.scan(prefix, start_after=after, page_size=page_size)
-        for page in self._mapped(name, route, None, storage_type, pages):
-            for path, _ in page:
-                key = path[cut:]
-                if route.raw or is_portable(key):
-                    yield key
+        cut = len(route.prefix)
+        for path, _ in self._scanned(name, route, storage_type, pages):
+            key = path[cut:]
+            if route.raw or is_portable(key):
+                yield key
 
     def _infos(self, route: Route, storage_type: str, prefix: str) -> Iterator[ObjectInfo]:
+        pages = route.backend.scan(prefix, detail=True)
         cut = len(route.prefix)
-        for page in self._mapped("iter_info", route, None, storage_type, route.backend.scan(prefix, detail=True)):
-            for path, stat in page:
-                key = path[cut:]
-                if stat is not None and (route.raw or is_portable(key)):
-                    yield made_info(key, storage_type, stat)
+        for path, stat in self._scanned("iter_info", route, storage_type, pages):
+            key = path[cut:]
+            if stat is not None and (route.raw or is_portable(key)):
+                yield made_info(key, storage_type, stat)
 
     def _level(self, route: Route, storage_type: str, prefix: str) -> Iterator[str | ObjectInfo]:
-        cut = len(route.prefix)
         pages = route.backend.scan(prefix, detail=True, delimiter=True)
-        for page in self._mapped("iter_dir", route, None, storage_type, pages):
-            for path, stat in page:
-                key = path[cut:]
-                if not route.raw and not is_portable(key if stat is not None else key[:-1]):
-                    continue
+        cut = len(route.prefix)
+        for path, stat in self._scanned("iter_dir", route, storage_type, pages):
+            key = path[cut:]
+            if route.raw or is_portable(key if stat is not None else key[:-1]):
                 yield key if stat is None else made_info(key, storage_type, stat)
 
-    def _mapped(
-        self, name: str, route: Route, key: str | None, storage_type: str, items: Iterable[Any]
-    ) -> Iterator[Any]:
-        """``items`` of a backend, with its errors mapped while they come, and one line in the log at the end."""
-        logged = log.isEnabledFor(DEBUG)
-        began = perf_counter()
-        iterator = iter(items)
-        count = 0
-        try:
-            while True:
-                try:
-                    item = next(iterator)
-                except StopIteration:
-                    return
-                except Exception as exc:
-                    self._raise(exc, name, route, key, storage_type)
-                if key is not None:
-                    count += len(item)
-                yield item
-        finally:
-            if logged:
-                log_call(name, storage_type, key, count if key is not None else None, perf_counter() - began)
+    def _scanned(
+        self, name: str, route: Route, storage_type: str, pages: Iterable[Iterable[tuple[str, Stat | None]]]
+    ) -> Iterator[tuple[str, Stat | None]]:
+        with Line(name, storage_type, None):
+            for page in self._mapped(name, route, None, storage_type, pages):
+                yield from page
 
     # ---- copying -----------------------------------------------------------------------------------------------
 
@@ -627,7 +610,7 @@ class Storage(Core):
     ) -> ObjectInfo:
         """A copy between two backends, through this process."""
         path = route.prefix + key
-        source: Download = self._call(name, route, key, storage_type, route.backend.stream, path)
+        source = self._do(name, route, key, storage_type, route.backend.stream, path)
         stat = source.stat
         options = put_options(
             new_key,
@@ -640,7 +623,7 @@ class Storage(Core):
         upload = Upload(self, name, new_route, new_key, new_type, options, stat.size)
         info = upload.run(self._mapped(name, route, key, storage_type, source.chunks))
         if name == "move":
-            self._call(name, route, key, storage_type, route.backend.delete, path)
+            self._do(name, route, key, storage_type, route.backend.delete, path)
         return info
 
     # ---- many at once ------------------------------------------------------------------------------------------

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from time import perf_counter
 from typing import Any, TypeVar
 
-from storage._core import DEBUG, Core, log, log_call, made_info
+from storage._core import Core, Line, made_info
 from storage._routes import Route
 from storage._types import ObjectInfo
-from storage.backends import PutOptions, Writer, trace
+from storage.backends import PutOptions, Writer
 
 __all__ = ["Upload"]
 
@@ -29,17 +28,13 @@ class Upload:
         options: PutOptions,
         size: int | None = None,
     ) -> None:
-        self._core, self.name, self._route = core, name, route
-        self.key, self.storage_type = key, storage_type
+        self._core, self._name, self._route = core, name, route
+        self._key, self._storage_type = key, storage_type
         self._options, self._size = options, size
         self._pending = bytearray()
         self._writer: Writer | None = None
         self._moved = 0
-        # None: nobody listens, or the one line of this call is written.
-        self._began: float | None = None
-        if log.isEnabledFor(DEBUG):
-            trace.tries, trace.request_id = 1, None
-            self._began = perf_counter()
+        self._line: Line | None = Line(name, storage_type, key)
 
     def write(self, data: bytes) -> None:
         """Takes the next bytes."""
@@ -48,7 +43,7 @@ class Upload:
             if len(self._pending) + len(data) <= self._route.backend.chunk_size:
                 self._pending += data
                 return
-            path = self._route.prefix + self.key
+            path = self._route.prefix + self._key
             self._writer = self._do(self._route.backend.writer, path, self._options, self._size)
             if self._pending:
                 self._do(self._writer.write, bytes(self._pending))
@@ -58,12 +53,12 @@ class Upload:
     def commit(self) -> ObjectInfo:
         """Publishes all that was written, and returns the new blob's info."""
         if self._writer is None:
-            path = self._route.prefix + self.key
+            path = self._route.prefix + self._key
             stat = self._do(self._route.backend.put, path, bytes(self._pending), self._options)
         else:
             stat = self._do(self._writer.commit)
         self._log()
-        return made_info(self.key, self.storage_type, stat)
+        return made_info(self._key, self._storage_type, stat)
 
     def abort(self) -> None:
         """Forgets what was written."""
@@ -73,28 +68,22 @@ class Upload:
         self._log()
 
     def _do(self, method: Callable[..., T], *args: Any) -> T:
-        # Not the facade's own, which would leave a line in the log for each piece.
-        try:
-            return method(*args)
-        except Exception as exc:
-            return self._core._raise(exc, self.name, self._route, self.key, self.storage_type)  # type: ignore[no-any-return]
+        return self._core._do(self._name, self._route, self._key, self._storage_type, method, *args)
 
     def _log(self) -> None:
-        if self._began is not None:
-            log_call(self.name, self.storage_type, self.key, self._moved, perf_counter() - self._began)
-            self._began = None
+        line, self._line = self._line, None
+        if line is not None:
+            line.size = self._moved
+            line.write()
 
     def run(self, chunks: Iterable[bytes], progress: Callable[[int], object] | None = None) -> ObjectInfo:
         """Writes all of ``chunks`` and commits; on any exception, also of ``chunks`` or ``progress``, aborts."""
-        with Line(self.name, self.storage_type, self.key) as line:
-            try:
-                for chunk in chunks:
-                    self.write(chunk)
-                    if progress is not None:
-                        progress(len(chunk))
-                info = self.commit()
-            except BaseException:
-                self.abort()
-                raise
-            line.size = info.size
-            return info
+        try:
+            for chunk in chunks:
+                self.write(chunk)
+                if progress is not None:
+                    progress(len(chunk))
+            return self.commit()
+        except BaseException:
+            self.abort()
+            raise

@@ -18,6 +18,7 @@
      │    └── StorageTimeoutError     (TimeoutError)
      ├── IntegrityError                               bytes that do not match checksum or length
      ├── SigningError                                 these credentials cannot sign
+     ├── SyncError                                    some blobs of a ``sync_to`` failed, all others were done
      └── UnsupportedOperationError                    this backend cannot honour that option
 
 Each carries ``key``, ``storage_type`` and ``url`` where they apply (else ``None``; ``url`` never holds a secret) and
@@ -26,7 +27,10 @@ has the native exception of the SDK or the system as ``__cause__``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from storage._sync.types import SyncResult
 
 __all__ = [
     "AlreadyExistsError",
@@ -44,6 +48,7 @@ __all__ = [
     "SigningError",
     "StorageError",
     "StorageTimeoutError",
+    "SyncError",
     "UnavailableError",
     "UnsupportedOperationError",
 ]
@@ -151,3 +156,28 @@ class SigningError(StorageError):
 
 class UnsupportedOperationError(StorageError):
     """This backend cannot honour an option or operation; nothing was done."""
+
+
+class SyncError(StorageError):
+    """Some blobs of a ``sync_to`` failed; all others were done, and running it again goes on.
+
+    Attributes:
+        result: the :class:`storage.SyncResult`, whose ``failures`` say which and why.
+    """
+
+    result: SyncResult | None
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        key: str | None = None,
+        storage_type: str | None = None,
+        url: str | None = None,
+        result: SyncResult | None = None,
+    ) -> None:
+        super().__init__(message, key=key, storage_type=storage_type, url=url)
+        self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (*super().__reduce__(), {"result": self.result})

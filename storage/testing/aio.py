@@ -1,0 +1,202 @@
+"""The conformance suite on ``AsyncStorage``: a ``Storage`` whose every call goes through an event loop.
+
+::
+
+    class TestMineOnTrio(Conformance):
+        harness = Asynchronous(MyHarness(), "trio")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import wraps
+from typing import Any
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from typing_extensions import Self
+
+from storage import AsyncStorage, Storage
+from storage.testing._harness import Harness
+
+__all__ = ["Asynchronous", "BlockingStorage"]
+
+_COROUTINES = (
+    "check",
+    "close",
+    "copy",
+    "delete",
+    "delete_many",
+    "exists",
+    "get",
+    "get_bytes",
+    "get_file",
+    "get_signed_url",
+    "get_upload_url",
+    "info",
+    "list",
+    "move",
+    "set",
+    "set_file",
+    "set_many",
+    "setup",
+    "sign_download",
+    "sign_upload",
+    "sync_to",
+)
+_ITERATORS = ["get_many", "iter_bytes", "iter_dir", "iter_info", "iter_list"]
+
+# One event loop for each library and process: a forked child has none of its parent's threads.
+_portals: dict[tuple[int, str], BlockingPortal] = {}
+_stack = ExitStack()
+
+
+def _portal(library: str) -> BlockingPortal:
+    where = (os.getpid(), library)
+    if where not in _portals:
+        _portals[where] = _stack.enter_context(start_blocking_portal(library))
+    return _portals[where]
+
+
+class BlockingStorage(Storage):
+    """``AsyncStorage`` with the face of ``Storage``: each call is awaited in an event loop of another thread."""
+
+    def __init__(self, library: str, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._library = library
+        self._async = AsyncStorage.__new__(AsyncStorage)
+        plain = Storage.__new__(Storage)
+        vars(plain).update({name: value for name, value in vars(self).items() if name not in ("_async", "_library")})
+        self._async._start(plain)  # noqa: SLF001 (both faces must share a private memory://)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.__getstate__()  # raises what cannot be pickled
+        recipe = {name: value for name, value in self._recipe.items() if name not in ("url", "backend")}
+        return _rebuilt, (self._library, self._recipe["url"], self._recipe["backend"], recipe)
+
+    def open(self, key: str, *args: Any, **options: Any) -> Any:
+        """As ``Storage.open``."""
+        portal = _portal(self._library)
+        file = self._async.open(key, *args, **options)
+        portal.call(file._open)  # noqa: SLF001
+        return _BlockingFile(portal, file)
+
+
+def _rebuilt(library: str, url: Any, backend: Any, recipe: dict[str, Any]) -> BlockingStorage:
+    return BlockingStorage(library, url, backend=backend, **recipe)
+
+
+def _coroutine(name: str) -> Callable[..., Any]:
+    @wraps(getattr(Storage, name))
+    def method(self: BlockingStorage, *args: Any, **options: Any) -> Any:
+        if name == "sync_to" and isinstance(args[0], BlockingStorage):
+            args = (args[0]._async, *args[1:])  # noqa: SLF001
+
+        async def call() -> Any:
+            return await getattr(self._async, name)(*args, **options)
+
+        return _portal(self._library).call(call)
+
+    return method
+
+
+def _iterator(name: str) -> Callable[..., Any]:
+    @wraps(getattr(Storage, name))
+    def method(self: BlockingStorage, *args: Any, **options: Any) -> Any:
+        iterator = getattr(self._async, name)(*args, **options)
+        return _items(_portal(self._library), iterator)
+
+    return method
+
+
+def _items(portal: BlockingPortal, iterator: Any) -> Iterator[Any]:
+    async def step() -> tuple[bool, Any]:
+        try:
+            return True, await anext_(iterator)
+        except StopAsyncIteration:
+            return False, None
+
+    async def close() -> None:
+        await iterator.aclose()
+
+    try:
+        while True:
+            going, item = portal.call(step)
+            if not going:
+                return
+            yield item
+    finally:
+        portal.call(close)
+
+
+async def anext_(iterator: Any) -> Any:
+    """``anext``, which Python 3.10 has only as a builtin that mypy and trio disagree on."""
+    return await iterator.__anext__()
+
+
+for _name in _COROUTINES:
+    if hasattr(Storage, _name):
+        setattr(BlockingStorage, _name, _coroutine(_name))
+for _name in _ITERATORS:
+    setattr(BlockingStorage, _name, _iterator(_name))
+
+
+class _BlockingFile:
+    """The file of ``AsyncStorage.open`` with blocking methods."""
+
+    def __init__(self, portal: BlockingPortal, file: Any) -> None:
+        self._portal = portal
+        self._file = file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._portal.call(self._file.__aexit__, *exc)
+
+    def __iter__(self) -> Iterator[Any]:
+        while line := self.readline():
+            yield line
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._file, name)
+        if name in (
+            "close",
+            "flush",
+            "read",
+            "readinto",
+            "readline",
+            "readlines",
+            "seek",
+            "tell",
+            "write",
+            "writelines",
+        ):
+            return lambda *args: self._portal.call(value, *args)
+        return value
+
+
+class Asynchronous(Harness):
+    """Another harness, its stores driven through ``AsyncStorage``.
+
+    Args:
+        harness: the one to drive.
+        library: ``"asyncio"`` or ``"trio"``.
+    """
+
+    def __init__(self, harness: Harness, library: str = "asyncio") -> None:
+        self._harness = harness
+        self._library = library
+
+    def __getattribute__(self, name: str) -> Any:
+        # What the base class has a default for is the other harness's to say.
+        if name in _THEIRS:
+            return getattr(object.__getattribute__(self, "_harness"), name)
+        return object.__getattribute__(self, name)
+
+    def storage(self, name: str, **options: Any) -> Storage:
+        return BlockingStorage(self._library, self.url(name), **{**self.kwargs(), **options})
+
+
+_THEIRS = {name for name in vars(Harness) if not name.startswith("_")} - {"storage"}
