@@ -47,6 +47,7 @@ class _Loop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._made_in = os.getpid()
+        self.set_debug(False)  # the user's PYTHONASYNCIODEBUG is for the user's loops
 
     def __del__(self) -> None:
         if os.getpid() == self._made_in:
