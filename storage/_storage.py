@@ -18,6 +18,7 @@ from storage._options import check_count, check_range, download_options, put_opt
 from storage._routes import Route
 from storage._sources import ReadableFile, Value, chunks_of, file_chunks, rechunk, whole
 from storage._transfer import CallerFault, Sink, download
+from storage._sync.types import SyncEvent, SyncResult
 from storage._types import ObjectInfo, SignedRequest
 from storage._upload import Upload
 from storage.backends import Setup, SignOptions, Stat
@@ -703,6 +704,81 @@ class Storage(Core):
 
     def _concurrency(self, route: Route, concurrency: int | None) -> int:
         return route.backend.concurrency if concurrency is None else check_count("concurrency", concurrency)
+
+    # ---- whole stores ------------------------------------------------------------------------------------------
+
+    def sync_to(
+        self,
+        other: Storage,
+        storage_type: str | None = None,
+        *,
+        delete: bool = False,
+        dry_run: bool = False,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        checksum: bool = False,
+        concurrency: int | None = None,
+        bwlimit: float | None = None,
+        progress: Callable[[int], object] | None = None,
+        report: Callable[[SyncEvent], object] | None = None,
+    ) -> SyncResult:
+        """Copies to another store what is missing or different there, with headers and metadata, and verifies each copy.
+
+        Both listings are compared before anything is changed: blobs of one size by their checksum where both services tell
+        the same kind (the MD5 that is the etag of most S3 blobs), else by time: a blob that is younger at the source, or of
+        another size, is copied. So a sync that was interrupted goes on where it stopped. Memory does not grow with the number
+        of blobs; long lists are kept in temporary files.
+
+        A copy is verified by the etag that the destination gives it, if that is the MD5 of the bytes; else it is read back.
+
+        Args:
+            other: the destination.
+            storage_type: one type, which both stores have; ``None``: all types of this store.
+            delete: delete at the destination what is not here. It comes last, asks here once more for each key, and deletes
+                nothing if a listing or some blob failed.
+            dry_run: change nothing; ``report`` and the result say what would be done.
+            include: patterns of keys to look at (``*``, ``?``, ``[…]`` within a segment, ``**`` across; one without a slash is
+                matched against the last segment); none: all.
+            exclude: patterns of keys to leave alone on both sides.
+            checksum: do not trust times: read blobs that have no checksum of the same kind on both sides.
+            concurrency: how many blobs at once; ``None``: what suits the backends.
+            bwlimit: bytes a second that are read at most; ``None``: no limit.
+            progress: called with the number of bytes copied since the last call.
+            report: called with a :class:`storage.SyncEvent` for each thing found out or done; one call at a time.
+
+        Returns:
+            The counts.
+
+        Raises:
+            SyncError: some blobs failed, all others were done; its ``result`` says which and why.
+            BucketNotFoundError: the source, or the destination, is not there; nothing was deleted.
+            ConfigurationError: both are the same place, or one is inside the other.
+            InvalidStorageTypeError: ``other`` has no such type.
+
+        An exception of ``progress`` or ``report`` ends the sync, and comes out bare.
+        """
+        from storage._sync.engine import Sync  # not paid for by programs that sync nothing
+
+        if not isinstance(other, Storage):
+            raise TypeError(f"other must be a Storage, not {type(other).__name__}")
+        if concurrency is not None:
+            check_count("concurrency", concurrency)
+        if bwlimit is not None and not bwlimit > 0:
+            raise ValueError(f"bwlimit={bwlimit!r}: use a number of bytes a second above 0, or None for no limit")
+        return Sync(
+            self,
+            other,
+            storage_type,
+            delete=delete,
+            dry_run=dry_run,
+            include=include,
+            exclude=exclude,
+            checksum=checksum,
+            concurrency=concurrency,
+            bwlimit=bwlimit,
+            progress=progress,
+            report=report,
+        ).run()
 
     # ---- signing -----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,189 @@
+"""What is to be done: two ordered listings merged, and each pair compared. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+__all__ = ["Entry", "Filter", "OutOfOrder", "Verdict", "checked_order", "compare", "entry_of", "is_md5", "merge"]
+
+_MD5 = re.compile(r"[0-9a-f]{32}").fullmatch
+_PARTS = re.compile(r"[0-9a-f]{32}-[0-9]+").fullmatch
+_SECOND = 1_000_000  # microseconds
+
+
+class OutOfOrder(Exception):  # noqa: N818 (it is an answer)
+    """A listing does not come in the order of its keys' UTF-8 bytes."""
+
+
+class Entry(NamedTuple):
+    """A blob as a listing shows it, small enough to be kept by the hundred thousand."""
+
+    key: str
+    size: int
+    etag: str
+    modified: int  # microseconds since the epoch, UTC
+
+
+def entry_of(key: str, size: int, etag: str, modified: datetime) -> Entry:
+    """The entry of a blob; its time exact to the microsecond."""
+    # timestamp() is a float, which has no room for microseconds after the year 2255, and rounds before.
+    return Entry(key, size, etag, int(modified.timestamp()) * _SECOND + modified.microsecond)
+
+
+# ---- filters -------------------------------------------------------------------------------------------------------
+
+
+class Filter:
+    """Which keys a sync looks at, on both sides.
+
+    A key is taken if it matches one of ``include`` (or there is none) and none of ``exclude``. In a pattern ``*`` and ``?`` stand
+    for anything but a slash, ``**`` for anything, ``[abc]`` for one character; ``\\`` takes the next one literally. A pattern with
+    a slash is matched against the whole key, one without against the last segment; one that ends in a slash takes everything
+    below.
+    """
+
+    def __init__(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> None:
+        self._include = _patterns("include", include)
+        self._exclude = _patterns("exclude", exclude)
+
+    def __call__(self, key: str) -> bool:
+        if self._include is not None and self._include(key) is None:
+            return False
+        return self._exclude is None or self._exclude(key) is None
+
+
+def _patterns(name: str, patterns: Iterable[str]) -> Callable[[str], object] | None:
+    if isinstance(patterns, str):
+        raise TypeError(f"{name} must be a list of patterns, as in [{patterns!r}]")
+    found = list(patterns)
+    if not all(isinstance(pattern, str) and pattern for pattern in found):
+        raise ValueError(f"{name}: a pattern must be a str that is not empty")
+    if not found:
+        return None
+    return re.compile("|".join(f"(?:{_regex(name, pattern)})" for pattern in found), re.DOTALL).fullmatch
+
+
+def _regex(name: str, pattern: str) -> str:
+    whole = "/" in pattern.removesuffix("/")
+    if pattern.endswith("/"):
+        pattern += "**"
+    text, index = "", 0
+    while index < len(pattern):
+        char = pattern[index]
+        index += 1
+        if pattern.startswith("**/", index - 1) and (index == 1 or pattern[index - 2] == "/"):
+            text, index = text + "(?:.*/)?", index + 2
+        elif pattern.startswith("**", index - 1):
+            text, index = text + ".*", index + 1
+        elif char == "*":
+            text += "[^/]*"
+        elif char == "?":
+            text += "[^/]"
+        elif char == "[":
+            part, index = _class(name, pattern, index)
+            text += part
+        elif char == "\\" and index < len(pattern):
+            text, index = text + re.escape(pattern[index]), index + 1
+        else:
+            text += re.escape(char)
+    return text.removeprefix("/") if whole else f"(?:.*/)?{text}"
+
+
+def _class(name: str, pattern: str, index: int) -> tuple[str, int]:
+    """The regular expression of a ``[class]`` whose bracket stands before ``index``, and the index after it."""
+    end = pattern.find("]", index + 1 if pattern[index : index + 1] not in ("!", "^") else index + 2)
+    if end < 0:
+        raise ValueError(f"{name} {pattern!r}: a '[' is not closed; write '[[]' for the character itself")
+    body = pattern[index:end]
+    negated = body[:1] in ("!", "^")
+    body = body[1:] if negated else body
+    escaped = body.replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^").replace("&", "\\&").replace("~", "\\~")
+    try:
+        re.compile(f"[{escaped}]")
+    except re.error:
+        raise ValueError(f"{name} {pattern!r}: [{body}] is no class of characters") from None
+    return (f"(?!/)[^{escaped}]" if negated else f"[{escaped}]"), end + 1
+
+
+# ---- merging -------------------------------------------------------------------------------------------------------
+
+
+def checked_order(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """``entries``, each key once; ``OutOfOrder`` as soon as one comes too late."""
+    last: str | None = None
+    for entry in entries:
+        key = entry.key  # code points compare as their UTF-8 bytes do
+        if last is not None and key <= last:
+            if key == last:
+                continue
+            raise OutOfOrder(f"{key!r} after {last!r}")
+        last = key
+        yield entry
+
+
+def merge(source: Iterable[Entry], target: Iterable[Entry]) -> Iterator[tuple[Entry | None, Entry | None]]:
+    """Pairs of what stands under the same key in both; ``None`` where a side has nothing.
+
+    Both sides must come in order; which one does not, its iterator says by raising.
+    """
+    left, right = iter(source), iter(target)
+    a, b = next(left, None), next(right, None)
+    while a is not None or b is not None:
+        if b is None or (a is not None and a.key < b.key):
+            yield a, None
+            a = next(left, None)
+        elif a is None or b.key < a.key:
+            yield None, b
+            b = next(right, None)
+        else:
+            yield a, b
+            a, b = next(left, None), next(right, None)
+
+
+# ---- comparing -----------------------------------------------------------------------------------------------------
+
+
+class Verdict(NamedTuple):
+    """Whether a blob that both sides have is the same, and what told.
+
+    ``outcome``: ``"same"`` or ``"differs"``; ``"ask"``: the bytes are the same, their headers may not be; ``"read"``: only the bytes
+    can tell; ``"doubt"``: the MD5s differ, if that is what these etags are, although the destination is younger.
+    """
+
+    outcome: Literal["same", "differs", "ask", "read", "doubt"]
+    by: str
+
+
+def is_md5(etag: str) -> bool:
+    """Whether an etag looks like the MD5 of the bytes, as those of most S3 buckets are, but not of encrypted ones."""
+    return _MD5(etag) is not None
+
+
+def compare(source: Entry, target: Entry, *, checksum: bool) -> Verdict:
+    """Compares a blob of both sides by what their listings say.
+
+    Sizes that differ settle it. Equal etags of the S3 kinds (an MD5, or MD5s of parts) mean equal bytes, and two MD5s that
+    differ mean other bytes. Else time tells: the blob is the same unless the source's may be younger than the destination's.
+    Where ``checksum`` forbids to trust time, the bytes are to be read.
+    """
+    if source.size != target.size:
+        return Verdict("differs", "size")
+    younger = modified_before(source) > target.modified
+    if source.etag == target.etag and (_MD5(source.etag) or _PARTS(source.etag)):
+        # The same bytes written anew may have got other headers, which no listing tells.
+        return Verdict("ask" if younger else "same", "checksum" if is_md5(source.etag) else "etag")
+    if is_md5(source.etag) and is_md5(target.etag):
+        return Verdict("differs" if younger else "doubt", "checksum")
+    if checksum:
+        return Verdict("read", "content")
+    return Verdict("differs" if younger else "same", "size and time")
+
+
+def modified_before(entry: Entry) -> int:
+    """The latest time at which a blob can have been written, in microseconds, given how exactly its service tells times."""
+    if entry.modified % _SECOND == 0:
+        return entry.modified + _SECOND - 1
+    return entry.modified + 999 if entry.modified % 1000 == 0 else entry.modified
