@@ -1,0 +1,56 @@
+"""``s3://BUCKET/PREFIX``: Amazon S3, and servers that speak its protocol, through boto3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from storage._retry import Retries, Timeout
+from storage._urls import StorageURL, endpoint
+from storage.backends.s3._backend import S3Backend
+from storage.backends.s3._client import Settings
+from storage.exceptions import ConfigurationError
+
+__all__ = ["S3Backend", "create"]
+
+_DEFAULT_TIMEOUT = Timeout(9.5, 120)
+
+
+def create(
+    url: StorageURL, *, auth: Any = None, retries: Retries | None = None, timeout: Timeout | None = None
+) -> S3Backend:
+    """The backend for an ``s3://`` URL. Opens no connection and looks for no credentials.
+
+    Raises:
+        ConfigurationError: no bucket, a query parameter that cannot be, or an ``auth`` of another type.
+    """
+    options = url.options(
+        region=str,
+        endpoint_url=endpoint,
+        profile=str,
+        addressing_style=("path", "virtual", "auto"),
+        anonymous=bool,
+        sse=("AES256", "aws:kms", "aws:kms:dsse"),
+        sse_kms_key_id=str,
+        keys=("raw",),
+    )
+    if not url.bucket:
+        raise ConfigurationError(f"{url}: the bucket is missing; write {url.scheme}://BUCKET/PREFIX")
+    settings = Settings(
+        url.bucket,
+        timeout or _DEFAULT_TIMEOUT,
+        auth,
+        options["region"],
+        options["endpoint_url"],
+        options["profile"],
+        options["addressing_style"],
+        bool(options["anonymous"]),
+    )
+    return S3Backend(settings, retries or Retries(), _encryption(url, options["sse"], options["sse_kms_key_id"]))
+
+
+def _encryption(url: StorageURL, sse: str | None, key_id: str | None) -> dict[str, str]:
+    if key_id is None:
+        return {} if sse is None else {"ServerSideEncryption": sse}
+    if sse == "AES256":
+        raise ConfigurationError(f"{url}: sse_kms_key_id goes with sse=aws:kms or sse=aws:kms:dsse, not with AES256")
+    return {"ServerSideEncryption": sse or "aws:kms", "SSEKMSKeyId": key_id}
