@@ -32,6 +32,7 @@ add_module_names = False
 html_theme = "furo"
 html_title = f"storage {version}"
 html_theme_options = {"navigation_with_keys": True}
+html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
 # Pages point at files of the repository (LICENSE, the changelog) that are no pages here.

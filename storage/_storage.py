@@ -830,7 +830,7 @@ class Storage(Core):
         expires_in: float | timedelta = 3600,
         content_disposition: str | None = None,
         content_type: str | None = None,
-        method: str = "GET",
+        method: Literal["GET", "HEAD"] = "GET",
     ) -> SignedRequest:
         """As :meth:`get_signed_url`, as a request; also for ``method="HEAD"``, for which a GET's URL does not serve."""
         options = download_options(method, expires_in, content_disposition, content_type)

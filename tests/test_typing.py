@@ -1,0 +1,75 @@
+"""Programs that use the library are checked as their authors would check them, by mypy and by pyright."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "tests" / "typing"
+
+
+@pytest.fixture(scope="session")
+def findings(tmp_path_factory):
+    """``findings(checker)``: {file name: the lines with errors}, and the checker's whole output."""
+    cache = tmp_path_factory.mktemp("typing")
+    found = {}
+
+    def check(checker):
+        if checker not in found:
+            found[checker] = _mypy(cache) if checker == "mypy" else _pyright()
+        return found[checker]
+
+    return check
+
+
+def _run(*argv):
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False).stdout
+
+
+def _mypy(cache):
+    command = ("-m", "mypy", "--strict", "--no-incremental", f"--cache-dir={cache}", "--config-file=", str(EXAMPLES))
+    output = _run(sys.executable, *command)
+    lines = {}
+    for name, line in re.findall(r"^.*?([^/\n]+\.py):(\d+): error:", output, re.MULTILINE):
+        lines.setdefault(name, set()).add(int(line))
+    assert "checked 2 source files" in output or "no issues" in output, output
+    return lines, output
+
+
+def _pyright():
+    executable = Path(sys.executable).parent / "pyright"
+    output = _run(str(executable), "--outputjson", "--pythonpath", sys.executable, *map(str, EXAMPLES.glob("*.py")))
+    result = json.loads(output)
+    assert result["summary"]["filesAnalyzed"] == 2, output
+    lines = {}
+    for finding in result["generalDiagnostics"]:
+        if finding["severity"] == "error":
+            name = os.path.basename(finding["file"])
+            lines.setdefault(name, set()).add(finding["range"]["start"]["line"] + 1)
+    return lines, output
+
+
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_right_programs_pass(checker, findings):
+    """A program that uses the library rightly has no error, and every value has the type that it should."""
+    lines, output = findings(checker)
+    assert "examples.py" not in lines, output
+
+
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_mistakes_are_found(checker, findings):
+    """Every mistake is an error at its line, and no other line is."""
+    marked = {
+        number
+        for number, line in enumerate((EXAMPLES / "mistakes.py").read_text(encoding="utf-8").splitlines(), 1)
+        if line.endswith("# error")
+    }
+    lines, output = findings(checker)
+    assert lines["mistakes.py"] == marked, output
