@@ -29,7 +29,7 @@ from storage.server._upload import upload
 if TYPE_CHECKING:
     from storage._core import Core
 
-__all__ = ["DEFAULT_MAX_UPLOAD", "Servable", "SignedURLs", "servable"]
+__all__ = ["DEFAULT_MAX_UPLOAD", "Servable", "SignedURLs", "keys_of", "servable"]
 
 log = logging.getLogger("storage.server")
 
@@ -97,7 +97,7 @@ class SignedURLs:
     def find(self, store_id: str) -> tuple[Backend, SigningKeys] | None:
         """The store with this id, and the keys to verify its URLs with."""
         for backend in self._backends:
-            keys = cast("Servable", backend).signing_keys()
+            keys = keys_of(backend)
             if keys is not None and keys.store_id == store_id:
                 return backend, keys
         return None
@@ -145,7 +145,7 @@ class SignedURLs:
     async def _answer(self, request: Request, response: Response) -> None:
         store_id, _, path = (request.path or "").partition("/")
         found = self.find(store_id)
-        origins = cast("Servable", found[0]).cors_origins if found else ()
+        origins = _origins(found[0]) if found else ()
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
             await response.whole(*preflight(request.headers, origins))
             return
@@ -170,6 +170,24 @@ class SignedURLs:
             await response.whole(200, [("etag", f'"{stat.etag}"'), ("cache-control", "no-store")])
         else:
             await download(backend, grant, request, response, self._stall_seconds)
+
+
+def keys_of(backend: Backend) -> SigningKeys | None:
+    """The keys of a ``Servable``; ``None`` also where they cannot be read, which the log then says."""
+    try:
+        return cast("Servable", backend).signing_keys()
+    except StorageError as exc:
+        # One store whose secret cannot be read does not take the others along.
+        log.warning("a store cannot be served: %s", exc)
+        return None
+
+
+def _origins(backend: Backend) -> Sequence[str]:
+    try:
+        return cast("Servable", backend).cors_origins
+    except (StorageError, OSError) as exc:
+        log.warning("no web origin is allowed for a store: %s", exc)
+        return ()
 
 
 def _refusal(backend: Backend, exc: Exception) -> Exception:

@@ -11,10 +11,10 @@ from weakref import WeakValueDictionary
 
 from storage._signing import SigningKeys
 from storage.backends import Backend
-from storage.server._app import Servable, SignedURLs
+from storage.server._app import Servable, SignedURLs, keys_of
 from storage.server._uvicorn import Server, listen, make_server
 
-__all__ = ["adopt", "serve", "stop"]
+__all__ = ["adopt", "serve", "stop", "warn_once"]
 
 _JOIN_SECONDS = 5.0
 
@@ -35,7 +35,7 @@ class _Stores(SignedURLs):
 
     def find(self, store_id: str) -> tuple[Backend, SigningKeys] | None:
         backend = self._private.get(store_id) or self._kept.get(store_id)
-        keys = backend.signing_keys() if isinstance(backend, Servable) else None
+        keys = None if backend is None else keys_of(backend)
         if backend is None or keys is None or keys.store_id != store_id:
             return None
         return backend, keys
@@ -85,6 +85,7 @@ _lock = threading.Lock()
 _stores = _Stores()
 _running: _Running | None = None
 _adopted: str | None = None
+_warned = False
 # What a child after `fork` inherits and must neither use nor take apart: parent and child share its descriptors.
 _inherited: list[_Running] = []
 
@@ -106,6 +107,14 @@ def adopt(url: str) -> SignedURLs:
     global _adopted  # noqa: PLW0603
     _adopted = url
     return _stores
+
+
+def warn_once() -> bool:
+    """Whether somebody should say that these URLs die with the process: once, unless the process is a server."""
+    global _warned  # noqa: PLW0603
+    with _lock:
+        first, _warned = not _warned and _adopted is None, True
+    return first
 
 
 def stop() -> None:

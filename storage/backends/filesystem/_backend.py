@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import time
@@ -10,13 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
+from storage import _signing
+from storage._key_files import KeyFiles
 from storage._retry import Retries, Timeout
+from storage._types import SignedRequest
 from storage._urls import StorageURL, endpoint
-from storage.backends._protocol import Backend, Download, PutOptions, Setup, Stat
+from storage.backends._protocol import Backend, Download, PutOptions, Setup, SignOptions, Stat
 from storage.backends.filesystem import _keeping, _listing, _publishing, _records, _sidecars, _staging, _system
 from storage.backends.filesystem._records import Record
-from storage.backends.filesystem._staging import Staged
-from storage.backends.filesystem._tree import Tree, checked
+from storage.backends.filesystem._staging import Staged, Swept
+from storage.backends.filesystem._tree import HOME, Tree, checked
 from storage.exceptions import (
     BucketNotFoundError,
     ConfigurationError,
@@ -29,6 +33,8 @@ from storage.exceptions import (
 )
 
 __all__ = ["FilesystemBackend", "create"]
+
+_log = logging.getLogger("storage")
 
 _PIECE: Final = 1024 * 1024
 _SWEPT_AT_OPEN: Final = 256  # so many leftovers at most make a first write wait
@@ -74,7 +80,7 @@ def _absolute(text: str) -> str:
 
 
 class FilesystemBackend(Backend):
-    """A directory. Safe for threads, processes and forks: it holds no file open between calls.
+    """A directory. Safe for threads, processes and forks: between calls it holds no more than a directory open.
 
     Args:
         root: its absolute path.
@@ -105,6 +111,7 @@ class FilesystemBackend(Backend):
         self.secret_file = secret_file
         self.clock: Callable[[], float] = time.time
         self._tree = Tree(root, create=create, fsync=fsync)
+        self._key_files = KeyFiles(f"{root}/{HOME}", secret_file)
         self._has_swept = False
 
     @property
@@ -119,46 +126,52 @@ class FilesystemBackend(Backend):
     # ---- writing -----------------------------------------------------------------------------------------------
 
     def put(self, path: str, data: bytes, options: PutOptions) -> Stat:
-        staged = self._stage(path)
-        try:
-            staged.write(data)
-            staged.finish(options)
-            return _publish(self._tree, path, staged, options)
-        except BaseException:
-            staged.discard()
-            raise
+        self._prepare(path)
+        while True:
+            staged = Staged(self._tree)
+            try:
+                staged.write(data)
+                staged.finish(options)
+                return _publishing.publish(self._tree, path, staged)
+            except Swept:
+                staged.discard()
+            except BaseException:
+                staged.discard()
+                raise
 
     def writer(self, path: str, options: PutOptions, size: int | None = None) -> _FileWriter:
         del size
-        return _FileWriter(self._tree, path, options, self._stage(path))
+        self._prepare(path)
+        return _FileWriter(self._tree, path, options)
 
-    def _stage(self, path: str) -> Staged:
+    def _prepare(self, path: str) -> None:
+        """What comes before every write."""
         checked(path)
         if not self._has_swept:
             self._has_swept = True
             _staging.sweep_staging(self._tree, _SWEPT_AT_OPEN)
-        return Staged(self._tree)
 
     def delete(self, path: str) -> None:
         _publishing.delete(self._tree, checked(path))
 
     def copy(self, source: str, target: str, *, overwrite: bool) -> Stat:
-        checked(target)
-        fd, st, record = self._open(checked(source))
+        fd, st, record = self._open(source)
         try:
-            staged = self._stage(target)
+            self._prepare(target)
+            staged = Staged.held(self._tree)
             try:
                 _system.clone(fd, staged.fd, st.st_size)
                 known = _records.to_stat(source, st, record)
-                options = PutOptions(
-                    known.content_type or "",
-                    known.cache_control,
-                    known.content_encoding,
-                    known.metadata or {},
-                    overwrite=overwrite,
+                staged.finish(
+                    PutOptions(
+                        known.content_type or "",
+                        known.cache_control,
+                        known.content_encoding,
+                        known.metadata or {},
+                        overwrite=overwrite,
+                    )
                 )
-                staged.finish(options)
-                return _publish(self._tree, target, staged, options)
+                return _publishing.publish(self._tree, target, staged)
             except BaseException:
                 staged.discard()
                 raise
@@ -258,6 +271,29 @@ class FilesystemBackend(Backend):
         except NotFoundError:  # deleted since
             return path, None
 
+    # ---- signing -----------------------------------------------------------------------------------------------
+
+    def sign(self, path: str, options: SignOptions) -> SignedRequest:
+        keys = self._key_files.ensure(self._tree.make_staging)
+        return _signing.sign(keys, self.serve_url or self._serve_here(), checked(path), options, _signing.clock())
+
+    def _serve_here(self) -> str:
+        from storage.server import _inprocess  # the extra `server`, which only this needs
+
+        url = _inprocess.serve(self)
+        if _inprocess.warn_once():
+            _log.warning(
+                "signed URLs of %s die with this process, which serves them itself; run `storage serve --url %s` and add "
+                "?serve_url=http://127.0.0.1:8900 to the URL of the store",
+                self.location,
+                self.location,
+            )
+        return url
+
+    def signing_keys(self) -> _signing.SigningKeys | None:
+        """What a server verifies with, as the files say now; ``None``: this store never signed."""
+        return self._key_files.load()
+
     # ---- errors and the root itself ----------------------------------------------------------------------------
 
     def classify(self, exc: BaseException) -> type[StorageError] | None:
@@ -284,6 +320,9 @@ class FilesystemBackend(Backend):
         """What ``setup`` was told last: the origins that a server of this store answers to."""
         return _keeping.read_settings(self._tree).cors_origins
 
+    def close(self) -> None:
+        self._tree.staging = None
+
     def __repr__(self) -> str:
         return f"FilesystemBackend({self.root!r})"
 
@@ -294,12 +333,6 @@ class FilesystemBackend(Backend):
 
 def _rebuild(root: str, create: bool, fsync: bool, serve_url: str | None, secret_file: str | None) -> FilesystemBackend:
     return FilesystemBackend(root, create=create, fsync=fsync, serve_url=serve_url, secret_file=secret_file)
-
-
-def _publish(tree: Tree, path: str, staged: Staged, options: PutOptions) -> Stat:
-    staged = _publishing.publish(tree, path, staged, overwrite=options.overwrite, if_match=options.if_match)
-    staged.close()
-    return _records.to_stat(path, staged.stat, staged.record)
 
 
 class _Pieces:
@@ -337,15 +370,16 @@ class _Pieces:
 class _FileWriter:
     """A blob that is written in pieces."""
 
-    def __init__(self, tree: Tree, path: str, options: PutOptions, staged: Staged) -> None:
-        self._tree, self._path, self._options, self._staged = tree, path, options, staged
+    def __init__(self, tree: Tree, path: str, options: PutOptions) -> None:
+        self._tree, self._path, self._options = tree, path, options
+        self._staged = Staged.held(tree)
 
     def write(self, data: bytes | memoryview) -> None:
         self._staged.write(data)
 
     def commit(self) -> Stat:
         self._staged.finish(self._options)
-        return _publish(self._tree, self._path, self._staged, self._options)
+        return _publishing.publish(self._tree, self._path, self._staged)
 
     def abort(self) -> None:
         self._staged.discard()
