@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Prints what the stores under test lack.
+pytest_plugins = ["storage.testing.plugin"]
+
 # What the library or an SDK reads: a developer's own account must never be met by a test.
 _TELLING = ("STORAGE_", "AWS_", "BOTO_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "GCE_METADATA_")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")

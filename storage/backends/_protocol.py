@@ -205,6 +205,8 @@ class Backend(Protocol):
         for path in paths:
             try:
                 self.delete(path)
+            except NotFoundError:
+                pass
             except Exception as exc:
                 if not issubclass(self.classify(exc) or Exception, NotFoundError):
                     failed[path] = exc

@@ -17,6 +17,7 @@ from storage.testing._tables import folded
 __all__ = ["LACK_PROPERTY", "Suite"]
 
 LACK_PROPERTY = "storage-lack"
+PLUGIN = "storage.testing.plugin"
 
 
 class Suite:
@@ -41,6 +42,10 @@ class Suite:
         del running
         self._request = request
         self._opened = []
+        if self.harness.lacks and not request.config.pluginmanager.has_plugin(PLUGIN):
+            pytest.fail(
+                f"what a store lacks is printed by a plug-in: write pytest_plugins = [{PLUGIN!r}] in conftest.py"
+            )
         yield
         for name, store in self._opened:
             store.close()

@@ -230,7 +230,9 @@ class FaultProxy:
                 self._open.add(client)
                 self._connections += 1
                 number = self._connections
-            threading.Thread(target=self._serve, args=(client, number), name=f"fault-proxy-{number}", daemon=True).start()
+            threading.Thread(
+                target=self._serve, args=(client, number), name=f"fault-proxy-{number}", daemon=True
+            ).start()
 
     def _serve(self, client: socket.socket, number: int) -> None:
         connection = _Connection(self, client, number)

@@ -1,6 +1,8 @@
 """The pytest plug-in: a ``storage`` fixture for everyone, and the account of what a store under conformance test lacks.
 
-Installing ``storage-facade`` activates it.
+A ``conftest.py`` activates it::
+
+    pytest_plugins = ["storage.testing.plugin"]
 """
 
 from __future__ import annotations
