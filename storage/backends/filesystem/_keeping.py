@@ -71,13 +71,13 @@ def setup(tree: Tree, wanted: Setup) -> Sequence[str]:
 
 
 def _write(tree: Tree, settings: Settings) -> None:
-    staged = Staged(tree)
+    staged = Staged.held(tree)
     try:
         staged.write(json.dumps(settings._asdict(), ensure_ascii=False, indent=1).encode())
         _system.sync(staged.fd)
         fd = tree.open(HOME, _system.DIRECTORY)
         try:
-            os.rename(staged.location, _FILE.rpartition("/")[2], dst_dir_fd=fd)
+            os.rename(staged.name, _FILE.rpartition("/")[2], src_dir_fd=staged.folder.fd, dst_dir_fd=fd)
             _system.sync(fd)
         finally:
             os.close(fd)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from storage.backends._protocol import Stat
 from storage.backends.filesystem import _records, _sidecars, _system
 from storage.backends.filesystem._staging import Staged
-from storage.backends.filesystem._tree import BLOB, STAGING, TRIES, Tree, is_blob, is_folder, is_link
+from storage.backends.filesystem._tree import BESIDE, BLOB, TRIES, Tree, is_blob, is_folder
 from storage.exceptions import (
     AlreadyExistsError,
     NotFoundError,
@@ -26,6 +26,8 @@ __all__ = ["delete", "move", "publish"]
 _NO_LINK = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
 # What says that a directory was removed as empty, or made, since it was looked at.
 _CHANGED = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
+# What a rename says where there is a directory of this name, or none to put it in, or one on another file system.
+_LONG_WAY = frozenset({errno.EISDIR, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EXDEV})
 
 
 class _Place:
@@ -76,48 +78,79 @@ def _look(fd: int, name: str) -> os.stat_result | None:
         return None
 
 
-def publish(tree: Tree, path: str, staged: Staged, *, overwrite: bool, if_match: str | None) -> Staged:
-    """Gives the finished ``staged`` the name ``path``, durably.
-
-    Returns:
-        ``staged`` or what took its place, still open.
-    """
+def publish(tree: Tree, path: str, staged: Staged) -> Stat:
+    """Gives the finished ``staged`` the name ``path``, durably, under its options, and closes it."""
     folder, _, name = path.rpartition("/")
-
+    options = staged.options
+    is_plain = (
+        options.overwrite
+        and options.if_match is None
+        and not staged.sidecar
+        and staged.stat.st_dev in tree.spelling.exact
+    )
+    if is_plain and _replace(tree, folder, name, staged):
+        return staged.published()
     for _ in range(TRIES):
-        fd = tree.open_folder(folder)
-        place = None
         try:
-            tree.spelling.refuse_alias(path, staged.path, staged.stat.st_dev)
-            own = tree.lock(fd)
-            try:
-                place = _Place(fd, name, claim=True)
-                _check(tree, path, place, overwrite=overwrite, if_match=if_match)
-                if staged.sidecar:
-                    _sidecars.write(tree, path, staged, place.st)
-                _rename(staged.location, None, place, overwrite=overwrite)
-                if staged.sidecar and place.st is not None:
-                    _sidecars.remove(tree, path, place.st)
-            finally:
-                tree.unlock(fd, own)
-            if tree.fsync:
-                _system.sync(place.fd)
+            _put(tree, path, staged)
         except _CHANGED:
             continue
         except StorageError:
             tree.prune(folder)
             raise
         except OSError as exc:
-            if exc.errno != errno.EXDEV or not staged.path.startswith(STAGING):
+            if exc.errno != errno.EXDEV or staged.name.startswith(BESIDE):
                 raise
             staged = staged.moved_beside(folder)
             continue
-        finally:
-            if place is not None:
-                place.close()
-            os.close(fd)
-        return staged
+        return staged.published()
     raise UnavailableError(f"the directory of {path!r} vanishes again and again")
+
+
+def _put(tree: Tree, path: str, staged: Staged) -> None:
+    """One attempt of ``publish``, which looks at what is there and makes room."""
+    folder, _, name = path.rpartition("/")
+    options = staged.options
+    with contextlib.ExitStack() as stack:
+        fd = tree.open_folder(folder)
+        stack.callback(os.close, fd)
+        tree.spelling.refuse_alias(path, staged.folder.fd, staged.name, staged.stat.st_dev)
+        own = tree.lock(fd)
+        try:
+            place = _Place(fd, name, claim=True)
+            stack.callback(place.close)
+            _check(tree, path, place, overwrite=options.overwrite, if_match=options.if_match)
+            if staged.sidecar:
+                _sidecars.write(tree, path, staged, place.st)
+            _rename(staged.name, staged.folder.fd, place, overwrite=options.overwrite)
+            if staged.sidecar and place.st is not None:
+                _sidecars.remove(tree, path, place.st)
+        finally:
+            tree.unlock(fd, own)
+        if tree.fsync:
+            _system.sync(place.fd)
+
+
+def _replace(tree: Tree, folder: str, name: str, staged: Staged) -> bool:
+    """The short way where it does not matter what was there; ``False``: nothing was done, it takes the long one."""
+    try:
+        fd = tree.open(folder, _system.DIRECTORY)
+    except OSError:
+        return False
+    try:
+        if not _system.lock(fd):
+            return False
+        os.rename(staged.name, name, src_dir_fd=staged.folder.fd, dst_dir_fd=fd)
+        if tree.fsync:
+            _system.unlock(fd)
+            _system.sync(fd)
+    except OSError as exc:
+        if exc.errno in _LONG_WAY:
+            return False
+        raise
+    finally:
+        os.close(fd)
+    return True
 
 
 def _check(tree: Tree, path: str, place: _Place, *, overwrite: bool, if_match: str | None) -> None:
@@ -131,8 +164,8 @@ def _check(tree: Tree, path: str, place: _Place, *, overwrite: bool, if_match: s
         return
     if if_match is not None:
         raise PreconditionFailedError
-    if st is not None and not is_link(st):
-        raise UnsupportedOperationError(f"{path!r} is a special file or directory, which is not touched; remove it")
+    if st is not None and is_folder(st):
+        raise UnsupportedOperationError(f"{path!r}: {BLOB!r} in its directory is a directory, not a blob; remove it")
 
 
 def _etag(tree: Tree, path: str, place: _Place) -> str:
@@ -145,7 +178,7 @@ def _etag(tree: Tree, path: str, place: _Place) -> str:
         os.close(fd)
 
 
-def _rename(source: str, source_fd: int | None, place: _Place, *, overwrite: bool) -> None:
+def _rename(source: str, source_fd: int, place: _Place, *, overwrite: bool) -> None:
     """Makes ``source`` the name at ``place``. What somebody made there, unlocked, since ``place`` looked: ``FileExistsError``."""
     if not overwrite and place.st is None:
         try:
@@ -224,9 +257,11 @@ def move(tree: Tree, source: str, target: str, *, overwrite: bool) -> Stat | Non
         places: list[_Place] = []
         try:
             fds.append(tree.open_folder(folder))
-            tree.spelling.refuse_alias(target, source, st.st_dev)
             fds.append(tree.open(source_folder, _system.DIRECTORY))
-            with _both_locked(tree, *fds):
+            if st.st_dev not in tree.spelling.exact:
+                fds.append(os.open("..", _system.DIRECTORY, dir_fd=tree.open_staging().fd))
+                tree.spelling.refuse_alias(target, fds[-1], "tmp", st.st_dev)
+            with _both_locked(tree, fds[0], fds[1]):
                 old, new = _Place(fds[1], source_name), _Place(fds[0], name, claim=True)
                 places += old, new
                 stat = _move(tree, source, target, old, new, overwrite=overwrite)

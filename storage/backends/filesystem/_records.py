@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import struct
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Final, NamedTuple
@@ -16,10 +17,11 @@ from typing import Final, NamedTuple
 from storage._content_types import guess_content_type
 from storage.backends._protocol import PutOptions, Stat
 
-__all__ = ["Record", "Unattached", "attach", "derived_etag", "fetch", "to_stat"]
+__all__ = ["Record", "Unattached", "attach", "derived_etag", "encode", "fetch", "new_etag", "new_stat", "to_stat"]
 
 _ATTRIBUTE: Final = "user.storage"
 _UTC = timezone.utc
+_VERSION = 1
 # Extended attributes unknown, forbidden, or too small for this record.
 _UNATTACHABLE = frozenset(
     {errno.ENOTSUP, errno.EPERM, errno.E2BIG, errno.ENOSPC, errno.ERANGE, errno.ENOSYS, errno.EINVAL, errno.EDQUOT}
@@ -28,6 +30,10 @@ _NO_ATTRIBUTE = frozenset({getattr(errno, "ENODATA", errno.ENOTSUP), errno.ENOTS
 
 _getxattr = getattr(os, "getxattr", None)
 _setxattr = getattr(os, "setxattr", None)
+
+
+_FIXED = struct.Struct("<BQQ8s")  # version, size, time of change in nanoseconds, etag
+_TEXTS = 4
 
 
 class Unattached(Exception):  # noqa: N818 (not an error: the sidecar takes over)
@@ -46,45 +52,24 @@ class Record(NamedTuple):
     metadata: Mapping[str, str] = {}
 
     @classmethod
-    def of(cls, etag: str, st: os.stat_result, options: PutOptions) -> Record:
-        """The record of a new body, whose file now is as ``st`` says."""
-        return cls(
-            etag,
-            st.st_size,
-            st.st_mtime_ns,
-            options.content_type,
-            options.cache_control,
-            options.content_encoding,
-            options.metadata,
-        )
-
-    def encode(self) -> bytes:
-        """As bytes: a line for each field. Headers are printable ASCII, JSON escapes control characters."""
-        etag, size, mtime_ns, content_type, cache_control, content_encoding, metadata = self
-        text = json.dumps(dict(metadata), ensure_ascii=False) if metadata else ""
-        return (
-            f"1\n{etag}\n{size:x}\n{mtime_ns:x}\n{content_type}\n{cache_control or ''}\n{content_encoding or ''}\n{text}"
-        ).encode()
-
-    @classmethod
     def decode(cls, data: bytes) -> Record | None:
         """The inverse of ``encode``; ``None`` for what it did not write."""
         try:
-            version, etag, size, mtime_ns, content_type, cache_control, content_encoding, metadata = (
-                data.decode().split("\n", 7)
-            )
-            if version != "1":
+            version, size, mtime_ns, etag = _FIXED.unpack_from(data)
+            texts = data[_FIXED.size :].decode().split("\n")
+            if version != _VERSION or len(texts) != _TEXTS:
                 return None
+            content_type, cache_control, content_encoding, metadata = texts
             return cls(
-                etag,
-                int(size, 16),
-                int(mtime_ns, 16),
+                etag.hex(),
+                size,
+                mtime_ns,
                 content_type,
                 cache_control or None,
                 content_encoding or None,
                 json.loads(metadata) if metadata else {},
             )
-        except ValueError:
+        except (struct.error, ValueError):
             return None
 
     def fits(self, st: os.stat_result) -> bool:
@@ -92,8 +77,24 @@ class Record(NamedTuple):
         return self.size == st.st_size and self.mtime_ns == st.st_mtime_ns
 
 
-def attach(fd: int, record: Record) -> None:
-    """Writes the record into the open file.
+def new_etag() -> bytes:
+    """An etag that no other body has; as a text, its ``hex()``."""
+    return os.urandom(8)
+
+
+def encode(etag: bytes, st: os.stat_result, options: PutOptions) -> bytes:
+    """The record of a body whose file is as ``st`` says.
+
+    It is short, because ext4 keeps 64 bytes in the inode and writes another block for more. The texts need no escapes:
+    headers are printable, and JSON has no line breaks.
+    """
+    metadata = json.dumps(dict(options.metadata), ensure_ascii=False) if options.metadata else ""
+    texts = f"{options.content_type}\n{options.cache_control or ''}\n{options.content_encoding or ''}\n{metadata}"
+    return _FIXED.pack(_VERSION, st.st_size, st.st_mtime_ns, etag) + texts.encode()
+
+
+def attach(fd: int, record: bytes) -> None:
+    """Writes the encoded record into the open file.
 
     Raises:
         Unattached: it must go into a sidecar.
@@ -101,7 +102,7 @@ def attach(fd: int, record: Record) -> None:
     if _setxattr is None:
         raise Unattached
     try:
-        _setxattr(fd, _ATTRIBUTE, record.encode())
+        _setxattr(fd, _ATTRIBUTE, record)
     except OSError as exc:
         if exc.errno in _UNATTACHABLE:
             raise Unattached from exc
@@ -138,4 +139,18 @@ def to_stat(path: str, st: os.stat_result, record: Record | None) -> Stat:
         record.cache_control,
         record.content_encoding,
         record.metadata,
+    )
+
+
+def new_stat(etag: bytes, st: os.stat_result, options: PutOptions) -> Stat:
+    """The ``Stat`` of a body that was just written."""
+    modified = datetime.fromtimestamp(st.st_mtime, _UTC)
+    return Stat(
+        st.st_size,
+        etag.hex(),
+        modified,
+        options.content_type,
+        options.cache_control,
+        options.content_encoding,
+        options.metadata,
     )

@@ -76,17 +76,17 @@ def write(tree: Tree, path: str, staged: Staged, old: os.stat_result | None) -> 
     if _alike(old, st):
         raise UnavailableError(f"the file system keeps no time of change for {path!r}")
     if st is not staged.stat:
-        staged.stat, staged.record = st, staged.record._replace(mtime_ns=st.st_mtime_ns)
+        staged.stat = st
         if tree.fsync:
             _system.sync(staged.fd)
-    data = Staged(tree)
+    data = Staged.held(tree)
     try:
-        data.write(path.encode() + b"\n" + staged.record.encode())
+        data.write(path.encode() + b"\n" + staged.record())
         if tree.fsync:
             _system.sync(data.fd)
         fd = tree.open_folder(_FOLDER)
         try:
-            os.rename(data.location, _name(path, st), dst_dir_fd=fd)
+            os.rename(data.name, _name(path, st), src_dir_fd=data.folder.fd, dst_dir_fd=fd)
             if tree.fsync:
                 _system.sync(fd)
         finally:

@@ -37,19 +37,19 @@ class Spelling:
             return True
         return self._stands(path)
 
-    def refuse_alias(self, path: str, staged: str, device: int) -> None:
+    def refuse_alias(self, path: str, fd: int, name: str, device: int) -> None:
         """Raises ``UnsupportedOperationError`` if something is at ``path`` that is spelled otherwise.
 
         Args:
             path: what is going to be written.
-            staged: the path of a file of ours, with a letter in its name, on the same device.
+            fd: a directory on the same device.
+            name: what is in there, and has a letter.
             device: that device.
         """
         if device in self.exact:
             return
         if device not in self._folding:
-            folder, _, name = staged.rpartition("/")
-            folds = self._found(folder, name, name.swapcase())
+            folds = _is_found(fd, name, name.swapcase())
             (self._folding if folds else self.exact).add(device)
         if device in self._folding:
             self._refuse(path)
@@ -115,13 +115,19 @@ class Spelling:
         except OSError:
             return False
         try:
-            one = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            other = os.stat(variant, dir_fd=fd, follow_symlinks=False)
-        except OSError:
-            return False
+            return _is_found(fd, name, variant)
         finally:
             os.close(fd)
-        return os.path.samestat(one, other)
+
+
+def _is_found(fd: int, name: str, variant: str) -> bool:
+    """Whether both spellings in the directory ``fd`` are one file."""
+    try:
+        one = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        other = os.stat(variant, dir_fd=fd, follow_symlinks=False)
+    except OSError:
+        return False
+    return os.path.samestat(one, other)
 
 
 def _variant(name: str) -> str | None:

@@ -11,59 +11,71 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from storage.backends._protocol import PutOptions
+from storage.backends._protocol import PutOptions, Stat
 from storage.backends.filesystem import _records, _system
-from storage.backends.filesystem._records import Record, Unattached
-from storage.backends.filesystem._tree import BESIDE, BLOB, STAGING, TRIES, Tree
+from storage.backends.filesystem._records import Unattached
+from storage.backends.filesystem._tree import BESIDE, BLOB, STAGING, TRIES, Folder, Tree
 from storage.exceptions import UnavailableError
 
-__all__ = ["Staged", "sweep_all", "sweep_staging"]
+__all__ = ["Staged", "Swept", "sweep_all", "sweep_staging"]
 
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
+class Swept(Exception):  # noqa: N818 (not an error: the file is made again)
+    """A sweeper took the new file before it was locked. Nothing is lost."""
+
+
 class Staged:
-    """A file with the body of a blob to be. Close it, published or not.
+    """A file with the body of a blob to be. Close or discard it.
 
     Attributes:
         fd: the open file.
-        path: its path below the root.
-        stat: the file as it was when it was finished.
-        record: what it carries.
-        sidecar: whether the record still has to be written beside it.
+        folder: the directory that it is in.
+        name: its name there; it has a letter.
+        options: those it was finished with.
+        stat: the file as it then was.
+        etag: the new blob's.
+        sidecar: whether its record could not be attached, and has to be written beside it.
     """
 
-    __slots__ = ("_pid", "_tree", "fd", "path", "record", "sidecar", "stat")
+    __slots__ = ("_pid", "_tree", "etag", "fd", "folder", "name", "options", "sidecar", "stat")
 
+    options: PutOptions
     stat: os.stat_result
-    record: Record
+    etag: bytes
 
-    def __init__(self, tree: Tree, folder: str = STAGING, begin: str = "t") -> None:
+    def __init__(self, tree: Tree, folder: Folder | None = None) -> None:
+        """``folder``: make it in there, and not where temporary files are made otherwise."""
         self.fd = -1
         self.sidecar = False
         self._tree = tree
         self._pid = os.getpid()
+        begin = BESIDE if folder else "t"
         for _ in range(TRIES):
-            path = self.path = f"{folder}/{begin}{os.urandom(12).hex()}" if folder else f"{begin}{os.urandom(12).hex()}"
+            self.folder = folder or tree.staging or tree.open_staging()
+            self.name = begin + os.urandom(12).hex()
             try:
-                fd = tree.open(path, _NEW)
+                fd = os.open(self.name, _NEW, 0o666, dir_fd=self.folder.fd)
             except FileNotFoundError:
-                if folder == STAGING:
-                    tree.make_staging()
-                else:
-                    os.close(tree.open_folder(folder))
+                if folder:
+                    raise
+                tree.staging = None  # it was removed
                 continue
-            # A sweeper may have come before the lock: it then holds it, or has deleted the file already.
             if _system.lock_new(fd):
                 self.fd = fd
                 return
             os.close(fd)
-        raise UnavailableError(f"temporary files in {folder!r} vanish again and again")
+        raise UnavailableError(f"temporary files below {tree.root!r} vanish again and again")
 
-    @property
-    def location(self) -> str:
-        """The absolute path of the file."""
-        return self._tree.base + self.path
+    @classmethod
+    def held(cls, tree: Tree) -> Staged:
+        """A new one that no sweeper has taken, nor will."""
+        while True:
+            staged = cls(tree)
+            if os.fstat(staged.fd).st_nlink:
+                return staged
+            staged.discard()
 
     def write(self, data: bytes | memoryview) -> None:
         """Appends all of ``data``."""
@@ -74,33 +86,46 @@ class Staged:
                 written += os.write(self.fd, view[written:])
 
     def finish(self, options: PutOptions) -> None:
-        """Attaches the record, and brings all to the medium. Nothing may be written after that."""
+        """Attaches the record, and brings all to the medium. Nothing may be written after that.
+
+        Raises:
+            Swept: not if it is ``held``.
+        """
         st = self.stat = os.fstat(self.fd)
-        record = self.record = Record.of(os.urandom(12).hex(), st, options)
+        if not st.st_nlink:
+            raise Swept
+        self.options = options
+        self.etag = _records.new_etag()
         try:
-            _records.attach(self.fd, record)
+            _records.attach(self.fd, self.record())
         except Unattached:
             self.sidecar = True
         if self._tree.fsync:
             _system.sync(self.fd)
 
+    def record(self) -> bytes:
+        """The record that goes with the body."""
+        return _records.encode(self.etag, self.stat, self.options)
+
     def moved_beside(self, folder: str) -> Staged:
-        """The same, on the file system of ``folder``; this one is closed."""
-        copy = Staged(self._tree, folder, BESIDE)
+        """The same in the directory ``folder``, which is on another file system; this one is closed."""
+        copy = Staged(self._tree, Folder(self._tree.open_folder(folder)))
         try:
             _system.clone(self.fd, copy.fd, self.stat.st_size)
-            record = self.record
-            copy.finish(
-                PutOptions(record.content_type, record.cache_control, record.content_encoding, record.metadata),
-            )
+            copy.finish(self.options)
         except BaseException:
             copy.discard()
             raise
         self.discard()
         return copy
 
+    def published(self) -> Stat:
+        """Closes the file, which has another name now; what it is."""
+        self.close()
+        return _records.new_stat(self.etag, self.stat, self.options)
+
     def close(self) -> None:
-        """Closes the file, which has been published under another name."""
+        """Closes the file and leaves its name."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
@@ -112,7 +137,7 @@ class Staged:
             return
         if os.getpid() == self._pid:
             with contextlib.suppress(OSError):
-                os.unlink(self.location)
+                os.unlink(self.name, dir_fd=self.folder.fd)
         with contextlib.suppress(OSError):
             os.close(fd)
 

@@ -47,7 +47,7 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-_how: dict[int, _OpenHow] = {}
+_how: dict[int, tuple[int, _OpenHow]] = {}  # what openat2 takes, with its address, for each set of flags
 
 
 def _failed(path: str) -> OSError:
@@ -70,10 +70,13 @@ def walk_inside(base: str, path: str, flags: int) -> int:
 
 
 def _openat2_inside(base: str, path: str, flags: int) -> int:
-    how = _how.get(flags)
-    if how is None:
-        how = _how[flags] = _OpenHow(flags, _MODE if flags & os.O_CREAT else 0, _RESOLVE_NO_SYMLINKS)
-    name = os.fsencode(base + path)
+    try:
+        how = _how[flags][0]
+    except KeyError:
+        made = _OpenHow(flags, _MODE if flags & os.O_CREAT else 0, _RESOLVE_NO_SYMLINKS)
+        how = ctypes.addressof(made)
+        _how[flags] = how, made
+    name = (base + path).encode("utf-8", "surrogateescape")
     while True:
         fd: int = _syscall(_OPENAT2, _AT_FDCWD, name, how, 24)
         if fd >= 0:
@@ -85,7 +88,7 @@ def _openat2_inside(base: str, path: str, flags: int) -> int:
 if sys.platform == "linux" and sys.maxsize > 2**32:
     _syscall = _libc.syscall
     _syscall.restype = ctypes.c_long
-    _syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_OpenHow), ctypes.c_size_t)
+    _syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
 def _has_openat2() -> bool:
@@ -146,7 +149,7 @@ def clone(source: int, target: int, size: int) -> None:
 
 
 def lock_new(fd: int) -> bool:
-    """Locks a file that was just made, without waiting; ``False``: somebody else has it, or has deleted it.
+    """Locks a file that was just made, without waiting; ``False``: somebody else has it.
 
     A file system without locks is ``True``: nobody can get that lock, so nobody deletes the file.
     """
@@ -157,7 +160,7 @@ def lock_new(fd: int) -> bool:
     except OSError as exc:
         if exc.errno not in _CANNOT_LOCK:
             raise
-    return os.fstat(fd).st_nlink > 0
+    return True
 
 
 def unlock(fd: int) -> None:

@@ -73,12 +73,25 @@ def is_link(st: os.stat_result) -> bool:
     return st.st_mode & _FORMAT == stat.S_IFLNK
 
 
+class Folder:
+    """An open directory, closed with the last reference to it: no other thread can close it under a call."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
 class Tree:
     """The tree below one root.
 
     Attributes:
         root: the absolute path of the root, as the user gave it.
         spelling: keeps names apart where the file system does not.
+        staging: the directory for temporary files, if it is open.
     """
 
     def __init__(self, root: str, *, create: bool, fsync: bool) -> None:
@@ -86,6 +99,7 @@ class Tree:
         self.create = create
         self.fsync = fsync
         self.spelling = Spelling(self)
+        self.staging: Folder | None = None
         self._base = f"{root}/"  # without links, once one was met
         self._target: tuple[int, int] | None = None  # device and inode of a root that is reached through links
 
@@ -269,41 +283,38 @@ class Tree:
                     f"{name!r} is in the way: it is a symbolic link or a special file, which is not touched; remove it"
                 )
             try:
-                self._demote(fd, name, self.open_staging(), os.urandom(12).hex())
+                self._demote(fd, name, self.open_staging().fd, f"t{os.urandom(12).hex()}")
             except OSError as exc:
                 if exc.errno != errno.EXDEV:
                     raise _no_room(name, exc) from exc
-                self._demote(fd, name, os.dup(fd), f"{BESIDE}{os.urandom(12).hex()}")
+                self._demote(fd, name, fd, f"{BESIDE}{os.urandom(12).hex()}")
         finally:
             self.unlock(fd, own)
 
     def _demote(self, fd: int, name: str, staging: int, staged: str) -> None:
+        os.mkdir(staged, dir_fd=staging)
+        inner = os.open(staged, _system.DIRECTORY, dir_fd=staging)
         try:
-            os.mkdir(staged, dir_fd=staging)
-            inner = os.open(staged, _system.DIRECTORY, dir_fd=staging)
+            if not _system.try_lock(inner):  # a sweeper has it
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), staged)
             try:
-                if not _system.try_lock(inner):  # a sweeper holds it
-                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), staged)
-                try:
-                    os.link(name, BLOB, src_dir_fd=fd, dst_dir_fd=inner, follow_symlinks=False)
-                    if self.fsync:
-                        _system.sync(inner)
-                    # From here on readers find the blob in the directory; until here, and after a crash, where it was.
-                    _system.exchange(staging, staged, fd, name)
-                except BaseException:
-                    with contextlib.suppress(OSError):
-                        os.unlink(BLOB, dir_fd=inner)
-                    with contextlib.suppress(OSError):
-                        os.rmdir(staged, dir_fd=staging)
-                    raise
-            finally:
-                os.close(inner)
-            if self.fsync:
-                _system.sync(fd)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(staged, dir_fd=staging)
+                os.link(name, BLOB, src_dir_fd=fd, dst_dir_fd=inner, follow_symlinks=False)
+                if self.fsync:
+                    _system.sync(inner)
+                # From here on readers find the blob in the directory; until here, and after a crash, where it was.
+                _system.exchange(staging, staged, fd, name)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(BLOB, dir_fd=inner)
+                with contextlib.suppress(OSError):
+                    os.rmdir(staged, dir_fd=staging)
+                raise
         finally:
-            os.close(staging)
+            os.close(inner)
+        if self.fsync:
+            _system.sync(fd)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(staged, dir_fd=staging)
 
     def prune(self, folder: str) -> None:
         """Removes ``folder`` and what it lies in, as far as they are empty. Writers make them again."""
@@ -321,16 +332,14 @@ class Tree:
                 os.close(fd)
             folder = outer
 
-    def open_staging(self) -> int:
-        """The directory for temporary files, made where it is missing."""
-        try:
-            return self.open(STAGING, _system.DIRECTORY)
-        except FileNotFoundError:
-            return self._make_folder(STAGING)
+    def open_staging(self) -> Folder:
+        """Opens the directory for temporary files, for ``staging`` too, and makes it where it is missing."""
+        staging = self.staging = Folder(self.open_folder(STAGING))
+        return staging
 
     def make_staging(self) -> None:
-        """Makes the directory for temporary files."""
-        os.close(self._make_folder(STAGING))
+        """Makes the directory for temporary files, and with it the one for all that is ours."""
+        self.open_staging()
 
     # ---- locking -----------------------------------------------------------------------------------------------
 
@@ -348,7 +357,7 @@ class Tree:
         try:
             own = self.open(f"{HOME}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         except FileNotFoundError:
-            self.make_staging()
+            self.open_staging()
             own = self.open(f"{HOME}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         if not _system.lock(own):
             os.close(own)
