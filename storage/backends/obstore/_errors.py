@@ -1,0 +1,201 @@
+"""What went wrong, read from what obstore says: its exceptions carry nothing but a class and a text. Pure.
+
+The text ends in a dump of the Rust value, one field a line. Only there is anything looked for: what stands before it quotes
+the key, which may say what it likes; in the dump a key stands inside a quoted line of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from xml.etree.ElementTree import ParseError
+
+from obstore import exceptions as o
+from urllib3 import exceptions as u
+
+from storage.backends._protocol import BlobOrBucketMissing
+from storage.exceptions import (
+    AlreadyExistsError,
+    AuthenticationError,
+    BucketNotFoundError,
+    ConfigurationError,
+    IntegrityError,
+    InvalidKeyError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionFailedError,
+    StorageError,
+    StorageTimeoutError,
+    UnavailableError,
+    UnsupportedOperationError,
+)
+
+__all__ = ["AnswerError", "Fault", "classify", "fault_of"]
+
+_DUMP = "Debug source:\n"
+_STATUS = re.compile(r"^\s+status: (\d{3}),$", re.MULTILINE)
+_KIND = re.compile(r"HttpError \{\n\s+kind: (\w+),$", re.MULTILINE)
+_REQUEST = re.compile(r"^\s+(?:source: )?RetryErrorImpl \{$", re.MULTILINE)
+_ONE_KEY = re.compile(r"^\s+source: DeleteFailed \{$", re.MULTILINE)
+_BODY = re.compile(r'^\s+"(<.*)",$', re.MULTILINE)
+_CODE_IN_BODY = re.compile(r"<Error>.*?<Code>([A-Za-z0-9.]+)</Code>")
+_CODE_OF_KEY = re.compile(r'^\s+code: "([A-Za-z0-9.]+)",$', re.MULTILINE)
+
+_CODES: dict[str, type[StorageError]] = {
+    code: kind
+    for kind, codes in {
+        NotFoundError: "NoSuchKey NoSuchVersion",
+        BucketNotFoundError: "NoSuchBucket",
+        PreconditionFailedError: "PreconditionFailed InvalidRange",
+        AuthenticationError: (
+            "InvalidAccessKeyId SignatureDoesNotMatch ExpiredToken InvalidToken TokenRefreshRequired InvalidClientTokenId "
+            "InvalidSecurity MissingSecurityHeader RequestExpired RequestTimeTooSkewed AuthorizationHeaderMalformed "
+            "AuthorizationQueryParametersError NotSignedUp"
+        ),
+        PermissionDeniedError: "AccessDenied AccountProblem AllAccessDisabled InvalidPayer KMS.AccessDeniedException",
+        ConfigurationError: (
+            "PermanentRedirect TemporaryRedirect Redirect InvalidBucketName IllegalLocationConstraintException "
+            "KMS.NotFoundException KMS.DisabledException InvalidEncryptionAlgorithmError"
+        ),
+        InvalidKeyError: "KeyTooLongError XMinioInvalidObjectName InvalidURI",
+        IntegrityError: (
+            "BadDigest InvalidDigest XAmzContentSHA256Mismatch XAmzContentChecksumMismatch IncompleteBody InvalidPart"
+        ),
+        UnsupportedOperationError: (
+            "NotImplemented MethodNotAllowed InvalidObjectState EntityTooLarge EntityTooSmall MetadataTooLarge "
+            "InvalidStorageClass InvalidArgument InvalidRequest MalformedXML"
+        ),
+        StorageTimeoutError: "RequestTimeout",
+        UnavailableError: (
+            "InternalError ServiceUnavailable SlowDown Throttling RequestLimitExceeded TooManyRequests OperationAborted "
+            "ConditionalRequestConflict NoSuchUpload"
+        ),
+    }.items()
+    for code in codes.split()
+}
+_STATUSES: dict[int, type[StorageError]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: BlobOrBucketMissing,
+    408: StorageTimeoutError,
+    409: UnavailableError,
+    412: PreconditionFailedError,
+    416: PreconditionFailedError,
+    429: UnavailableError,
+    504: StorageTimeoutError,
+}
+# Where there was an answer, its code and status say more than these.
+_CLASSES: tuple[tuple[type[BaseException], type[StorageError]], ...] = (
+    (o.NotModifiedError, PreconditionFailedError),
+    (o.PermissionDeniedError, PermissionDeniedError),
+    (o.UnauthenticatedError, AuthenticationError),
+    (o.NotSupportedError, UnsupportedOperationError),
+    (o.InvalidPathError, UnsupportedOperationError),
+    (o.UnknownConfigurationKeyError, ConfigurationError),
+    (o.JoinError, UnavailableError),
+)
+_LATER = frozenset({"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown"})
+
+
+class AnswerError(Exception):
+    """An answer to one of the driver's own requests that is not what was asked for."""
+
+    def __init__(self, status: int, code: str | None, text: str) -> None:
+        super().__init__(f"{status} {code or ''}: {text}")
+        self.status = status
+        self.code = code
+
+
+class Fault(NamedTuple):
+    """What is known of a failure.
+
+    Attributes:
+        status: of the answer; ``None``: there was none.
+        code: S3's error code, where the answer has one.
+        kind: how the connection failed: ``Connect``, ``Timeout``, ``Interrupted`` …
+        ours: whether it came from the Rust library or from a request of the driver's own at all.
+        in_body: whether an answer's body broke off, rather than the request.
+        of_one_key: whether one key of a batch failed, rather than the batch.
+    """
+
+    status: int | None = None
+    code: str | None = None
+    kind: str | None = None
+    ours: bool = True
+    in_body: bool = False
+    of_one_key: bool = False
+
+    @property
+    def retryable(self) -> bool | None:
+        """Whether another try may mend it; ``None``: by its status."""
+        if self.code in _LATER or self.status == 409:
+            return True
+        return None if self.status is not None else self.kind is not None
+
+
+def fault_of(exc: BaseException) -> Fault:
+    """What is known of ``exc``."""
+    if isinstance(exc, AnswerError):
+        return Fault(exc.status, exc.code)
+    if isinstance(exc, u.HTTPError):
+        return Fault(kind="Timeout" if isinstance(exc, u.TimeoutError) else "Interrupted")
+    if not isinstance(exc, (o.BaseError, FileNotFoundError, ParseError)):
+        return Fault(ours=False)
+    if isinstance(exc, ParseError):
+        return Fault(kind="Decode")
+    _, marker, dump = str(exc).partition(_DUMP)
+    if not marker:
+        return Fault(ours=isinstance(exc, o.BaseError))
+    status = _STATUS.search(dump)
+    kind = _KIND.search(dump)
+    body = _BODY.search(dump)
+    code = _CODE_IN_BODY.search(body[1]) if body else _CODE_OF_KEY.search(dump)
+    return Fault(
+        int(status[1]) if status else None,
+        code[1] if code else None,
+        kind[1] if kind else None,
+        in_body=status is None and kind is not None and _REQUEST.search(dump) is None,
+        of_one_key=status is None and _ONE_KEY.search(dump) is not None,
+    )
+
+
+def classify(exc: BaseException) -> type[StorageError] | None:
+    """What ``exc`` is; ``None``: nothing that this driver's libraries raise."""
+    if isinstance(exc, StorageError):
+        return type(exc)
+    fault = fault_of(exc)
+    if not fault.ours:
+        return None
+    return _of_condition(exc, fault) or _of_answer(fault) or _of_class(exc, fault)
+
+
+def _of_condition(exc: BaseException, fault: Fault) -> type[StorageError] | None:
+    """A condition that did not hold: its class says which, the answer only that it was one."""
+    if isinstance(exc, o.AlreadyExistsError) and fault.status in (None, 412):
+        return AlreadyExistsError
+    # AWS answers If-Match on an absent key with 404.
+    if isinstance(exc, o.PreconditionError) and fault.code != "NoSuchBucket":
+        return PreconditionFailedError
+    return None
+
+
+def _of_answer(fault: Fault) -> type[StorageError] | None:
+    if fault.code in _CODES:
+        return _CODES[fault.code]
+    status = fault.status
+    if status is None:
+        return None
+    if status in _STATUSES:
+        return _STATUSES[status]
+    if status >= 500:
+        return UnsupportedOperationError if status == 501 else UnavailableError
+    # A redirect: another region, or another endpoint.
+    return UnsupportedOperationError if status >= 400 else ConfigurationError
+
+
+def _of_class(exc: BaseException, fault: Fault) -> type[StorageError]:
+    if isinstance(exc, u.LocationValueError):
+        return ConfigurationError
+    if fault.kind is not None:
+        return StorageTimeoutError if fault.kind == "Timeout" else UnavailableError
+    return next((kind for cls, kind in _CLASSES if isinstance(exc, cls)), StorageError)

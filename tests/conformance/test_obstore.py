@@ -1,0 +1,71 @@
+"""The conformance suite on ``s3+obstore://``: moto's server, and SeaweedFS, which checks signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+
+from storage.testing import Conformance, Harness, Lack
+from tests.servers.s3 import SECRET_KEY, S3Server, moto_s3, seaweedfs  # noqa: F401
+
+_REFUSED = {
+    Lack.CREATE_ONLY_COPY: "object_store has no create-only copy on S3",
+    Lack.FORK: "object_store's runtime hangs in a forked child",
+}
+
+
+class ServerHarness(Harness):
+    """A server at an endpoint of its own."""
+
+    server: S3Server
+    secrets = (SECRET_KEY,)
+
+    def url(self, name: str) -> str:
+        return self.server.url(name, scheme="s3+obstore")
+
+    def kwargs(self) -> dict[str, Any]:
+        return {"auth": self.server.auth}
+
+    def missing_url(self) -> str:
+        return self.server.url("x", scheme="s3+obstore", bucket="bucket-that-is-not-there")
+
+
+class SeaweedFSHarness(ServerHarness):
+    lacks: ClassVar = {
+        **_REFUSED,
+        Lack.LISTING_ORDER: "SeaweedFS lists depth first: a, a/b, a-b",
+        Lack.CREATE_ONLY_BESIDE_FOLDER: "SeaweedFS takes the directory of a/b for a blob named a",
+    }
+
+
+class MotoServerHarness(ServerHarness):
+    lacks: ClassVar = {
+        **_REFUSED,
+        Lack.SIGNATURES: "moto checks no signature",
+        Lack.EXPIRY: "moto checks no expiry",
+        Lack.SIGNED_MD5: "moto checks no Content-MD5",
+    }
+
+
+class TestObstoreOnSeaweedFS(Conformance):
+    harness = SeaweedFSHarness()
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def running(cls, seaweedfs: S3Server) -> Iterator[None]:  # noqa: F811
+        """Starts the server, or joins the one of this run."""
+        cls.harness.server = seaweedfs
+        yield
+
+
+class TestObstoreOnMotoServer(Conformance):
+    harness = MotoServerHarness()
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def running(cls, moto_s3: S3Server) -> Iterator[None]:  # noqa: F811
+        """Starts the server, or joins the one of this run."""
+        cls.harness.server = moto_s3
+        yield
