@@ -50,7 +50,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 	$(BIN)/mypy tests examples
-	$(BIN)/pyright --verifytypes storage --ignoreexternal
+	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes storage --ignoreexternal
 
 imports: $(READY)
 	$(BIN)/lint-imports
