@@ -34,7 +34,7 @@ _LARGE_AT_ONCE: Final = 4  # each of them takes a writer's parts, which may be s
 _SLICE: Final = 0.2  # seconds after which a wait looks whether it is still wanted
 
 
-class Abandoned(BaseException):  # noqa: N818 (no Exception: nothing may take it for the failure of one blob)
+class Abandoned(BaseException):
     """The whole sync ends here: it was interrupted, or a callback of the caller's raised ``error``."""
 
     def __init__(self, error: BaseException | None = None) -> None:
@@ -141,8 +141,8 @@ class Copier:
             if self._unchanged(pair, key, stat):
                 return stat.size
         raise PreconditionFailedError(
-            f"sync_to({key!r}) of type {pair.storage_type!r} from {pair.source.url}: the blob changed each of {_TRIES} times while "
-            "it was copied; run again when it rests",
+            f"sync_to({key!r}) of type {pair.storage_type!r} from {pair.source.url}: the blob changed each of "
+            f"{_TRIES} times while it was copied; run again when it rests",
             key=key,
             storage_type=pair.storage_type,
             url=pair.source.url,
@@ -219,7 +219,9 @@ class Copier:
         # A wrong copy of the right size would be taken for the blob by the next run, so it must go.
         route = pair.target
         self._target._call(_NAME, route, key, pair.storage_type, route.backend.delete, route.prefix + key)  # noqa: SLF001
-        raise _corrupt(pair, key, f"its copy has {size:,} bytes and MD5 {found}, but {digest} was sent; the copy was removed")
+        raise _corrupt(
+            pair, key, f"its copy has {size:,} bytes and MD5 {found}, but {digest} was sent; the copy was removed"
+        )
 
     # ---- comparing ---------------------------------------------------------------------------------------------
 
@@ -281,9 +283,7 @@ class Copier:
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
-    def _digest(
-        self, store: Storage, route: Route, pair: Pair, key: str, etag: str | None = None
-    ) -> tuple[str, int]:
+    def _digest(self, store: Storage, route: Route, pair: Pair, key: str, etag: str | None = None) -> tuple[str, int]:
         """The MD5 and the size of a blob, all of one version; of the version ``etag`` if that is given."""
         path = route.prefix + key
         args = (path,) if etag is None else (path, 0, None, etag)

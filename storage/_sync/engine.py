@@ -26,7 +26,12 @@ __all__ = ["Sync"]
 _MOST_FAILURES: Final = 1000
 _MOST_THREADS: Final = 64
 _TELL_EVERY: Final = 1000  # blobs between two events of the listing
-_ANSWERS: Final = {"copy": "not there", "size": "another size", "checksum": "another checksum", "content": "other bytes"}
+_ANSWERS: Final = {
+    "copy": "not there",
+    "size": "another size",
+    "checksum": "another checksum",
+    "content": "other bytes",
+}
 
 
 class Sync:
@@ -181,7 +186,7 @@ class Sync:
                 pair = self._pairs[row[0]]
                 try:
                     function(pair, row)
-                except Exception as exc:  # noqa: BLE001 (it is collected, and raised at the end)
+                except Exception as exc:
                     self._failed(pair, row[1], exc)
                 except BaseException:
                     self._stop.set()

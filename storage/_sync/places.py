@@ -23,11 +23,14 @@ _LOCAL: Final = ("file", "memory")
 def check_apart(source: Storage, target: Storage, pairs: Sequence[Pair]) -> None:
     """Raises ``ConfigurationError`` if some type of ``source`` is in the place of one of ``target``, or inside it, or around it.
 
-    Two buckets of one name at two endpoints may be one: that is settled by asking the destination for a blob of the source.
+    So do URLs of which one is below the other. Two buckets of one name at two endpoints may be one: that is settled by asking
+    the destination for a blob of the source.
     """
+    a, b = _root(source), _root(target)
+    nested = a != b and (a.startswith(b) or b.startswith(a))
     for pair in pairs:
         for other in pairs:
-            if _overlap(pair.source, other.target) and _one_store(source, target, pair, other):
+            if (nested or _overlap(pair.source, other.target)) and _one_store(source, target, pair, other):
                 raise ConfigurationError(
                     f"sync_to(): type {pair.storage_type!r} of {pair.source.url} and type {other.storage_type!r} of "
                     f"{other.target.url} are one place, or one is inside the other; sync to a place of its own",
@@ -39,6 +42,13 @@ def check_apart(source: Storage, target: Storage, pairs: Sequence[Pair]) -> None
 def _overlap(ours: Route, theirs: Route) -> bool:
     a, b = _place(ours), _place(theirs)
     return a.startswith(b) or b.startswith(a)
+
+
+def _root(store: Storage) -> str:
+    """The place of a store's URL."""
+    backend, url = store.backend, store._recipe["url"]  # noqa: SLF001
+    path = StorageURL.parse(url).path if isinstance(url, str) and not backend.owns_path else ""
+    return _place(Route(backend, f"{path}/".lstrip("/"), backend.location, raw=False))
 
 
 def _place(route: Route) -> str:

@@ -37,12 +37,12 @@ def entry_of(key: str, size: int, etag: str, modified: datetime) -> Entry:
 
 
 class Filter:
-    """Which keys a sync looks at, on both sides.
+    r"""Which keys a sync looks at, on both sides.
 
-    A key is taken if it matches one of ``include`` (or there is none) and none of ``exclude``. In a pattern ``*`` and ``?`` stand
-    for anything but a slash, ``**`` for anything, ``[abc]`` for one character; ``\\`` takes the next one literally. A pattern with
-    a slash is matched against the whole key, one without against the last segment; one that ends in a slash takes everything
-    below.
+    A key is taken if it matches one of ``include`` (or there is none) and none of ``exclude``. In a pattern ``*`` and ``?``
+    stand for anything but a slash, ``**`` for anything, ``[abc]`` for one character; ``\`` takes the next one literally. A
+    pattern with a slash is matched against the whole key, one without against the last segment; one that ends in a slash
+    takes everything below.
     """
 
     def __init__(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> None:
@@ -149,8 +149,8 @@ def merge(source: Iterable[Entry], target: Iterable[Entry]) -> Iterator[tuple[En
 class Verdict(NamedTuple):
     """Whether a blob that both sides have is the same, and what told.
 
-    ``outcome``: ``"same"`` or ``"differs"``; ``"ask"``: the bytes are the same, their headers may not be; ``"read"``: only the bytes
-    can tell; ``"doubt"``: the MD5s differ, if that is what these etags are, although the destination is younger.
+    ``outcome``: ``"same"`` or ``"differs"``; ``"ask"``: the bytes are the same, their headers may not be; ``"read"``: only the
+    bytes can tell; ``"doubt"``: the MD5s differ, if that is what these etags are, although the destination is younger.
     """
 
     outcome: Literal["same", "differs", "ask", "read", "doubt"]

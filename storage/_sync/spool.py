@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import Any, Final
 
+from typing_extensions import Self
+
 from storage._sync.plan import Entry
 
 __all__ = ["Spool", "sorted_on_disk"]
@@ -73,7 +75,7 @@ class Spool:
         """Removes the file."""
         self._file.close()
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -105,5 +107,3 @@ def _written(stack: ExitStack, entries: Iterable[Entry]) -> Spool:
 
 def _entries(spool: Spool) -> Iterator[Entry]:
     return (Entry(*row) for row in spool)
-
-

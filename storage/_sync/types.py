@@ -59,8 +59,9 @@ class SyncEvent:
     """One thing that a sync found out or did; with ``dry_run`` what it would do.
 
     Attributes:
-        action: ``"listed"``: ``count`` blobs were compared so far; ``"planned"``: ``count`` blobs of ``size`` bytes together are to be
-            copied or read; ``"copied"``, ``"same"`` (after reading both), ``"deleted"``, ``"kept"``, ``"vanished"``, ``"failed"``: one blob.
+        action: ``"listed"``: ``count`` blobs were compared so far. ``"planned"``: ``count`` blobs of ``size`` bytes together are
+            to be copied or read. For one blob: ``"copied"``, ``"same"`` (after reading both), ``"deleted"``, ``"kept"``,
+            ``"vanished"``, ``"failed"``.
         storage_type: the blob's storage type; empty for ``"planned"``.
         key: its key.
         size: bytes.

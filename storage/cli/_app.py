@@ -9,15 +9,38 @@ import logging
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from storage import Storage
 
-__all__ = ["app", "command", "json_option", "opened", "type_option", "url_option", "usage"]
+__all__ = [
+    "Command",
+    "Reported",
+    "app",
+    "command",
+    "complete_keys",
+    "json_option",
+    "keys_from_option",
+    "opened",
+    "type_option",
+    "url_option",
+    "usage",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+_MOST_COMPLETIONS = 100
+
+
+class Reported(Exception):  # noqa: N818 (it is an outcome)
+    """Everything has been said already; the command ends with ``status``."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class Command(click.Command):
@@ -81,19 +104,34 @@ def command(name: str, *examples: str) -> Callable[[Callable[..., Any]], click.C
 
 def url_option(function: F) -> F:
     """``--url``."""
-    return click.option("--url", metavar="URL", help="The store. [default: $STORAGE_URL, or your data directory]")(function)
+    return click.option("--url", metavar="URL", help="The store. [default: $STORAGE_URL, or your data directory]")(
+        function
+    )
 
 
 def type_option(function: F) -> F:
     """``--type``, as ``storage_type``."""
     return click.option(
-        "--type", "storage_type", metavar="TYPE", default="data", show_default=True, help="The storage type."
+        "--type",
+        "storage_type",
+        metavar="TYPE",
+        default="data",
+        show_default=True,
+        help="The storage type.",
+        shell_complete=_complete_types,
     )(function)
 
 
 def json_option(function: F) -> F:
     """``--json``, as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")(function)
+
+
+def keys_from_option(function: F) -> F:
+    """``--keys-from``: more keys, one a line."""
+    return click.option(
+        "--keys-from", metavar="FILE", help="Read keys from a file, one a line; '-' is standard input."
+    )(function)
 
 
 def opened(url: str | None) -> Storage:
@@ -104,3 +142,27 @@ def opened(url: str | None) -> Storage:
 def usage(message: str) -> NoReturn:
     """Ends the command with status 2 and one line on standard error."""
     raise click.UsageError(message)
+
+
+# ---- completion of words in a shell --------------------------------------------------------------------------------
+
+
+def complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The keys and folders of the store that begin with what has been typed."""
+    del param
+    try:
+        with opened(ctx.params.get("url")) as store:
+            level = store.iter_dir(incomplete, ctx.params.get("storage_type") or "data")
+            found = [item if isinstance(item, str) else item.key for item in islice(level, _MOST_COMPLETIONS)]
+    except Exception:
+        return []
+    return [CompletionItem(key) for key in found]
+
+
+def _complete_types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    del param
+    try:
+        with opened(ctx.params.get("url")) as store:
+            return [CompletionItem(name) for name in store.storage_types if name.startswith(incomplete)]
+    except Exception:
+        return []

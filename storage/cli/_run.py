@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Sequence
 from types import FrameType
@@ -19,71 +18,83 @@ from storage import (
     InvalidStorageTypeError,
     MissingDependencyError,
     NotFoundError,
+    StorageError,
 )
-from storage.cli import _app
+from storage.cli import _app, _output, blobs, copying, listing, serve, signing, syncing, upkeep
 
 __all__ = ["run", "status_of"]
 
 DONE, NOT_THERE, WRONG_USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+_WRONG = (click.ClickException, ConfigurationError, InvalidKeyError, InvalidStorageTypeError, MissingDependencyError)
 _BAD_FILE_NAME = {errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
-
-
-class Reported(Exception):  # noqa: N818 (it is an outcome)
-    """Everything has been said already; the command ends with ``status``."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+# What registers the commands, in the order of the help.
+COMMANDS = (blobs, listing, copying, signing, serve, syncing, upkeep)
 
 
 def run(argv: Sequence[str]) -> int:
     """Runs one command line and returns its exit status."""
     debug = "--debug" in argv[:1]
-    _stop_on_sigterm()
+    _handle_signals()
     try:
-        _app.app.main(list(argv), prog_name="storage", standalone_mode=False)
-        sys.stdout.flush()
+        status = _app.app.main(list(argv), prog_name="storage", standalone_mode=False)
+        _output.flush()
     except BrokenPipeError:
-        _close_stdout()  # whoever read our output has seen enough
-    except click.exceptions.Exit as exc:
-        return exc.exit_code
+        _output.close()  # whoever read our output has seen enough
+    except _app.Reported as reported:
+        return _ended(reported.status)
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except Exception as exc:  # noqa: BLE001 (the last stop before the user)
+    except Exception as exc:
         if debug and not isinstance(exc, click.ClickException):
             traceback.print_exc()
-        _say(exc)
-        return status_of(exc)
+        _output.failure(exc)
+        return _ended(status_of(exc))
+    else:
+        # Without its standalone mode click returns what a command or an Exit gave.
+        return status if isinstance(status, int) else DONE
     return DONE
 
 
 def status_of(exc: BaseException) -> int:
     """The exit status that an exception means."""
-    if isinstance(exc, click.ClickException | ConfigurationError | InvalidKeyError | InvalidStorageTypeError):
-        return WRONG_USAGE
-    if isinstance(exc, MissingDependencyError):
+    if isinstance(exc, _WRONG):
         return WRONG_USAGE
     if isinstance(exc, NotFoundError):
         return NOT_THERE
-    if isinstance(exc, OSError) and exc.errno in _BAD_FILE_NAME:
+    if isinstance(exc, StorageError):
+        return FAILED
+    # What is not the library's own is about an argument, or a file of the caller's.
+    if isinstance(exc, ValueError) or (isinstance(exc, OSError) and exc.errno in _BAD_FILE_NAME):
         return WRONG_USAGE
     return FAILED
 
 
-def _say(exc: BaseException) -> None:
-    text = exc.format_message() if isinstance(exc, click.ClickException) else str(exc)
-    line = " ".join(text.split()) or type(exc).__name__
-    click.echo(f"storage: {line}", err=True)
+def _ended(status: int) -> int:
+    """``status``, once what was printed before the error is out."""
+    try:
+        _output.flush()
+    except BrokenPipeError:
+        _output.close()
+    return status
 
 
-def _close_stdout() -> None:
-    # Python flushes standard output once more at exit, and would complain about the pipe again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _stop_on_sigterm() -> None:
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
+def _handle_signals() -> None:
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
         del frame
         raise SystemExit(128 + number)  # so that what is half written is removed on the way out
 
-    signal.signal(signal.SIGTERM, stop)
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        del frame
+        signal.signal(number, give_up)
+        raise KeyboardInterrupt
+
+    def give_up(number: int, frame: FrameType | None) -> NoReturn:
+        del number, frame
+        os._exit(INTERRUPTED)  # asked for twice: not even the requests in flight are waited for
+
+    try:
+        signal.signal(signal.SIGTERM, terminate)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, interrupt)
+    except ValueError:  # not the main thread of its program: signals are somebody else's
+        return

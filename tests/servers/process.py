@@ -27,6 +27,8 @@ from typing import Any
 __all__ = ["Launch", "answers_http", "free_ports", "shared_server"]
 
 _START_SECONDS = 60.0
+# They outlive their starter on purpose; a Popen that is collected while its process runs warns.
+_supervisors: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def _start(room: Path, launch: Callable[[Path], Launch], facts_file: Path) -> No
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # so that ctrl-C reaches the test run, which ends, and not the server first
     )
+    _supervisors.append(supervisor)
     deadline = time.monotonic() + _START_SECONDS
     while not what.ready():
         if supervisor.poll() is not None or time.monotonic() > deadline:

@@ -48,11 +48,19 @@ class S3Server:
         """What ``Storage(auth=…)`` takes."""
         return {"access_key_id": self.access_key, "secret_access_key": self.secret_key}
 
-    def url(self, prefix: str | None = None, *, endpoint_url: str | None = None, scheme: str = "s3", query: str = "") -> str:
+    def url(
+        self,
+        prefix: str | None = None,
+        *,
+        bucket: str = BUCKET,
+        endpoint_url: str | None = None,
+        scheme: str = "s3",
+        query: str = "",
+    ) -> str:
         """A URL for ``Storage``: below ``prefix``, or below a prefix of its own that nobody else has."""
         prefix = uuid.uuid4().hex[:12] if prefix is None else prefix
         where = quote(endpoint_url or self.endpoint_url, safe=":/")
-        return f"{scheme}://{self.bucket}/{prefix}?region={self.region}&endpoint_url={where}{query}"
+        return f"{scheme}://{bucket}/{prefix}?region={self.region}&endpoint_url={where}{query}"
 
 
 def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,0 +1,179 @@
+"""What ``storage doctor`` looks at, one finding after the other."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from typing import Literal, NamedTuple
+
+from storage import (
+    AuthenticationError,
+    BucketNotFoundError,
+    PermissionDeniedError,
+    Storage,
+    StorageError,
+    UnavailableError,
+)
+from storage._routes import Route
+
+__all__ = ["Finding", "examine"]
+
+# Seconds that clocks may differ: S3 refuses requests at 15 minutes, and short-lived signed URLs suffer long before.
+_SKEW = 60
+_LOCAL = ("file", "memory")
+_DATA = b"storage doctor"
+
+
+class Finding(NamedTuple):
+    """One line of the report."""
+
+    check: str
+    state: Literal["good", "wrong", "note"]
+    message: str
+
+
+def examine(url: str | None, storage_type: str) -> Iterator[Finding]:
+    """Everything that can be said of a URL; it ends where the rest would fail for the same reason."""
+    try:
+        store = Storage(url)
+        route = store._route(storage_type)  # noqa: SLF001
+    except StorageError as exc:
+        yield Finding("configuration", "wrong", str(exc))
+        return
+    with store:
+        yield Finding("configuration", "good", f"{route.backend.location}, {_driver(route)}, types {_types(store)}")
+        bucket = _bucket(store, route, storage_type)
+        yield bucket
+        if bucket.state == "wrong":
+            return
+        healthy = True
+        for finding in _round_trip(store, storage_type):
+            healthy = healthy and finding.state != "wrong"
+            yield finding
+        if healthy:
+            yield from _server(store)
+        yield from _foreign(store)
+
+
+def _driver(route: Route) -> str:
+    return f"driver {type(route.backend).__module__.removeprefix('storage.backends.').partition('.')[0]}"
+
+
+def _types(store: Storage) -> str:
+    return ", ".join(store.storage_types)
+
+
+def _bucket(store: Storage, route: Route, storage_type: str) -> Finding:
+    try:
+        there = store._call("doctor", route, None, storage_type, route.backend.bucket_exists)  # noqa: SLF001
+    except StorageError as exc:
+        return _no_answer(exc)
+    if there:
+        return Finding("bucket", "good", "it is there")
+    if route.backend.scheme == "file":
+        return Finding("directory", "note", "it does not exist yet; the first write makes it")
+    return Finding("bucket", "wrong", "it does not exist: create it, or call Storage.setup(create_bucket=True)")
+
+
+def _no_answer(exc: StorageError) -> Finding:
+    if isinstance(exc, AuthenticationError):
+        return Finding("credentials", "wrong", f"{exc}. Set credentials in the environment, or a profile that has them")
+    if isinstance(exc, PermissionDeniedError):
+        return Finding("bucket", "note", f"whether it exists may not be asked: {exc}")
+    if isinstance(exc, UnavailableError):
+        return Finding("network", "wrong", f"{exc}. Check the endpoint, the network and the proxy")
+    return Finding("bucket", "wrong", str(exc))
+
+
+def _round_trip(store: Storage, storage_type: str) -> Iterator[Finding]:
+    key = f"storage-doctor-{secrets.token_hex(8)}"
+    began = datetime.now(timezone.utc)
+    try:
+        info = store.set(key, _DATA, storage_type, overwrite=False)
+    except StorageError as exc:
+        yield _refused("write", exc)
+        return
+    ended = datetime.now(timezone.utc)
+    yield Finding("write", "good", f"{len(_DATA)} bytes")
+
+    def read() -> str | None:
+        return (
+            None
+            if store.get_bytes(key, storage_type) == _DATA
+            else "the bytes that came back are not those that were written"
+        )
+
+    def listing() -> str | None:
+        return None if store.list(key, storage_type) == [key] else "the blob that was written is not listed"
+
+    def delete() -> str | None:
+        store.delete(key, storage_type)
+        return "the blob is still there" if store.exists(key, storage_type) else None
+
+    for name, check in (("read", read), ("list", listing), ("delete", delete)):
+        yield _tried(name, check)
+    yield _clock(began, ended, info.last_modified)
+
+
+def _tried(name: str, check: Callable[[], str | None]) -> Finding:
+    try:
+        wrong = check()
+    except StorageError as exc:
+        return _refused(name, exc)
+    return Finding(name, "good", "works") if wrong is None else Finding(name, "wrong", wrong)
+
+
+def _refused(name: str, exc: StorageError) -> Finding:
+    if isinstance(exc, PermissionDeniedError):
+        return Finding(name, "wrong", f"{exc}. Give these credentials the permission to {name} blobs")
+    if isinstance(exc, BucketNotFoundError):
+        return Finding("bucket", "wrong", f"{exc}")
+    return Finding(name, "wrong", str(exc))
+
+
+def _clock(began: datetime, ended: datetime, written: datetime) -> Finding:
+    early, late = (began - written).total_seconds(), (written - ended).total_seconds()
+    off = max(early, late, 0)
+    if off <= _SKEW:
+        return Finding("clock", "good", "agrees with the store's")
+    which = "ahead of" if early > late else "behind"
+    return Finding(
+        "clock",
+        "wrong",
+        f"this machine is {off:,.0f} seconds {which} the store; set it by NTP: signatures and expiry depend on it",
+    )
+
+
+def _server(store: Storage) -> Iterator[Finding]:
+    if any(b.scheme in _LOCAL and getattr(b, "serve_url", None) is None for b in store._backends()):  # noqa: SLF001
+        words = "URLs are served by the process that signs them; for others run `storage serve` and add ?serve_url= to the URL"
+        yield Finding("signing", "note", words)
+    logger = logging.getLogger("storage")
+    level = logger.level
+    try:
+        logger.setLevel(max(level, logging.ERROR) if level > logging.DEBUG else level)  # it warns of what was just said
+        lines = store.check()
+    except StorageError as exc:
+        yield Finding("server", "wrong", str(exc))
+        return
+    finally:
+        logger.setLevel(level)
+    for line in lines:
+        check, _, message = line.partition(": ")
+        yield Finding(check, "wrong", message)
+    if not lines:
+        yield Finding("server", "good", "conditions, copies, listing order and signing work as they should")
+
+
+def _foreign(store: Storage) -> Iterator[Finding]:
+    for name in store.storage_types:
+        route = store._route(name)  # noqa: SLF001
+        try:
+            lines = store._call("doctor", route, None, name, route.backend.lint, route.prefix)  # noqa: SLF001
+        except StorageError as exc:
+            yield Finding("names", "wrong", str(exc))
+            return
+        for line in lines:
+            yield Finding("names", "note", f"type {name!r}: {line}")

@@ -1,0 +1,150 @@
+"""What commands print: data on standard output, and everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import click
+
+from storage import ObjectInfo, StorageError
+
+__all__ = [
+    "close",
+    "colours",
+    "emit",
+    "emit_json",
+    "emit_styled",
+    "failure",
+    "flush",
+    "human",
+    "info_fields",
+    "note",
+    "on_terminal",
+    "transfer_progress",
+]
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def on_terminal() -> bool:
+    """Whether standard error is a terminal that a progress bar can be drawn on."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+def colours() -> bool:
+    """Whether standard output is a terminal whose user wants colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def emit(line: str, **style: Any) -> None:
+    """Prints a line of data; ``style`` (as for ``click.style``) only on a terminal that wants colours."""
+    terminal = sys.stdout.isatty()
+    if terminal and not line.isprintable():
+        # Only keys=raw has such keys; on a terminal they must not move the cursor.
+        line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+    if style and colours():
+        line = click.style(line, **style)
+    # Keys come out as the bytes they are stored as, whatever the locale.
+    sys.stdout.buffer.write(f"{line}\n".encode("utf-8", "surrogatepass"))
+    if terminal:
+        sys.stdout.buffer.flush()
+
+
+def emit_styled(head: str, text: str) -> None:
+    """Prints a line whose beginning is styled already."""
+    text = " ".join(text.split())
+    sys.stdout.buffer.write(f"{head}{text}\n".encode("utf-8", "surrogatepass"))
+    sys.stdout.buffer.flush()
+
+
+def emit_json(value: Mapping[str, Any]) -> None:
+    """Prints an object as a line of JSON."""
+    text = json.dumps(value, ensure_ascii=False, default=_plain)
+    if not text.isprintable():
+        text = json.dumps(value, default=_plain)
+    emit(text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def info_fields(info: ObjectInfo) -> dict[str, Any]:
+    """The fields of an ``ObjectInfo``."""
+    return asdict(info)
+
+
+def flush() -> None:
+    """Writes out what is buffered; ``BrokenPipeError`` if nobody reads any more."""
+    sys.stdout.flush()
+
+
+def close() -> None:
+    """Makes standard output lead nowhere: Python flushes it once more at exit, and would complain of a broken pipe again."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.close(descriptor)
+
+
+def note(text: str) -> None:
+    """Prints a message for the user."""
+    click.echo(f"storage: {' '.join(text.split())}", err=True, color=False)
+
+
+def failure(exc: BaseException) -> None:
+    """Prints what an exception says, in one line."""
+    if isinstance(exc, click.ClickException):
+        text = exc.format_message()
+    elif isinstance(exc, StorageError) or not isinstance(exc, (OSError, ValueError)):
+        text = str(exc) or type(exc).__name__
+        if not isinstance(exc, StorageError):
+            text = f"{type(exc).__name__}: {text} (this is a bug; --debug shows where)"
+    elif isinstance(exc, OSError) and exc.filename is not None:
+        text = f"{os.fsdecode(exc.filename)!r}: {exc.strerror}"
+    else:
+        text = str(exc)
+    note(text)
+
+
+def human(size: float) -> str:
+    """Bytes as a person reads them."""
+    unit = 0
+    while size >= 1024 and unit + 1 < len(_UNITS):
+        size /= 1024
+        unit += 1
+    return f"{size:.0f} B" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
+
+
+@contextmanager
+def transfer_progress(what: str, total: int | None) -> Iterator[Callable[[int], object] | None]:
+    """A bar for one transfer, on a terminal alone; gives what to tell it with.
+
+    Args:
+        what: is being moved.
+        total: bytes; ``None``: nobody knows.
+    """
+    if not on_terminal():
+        yield None
+        return
+    from rich.console import Console  # 50 ms, and not needed where nobody looks
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)

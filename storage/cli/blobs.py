@@ -1,0 +1,289 @@
+"""Single blobs and lists of them: ``set``, ``get``, ``info``, ``exists``, ``rm``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from storage import NotFoundError, ObjectInfo, Storage
+from storage.cli import _output, folders
+from storage.cli._app import (
+    Reported,
+    command,
+    complete_keys,
+    json_option,
+    keys_from_option,
+    opened,
+    type_option,
+    url_option,
+    usage,
+)
+from storage.cli._many import Outcome, all_keys, each
+
+__all__: list[str] = []
+
+
+@command(
+    "set",
+    "storage set reports/a.csv a.csv",
+    "date | storage set log/today --content-type text/plain",
+    "storage set greeting --text 'Hello' --no-overwrite",
+    "storage set -r photos ~/Pictures",
+)
+@click.argument("key", shell_complete=complete_keys)
+@click.argument("file", required=False, type=click.Path())
+@click.option("--text", metavar="S", help="Store this text.")
+@click.option("-r", "--recursive", is_flag=True, help="FILE is a folder: store every file of it below KEY.")
+@click.option("--content-type", metavar="T", help="The media type. [default: by the suffix of the key]")
+@click.option("--cache-control", metavar="C", help="The Cache-Control to serve it with.")
+@click.option("--content-encoding", metavar="E", help="The Content-Encoding to serve it with.")
+@click.option("--metadata", metavar="NAME=VALUE", multiple=True, help="Metadata; may be given more than once.")
+@click.option("--no-overwrite", is_flag=True, help="Fail if there is a blob.")
+@click.option("--if-match", metavar="ETAG", help="Fail unless there is a blob with this etag.")
+@click.option("--concurrency", type=click.IntRange(1), metavar="N", help="With -r: so many files at once.")
+@json_option
+@type_option
+@url_option
+def set_(
+    key: str,
+    file: str | None,
+    text: str | None,
+    recursive: bool,
+    content_type: str | None,
+    cache_control: str | None,
+    content_encoding: str | None,
+    metadata: Sequence[str],
+    no_overwrite: bool,
+    if_match: str | None,
+    concurrency: int | None,
+    as_json: bool,
+    storage_type: str,
+    url: str | None,
+) -> None:
+    """Store a file, a text, or standard input.
+
+    Without FILE, or with '-', standard input is stored. The blob is replaced whole or not at all.
+    """
+    options: dict[str, Any] = {
+        "content_type": content_type,
+        "cache_control": cache_control,
+        "content_encoding": content_encoding,
+        "metadata": _metadata(metadata),
+        "overwrite": not no_overwrite,
+        "if_match": if_match,
+    }
+    if text is not None and file is not None:
+        usage("FILE and --text exclude each other.")
+    with opened(url) as store:
+        if recursive:
+            if text is not None or file in (None, "-") or if_match is not None:
+                usage("-r stores a folder: name it as FILE, without --text and --if-match.")
+            folders.upload(store, key, str(file), storage_type, options, concurrency, as_json=as_json)
+            return
+        info = _store(store, key, file, text, storage_type, options)
+    if as_json:
+        _output.emit_json(_output.info_fields(info))
+
+
+def _store(
+    store: Storage, key: str, file: str | None, text: str | None, storage_type: str, options: dict[str, Any]
+) -> ObjectInfo:
+    if text is not None:
+        return store.set(key, text, storage_type, **options)
+    if file is None or file == "-":
+        with _output.transfer_progress(key, None) as progress:
+            return store.set_file(key, sys.stdin.buffer, storage_type, progress=progress, **options)
+    with _output.transfer_progress(key, os.stat(file).st_size) as progress:
+        return store.set_file(key, file, storage_type, progress=progress, **options)
+
+
+def _metadata(items: Sequence[str]) -> dict[str, str] | None:
+    found: dict[str, str] = {}
+    for item in items:
+        name, separator, value = item.partition("=")
+        if not separator:
+            usage(f"--metadata {item!r}: write NAME=VALUE.")
+        found[name] = value
+    return found or None
+
+
+@command(
+    "get",
+    "storage get reports/a.csv a.csv",
+    "storage get log/today | less",
+    "storage get -r photos ~/Pictures",
+    "storage get --keys-from wanted.txt DIR",
+)
+@click.argument("words", nargs=-1, metavar="KEY [FILE]", shell_complete=complete_keys)
+@click.option(
+    "-r", "--recursive", is_flag=True, help="KEY is a folder: write every blob below it into the folder FILE."
+)
+@click.option("--concurrency", type=click.IntRange(1), metavar="N", help="With -r: so many blobs at once.")
+@keys_from_option
+@json_option
+@type_option
+@url_option
+def get(
+    words: Sequence[str],
+    recursive: bool,
+    concurrency: int | None,
+    keys_from: str | None,
+    as_json: bool,
+    storage_type: str,
+    url: str | None,
+) -> None:
+    """Write a blob to a file or to standard output.
+
+    Without FILE, or with '-', the bytes go to standard output as they are. A file appears whole or not at all; if FILE is a
+    folder, it gets the last part of the key as its name. With --keys-from, FILE is a folder, and each blob is written to the
+    path that its key is. --json prints what was written about the blob, so it needs a FILE.
+    """
+    most = 1 if keys_from is not None else 2
+    if len(words) > most or (not words and keys_from is None):
+        usage("Give KEY and FILE, or --keys-from and a folder.")
+    with opened(url) as store:
+        if keys_from is not None:
+            keys = all_keys(store, (), keys_from, storage_type)
+            folders.download(store, keys, "", words[0] if words else ".", storage_type, concurrency, as_json=as_json)
+            return
+        key, file = words[0], words[1] if len(words) == 2 else None
+        if recursive:
+            if file in (None, "-"):
+                usage("-r writes into a folder: name it as FILE.")
+            folders.download_all(store, key, str(file), storage_type, concurrency, as_json=as_json)
+            return
+        info = _fetch(store, key, file, storage_type, as_json=as_json)
+    if as_json:
+        _output.emit_json(_output.info_fields(info))
+
+
+def _fetch(store: Storage, key: str, file: str | None, storage_type: str, *, as_json: bool) -> ObjectInfo:
+    if file is None or file == "-":
+        if as_json:
+            usage("--json needs a FILE: standard output has the blob.")
+        info = store.get_file(key, sys.stdout.buffer, storage_type)
+        _output.flush()
+        return info
+    if os.path.isdir(file) or file.endswith("/"):
+        file = os.path.join(file, key.rpartition("/")[2])
+    size = store.info(key, storage_type).size if _output.on_terminal() else None
+    with _output.transfer_progress(key, size) as progress:
+        return folders.fetch(store, key, file, storage_type, progress)
+
+
+@command("info", "storage info reports/a.csv", "storage info reports/a.csv --json | jq -r .etag")
+@click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
+@keys_from_option
+@json_option
+@type_option
+@url_option
+def info(keys: Sequence[str], keys_from: str | None, as_json: bool, storage_type: str, url: str | None) -> None:
+    """Show what is known of a blob: size, etag, time, headers and metadata."""
+    outcome = Outcome()
+    with opened(url) as store:
+        wanted = all_keys(store, keys, keys_from, storage_type)
+
+        def look(key: str) -> ObjectInfo:
+            return store.info(key, storage_type)
+
+        for _, found, error in each(look, wanted, store.backend.concurrency):
+            if error is not None:
+                outcome.failed(error)
+            elif found is not None and as_json:
+                _output.emit_json(_output.info_fields(found))
+            elif found is not None:
+                _show(found)
+    outcome.end()
+
+
+def _show(found: ObjectInfo) -> None:
+    fields = _output.info_fields(found)
+    metadata = fields.pop("metadata") or {}
+    fields["last_modified"] = found.last_modified.isoformat()
+    fields["size"] = f"{found.size} ({_output.human(found.size)})" if found.size >= 1024 else found.size
+    rows = [*fields.items(), *((f"metadata {name}", value) for name, value in sorted(metadata.items()))]
+    for name, value in rows:
+        if value is not None:
+            _output.emit(f"{name.replace('_', '-'):<17} {value}")
+
+
+@command("exists", "storage exists reports/a.csv && echo yes", "storage exists --keys-from wanted.txt > there.txt")
+@click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
+@keys_from_option
+@json_option
+@type_option
+@url_option
+def exists(keys: Sequence[str], keys_from: str | None, as_json: bool, storage_type: str, url: str | None) -> None:
+    """Tell whether there is a blob: exit status 0, or 1 if it is not there.
+
+    With --keys-from, the keys that are there are printed, and the status is 1 if any is not. Only absence is 1: no permission,
+    no bucket and no network are errors.
+    """
+    outcome, missing = Outcome(), False
+    with opened(url) as store:
+        wanted = all_keys(store, keys, keys_from, storage_type)
+
+        def look(key: str) -> bool:
+            return store.exists(key, storage_type)
+
+        for key, there, error in each(look, wanted, store.backend.concurrency):
+            if error is not None:
+                outcome.failed(error)
+                continue
+            missing = missing or not there
+            if as_json:
+                _output.emit_json({"key": key, "storage_type": storage_type, "exists": there})
+            elif there and keys_from is not None:
+                _output.emit(key)
+    outcome.end()
+    if missing:
+        raise Reported(1)
+
+
+@command(
+    "rm",
+    "storage rm reports/a.csv reports/b.csv",
+    "storage ls -r reports/2019 | storage rm --keys-from -",
+)
+@click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
+@click.option("-f", "--missing-ok", is_flag=True, help="A blob that is not there is fine.")
+@keys_from_option
+@json_option
+@type_option
+@url_option
+def rm(
+    keys: Sequence[str],
+    missing_ok: bool,
+    keys_from: str | None,
+    as_json: bool,
+    storage_type: str,
+    url: str | None,
+) -> None:
+    """Delete blobs.
+
+    All keys of the command line are checked before the first is deleted. A blob that is not there is exit status 1; the
+    others are deleted all the same.
+    """
+    outcome = Outcome()
+    with opened(url) as store:
+        wanted = all_keys(store, keys, keys_from, storage_type)
+
+        def drop(key: str) -> bool:
+            try:
+                store.delete(key, storage_type)
+            except NotFoundError:
+                if not missing_ok:
+                    raise
+                return False
+            return True
+
+        for key, deleted, error in each(drop, wanted, store.backend.concurrency):
+            if error is not None:
+                outcome.failed(error)
+            elif as_json:
+                _output.emit_json({"key": key, "storage_type": storage_type, "deleted": deleted})
+    outcome.end()

@@ -1,0 +1,154 @@
+"""URLs that work without credentials: ``sign`` and ``upload-url``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+from storage import SignedRequest, Storage
+from storage.cli import _output
+from storage.cli._app import (
+    command,
+    complete_keys,
+    json_option,
+    keys_from_option,
+    opened,
+    type_option,
+    url_option,
+    usage,
+)
+from storage.cli._many import Outcome, all_keys, each
+
+__all__: list[str] = []
+
+_LOCAL = ("file", "memory")
+_EXPIRES: dict[str, Any] = {
+    "type": int,
+    "metavar": "SECONDS",
+    "default": 3600,
+    "show_default": True,
+    "help": "How long the URL works, up to 7 days.",
+}
+
+
+def _check_served(store: Storage, storage_type: str) -> None:
+    """A local store's URLs are served by a process: one that ends with this command would serve none."""
+    backend = store._route(storage_type).backend  # noqa: SLF001
+    if backend.scheme not in _LOCAL or getattr(backend, "serve_url", None) is not None:
+        return
+    usage(
+        f"{backend.location} has no server, so a signed URL would die with this command: run `storage serve --url URL`, and name "
+        "it in the URL as ?serve_url=http://HOST:PORT."
+    )
+
+
+def _print(request: SignedRequest, key: str, storage_type: str, *, as_json: bool) -> None:
+    if not as_json:
+        _output.emit(request.url)
+        return
+    expires: datetime = request.expires_at
+    _output.emit_json(
+        {
+            "key": key,
+            "storage_type": storage_type,
+            "method": request.method,
+            "url": request.url,
+            "headers": dict(request.headers),
+            "expires_at": expires,
+        }
+    )
+
+
+@command("sign", "storage sign reports/a.csv", 'curl -O "$(storage sign reports/a.csv --expires 600)"')
+@click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
+@click.option("--expires", **_EXPIRES)
+@click.option("--content-disposition", metavar="D", help="The response's Content-Disposition.")
+@click.option("--content-type", metavar="T", help="The response's Content-Type.")
+@keys_from_option
+@json_option
+@type_option
+@url_option
+def sign(
+    keys: Sequence[str],
+    expires: int,
+    content_disposition: str | None,
+    content_type: str | None,
+    keys_from: str | None,
+    as_json: bool,
+    storage_type: str,
+    url: str | None,
+) -> None:
+    """Print a URL that anyone can GET until it expires.
+
+    It is a secret: whoever has it can read the blob. Whether there is one is not checked.
+    """
+    outcome = Outcome()
+    with opened(url) as store:
+        _check_served(store, storage_type)
+        wanted = all_keys(store, keys, keys_from, storage_type)
+
+        def signed(key: str) -> SignedRequest:
+            return store.sign_download(
+                key,
+                storage_type,
+                expires_in=expires,
+                content_disposition=content_disposition,
+                content_type=content_type,
+            )
+
+        for key, request, error in each(signed, wanted, store.backend.concurrency):
+            if error is not None:
+                outcome.failed(error)
+            elif request is not None:
+                _print(request, key, storage_type, as_json=as_json)
+    outcome.end()
+
+
+@command(
+    "upload-url",
+    "storage upload-url inbox/a.csv --content-type text/csv",
+    'curl -T a.csv "$(storage upload-url inbox/a.csv)"',
+)
+@click.argument("key", shell_complete=complete_keys)
+@click.option("--expires", **_EXPIRES)
+@click.option("--content-type", metavar="T", help="The type that has to be sent; another is refused.")
+@click.option("--content-length", type=click.IntRange(0), metavar="BYTES", help="The length that has to be sent.")
+@click.option("--content-md5", metavar="BASE64", help="The MD5 that the bytes must have.")
+@click.option("--no-overwrite", is_flag=True, help="Refuse the upload if there is a blob by then.")
+@json_option
+@type_option
+@url_option
+def upload_url(
+    key: str,
+    expires: int,
+    content_type: str | None,
+    content_length: int | None,
+    content_md5: str | None,
+    no_overwrite: bool,
+    as_json: bool,
+    storage_type: str,
+    url: str | None,
+) -> None:
+    """Print a URL that anyone can PUT a blob to until it expires.
+
+    It is a secret. What is bound into it has to be sent as headers: --json shows them, and else they are named on standard
+    error.
+    """
+    with opened(url) as store:
+        _check_served(store, storage_type)
+        request = store.sign_upload(
+            key,
+            storage_type,
+            expires_in=expires,
+            content_type=content_type,
+            content_length=content_length,
+            content_md5=content_md5,
+            overwrite=not no_overwrite,
+        )
+    _print(request, key, storage_type, as_json=as_json)
+    if not as_json and request.headers:
+        # Names and values are no secret without the URL.
+        _output.note("send with it " + ", ".join(f"'{name}: {value}'" for name, value in request.headers.items()))

@@ -1,0 +1,245 @@
+"""Whole stores: ``sync``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from storage import Storage, SyncError, SyncEvent, SyncResult
+from storage.cli import _output
+from storage.cli._app import Reported, command, json_option, usage
+
+__all__: list[str] = []
+
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
+_FAILED = 3
+_DONE = {"copied": "copy", "deleted": "delete", "same": "same", "kept": "keep", "vanished": "gone"}
+
+
+class Rate(click.ParamType):  # type: ignore[type-arg] (generic for checkers alone, since click 8.4)
+    """Bytes a second: a number, with K, M, G or T for powers of 1,024."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The bytes."""
+        match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+        rate = float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " ") if match else 0
+        if not rate:
+            self.fail(f"{value!r} is no rate: write bytes a second, as in 500K or 10M.", param, ctx)
+        return rate
+
+
+@command(
+    "sync",
+    "storage sync ./photos s3://bucket/photos --dry-run",
+    "storage sync file:///srv/store s3://bucket --concurrency 32",
+    "storage sync s3://bucket gs://bucket --delete --exclude 'cache/'",
+    "storage sync s3://bucket ./backup --type data --bwlimit 10M",
+)
+@click.argument("urls", nargs=-1, metavar="SRC_URL DST_URL")
+@click.option("--type", "storage_type", metavar="TYPE", help="This storage type alone. [default: every one of SRC_URL]")
+@click.option("--delete", is_flag=True, help="Delete at DST_URL what is not at SRC_URL.")
+@click.option("-n", "--dry-run", is_flag=True, help="Change nothing; print what would be done.")
+@click.option("--include", metavar="GLOB", multiple=True, help="Look at these keys alone; may be given more than once.")
+@click.option("--exclude", metavar="GLOB", multiple=True, help="Leave these keys alone, on both sides.")
+@click.option("--checksum", is_flag=True, help="Do not trust times: compare bytes where there is no common checksum.")
+@click.option("--concurrency", type=click.IntRange(1), metavar="N", help="So many blobs at once.")
+@click.option("--bwlimit", type=Rate(), metavar="RATE", help="Bytes a second at most, as in 500K or 10M.")
+@click.option("-v", "--verbose", is_flag=True, help="Print what is done, one line a blob.")
+@json_option
+@click.option("--url", metavar="URL", help="SRC_URL, where only DST_URL is given.")
+def sync(
+    urls: Sequence[str],
+    storage_type: str | None,
+    delete: bool,
+    dry_run: bool,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    checksum: bool,
+    concurrency: int | None,
+    bwlimit: float | None,
+    verbose: bool,
+    as_json: bool,
+    url: str | None,
+) -> None:
+    """Copy to another store what is missing or different there, and verify it.
+
+    Whole stores, every storage type, unless --type is given. Nothing is deleted without --delete. A path without a scheme, as
+    in ./photos, is a plain folder: all files below it are blobs of type data, and only that type is synced. Content type,
+    other headers and metadata go along. Run again after an interruption, it goes on where it stopped.
+
+    A blob is the same if it has the same size and, where both services tell an MD5, the same MD5; else unless it is younger at
+    the source. In a GLOB, * and ? stand for anything but a slash, ** for anything; one without a slash is matched against the
+    last part of a key, and one that ends in a slash takes everything below.
+
+    A blob that fails does not stop the others; it is named on standard error, and the status is 3.
+    """
+    first, second = _both(urls, url)
+    with _store(first) as source, _store(second) as target:
+        storage_type = storage_type or _common_type(first, second, source, target)
+        printed = _printer(as_json=as_json, lines=verbose or dry_run)
+        failed: SyncError | None = None
+        with _progress(printed, quiet=dry_run) as (report, progress):
+            try:
+                result = source.sync_to(
+                    target,
+                    storage_type,
+                    delete=delete,
+                    dry_run=dry_run,
+                    include=include,
+                    exclude=exclude,
+                    checksum=checksum,
+                    concurrency=concurrency,
+                    bwlimit=bwlimit,
+                    report=report,
+                    progress=progress,
+                )
+            except SyncError as exc:
+                if exc.result is None:
+                    raise
+                failed, result = exc, exc.result
+            except KeyboardInterrupt:
+                _output.note("interrupted; run it again to go on")
+                raise
+        _summary(result, as_json=as_json)
+        _hint(first, source, result)
+    if failed is not None:
+        raise Reported(_FAILED)
+
+
+def _both(urls: Sequence[str], url: str | None) -> tuple[str, str]:
+    words = [*([url] if url is not None else []), *urls]
+    if len(words) != 2:
+        usage("Give SRC_URL and DST_URL (or --url URL and DST_URL).")
+    return words[0], words[1]
+
+
+def _is_folder(word: str) -> bool:
+    return "://" not in word
+
+
+def _store(word: str) -> Storage:
+    """A URL's store; a path's plain folder, in which everything is of type ``data``."""
+    return Storage(Path(word), storage_types={"data": ""}) if _is_folder(word) else Storage(word)
+
+
+def _common_type(first: str, second: str, source: Storage, target: Storage) -> str | None:
+    if not (_is_folder(first) or _is_folder(second)):
+        return None
+    if not _is_folder(first) and len(source.storage_types) > 1:
+        others = ", ".join(repr(name) for name in source.storage_types if name != "data")
+        _output.note(f"{second!r} is a plain folder, which holds type 'data' alone: left out are {others}")
+    del target
+    return "data"
+
+
+# ---- what is printed -----------------------------------------------------------------------------------------------
+
+
+def _printer(*, as_json: bool, lines: bool) -> Callable[[SyncEvent], None]:
+    """What prints an event: failures always, the rest where it is wanted."""
+
+    def show(event: SyncEvent) -> None:
+        if event.action == "failed":
+            _output.note(f"{event.storage_type} {event.key!r} failed: {event.error}")
+        if event.action in ("listed", "planned"):
+            return
+        if as_json:
+            what = {"action": event.action, "storage_type": event.storage_type, "key": event.key, "size": event.size}
+            detail = {"error": str(event.error)} if event.error else {"reason": event.reason}
+            _output.emit_json({**what, **detail})
+        elif lines and event.action in _DONE:
+            _output.emit(f"{_DONE[event.action]} {event.storage_type} {event.key} ({event.size} bytes: {event.reason})")
+
+    return show
+
+
+def _summary(result: SyncResult, *, as_json: bool) -> None:
+    if as_json:
+        _output.emit_json(
+            {
+                "action": "summary",
+                "copied": result.copied,
+                "copied_bytes": result.copied_bytes,
+                "deleted": result.deleted,
+                "same": result.same,
+                "vanished": result.vanished,
+                "kept": result.kept,
+                "failed": result.failed,
+                "compared": result.compared,
+                "dry_run": result.dry_run,
+            }
+        )
+    would = "would be " if result.dry_run else ""
+    parts = [f"{result.copied:,} {would}copied ({_output.human(result.copied_bytes)})"]
+    compared = ", ".join(f"{count:,} by {what}" for what, count in sorted(result.compared.items()))
+    parts.append(f"{result.same:,} there already" + (f" (compared: {compared})" if compared else ""))
+    parts += [
+        f"{count:,} {words}"
+        for count, words in (
+            (result.deleted, f"{would}deleted"),
+            (result.kept, "not deleted (the source has them again, or others failed)"),
+            (result.vanished, "deleted at the source meanwhile"),
+            (result.failed, "failed"),
+        )
+        if count
+    ]
+    _output.note("; ".join(parts))
+
+
+def _hint(first: str, source: Storage, result: SyncResult) -> None:
+    """A folder of files that is taken for a store looks empty, which must not pass for success."""
+    if result.copied or result.same or result.failed or not first.startswith("file:"):
+        return
+    folder = Path(source.backend.location.removeprefix("file://"))
+    types = ", ".join(f"{name}/" for name in source.storage_types)
+    if folder.is_dir() and any(not child.name.startswith(".storage~") for child in folder.iterdir()):
+        _output.note(
+            f"no blob was found: a file:// URL is a store, with its blobs below {types}; for a plain folder give its path"
+        )
+
+
+@contextmanager
+def _progress(
+    printed: Callable[[SyncEvent], None], *, quiet: bool
+) -> Iterator[tuple[Callable[[SyncEvent], None], Callable[[int], object] | None]]:
+    """What to report to: prints, and on a terminal shows blobs, bytes, rate and time left."""
+    if quiet or not _output.on_terminal():
+        yield printed, None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[blobs]}", markup=False),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("comparing", total=None, blobs="")
+        done = of = 0
+
+        def report(event: SyncEvent) -> None:
+            nonlocal done, of
+            if event.action == "listed":
+                bar.update(task, blobs=f"{event.count:,} blobs")
+            elif event.action == "planned":
+                of = event.count
+                bar.update(task, description="copying", total=event.size, blobs=f"0/{of:,} blobs")
+            elif event.action in ("copied", "same", "failed", "vanished"):
+                done += 1
+                bar.update(task, blobs=f"{done:,}/{of:,} blobs")
+            elif event.action == "deleted":
+                bar.update(task, description="deleting")
+            printed(event)
+
+        yield report, lambda count: bar.advance(task, count)

@@ -1,0 +1,84 @@
+"""Looking after a store: ``gc``, ``doctor``, and the words for a shell's completion."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from storage import Storage
+from storage._routes import Route
+from storage.backends import Backend
+from storage.cli import _doctor, _output
+from storage.cli._app import Reported, app, command, json_option, opened, type_option, url_option
+
+__all__: list[str] = []
+
+_FAILED = 3
+
+
+@command("gc", "storage gc", "storage gc --url file:///srv/store")
+@json_option
+@type_option
+@url_option
+def gc(as_json: bool, storage_type: str, url: str | None) -> None:
+    """Sweep what killed writers left, and expired blobs of type tmp.
+
+    Nothing of a writer that lives is touched. It sweeps the whole store, whatever --type is; clouds expire 'tmp' by themselves
+    (see Storage.setup).
+    """
+    with opened(url) as store:
+        store._route(storage_type)  # noqa: SLF001 (a wrong type is wrong usage here too)
+        lines = [line for backend in store._backends() for line in _sweep(store, backend)]  # noqa: SLF001
+    for line in lines:
+        if as_json:
+            _output.emit_json({"swept": line})
+        else:
+            _output.emit(line)
+    if not lines:
+        _output.note("there is nothing to sweep")
+
+
+def _sweep(store: Storage, backend: Backend) -> list[str]:
+    route = Route(backend, "", backend.location, raw=False)
+    return list(store._call("gc", route, None, "", backend.sweep))  # noqa: SLF001
+
+
+@command("doctor", "storage doctor", "storage doctor --url 's3://bucket?profile=staging'")
+@json_option
+@type_option
+@url_option
+def doctor(as_json: bool, storage_type: str, url: str | None) -> None:
+    """Say what is wrong with configuration, credentials, bucket, permissions, clock and signing.
+
+    It writes, reads, lists and deletes a small blob under a name of its own, and tries what the library needs of a server.
+    Exit status 3 if anything is wrong; each line then says what to change.
+    """
+    wrong = False
+    for finding in _doctor.examine(url, storage_type):
+        wrong = wrong or finding.state == "wrong"
+        if as_json:
+            _output.emit_json(finding._asdict())
+        else:
+            mark, colour = {"good": ("ok   ", "green"), "wrong": ("WRONG", "red"), "note": ("note ", "yellow")}[
+                finding.state
+            ]
+            head = click.style(mark, fg=colour) if _output.colours() else mark
+            _output.emit_styled(f"{head} {finding.check}: ", finding.message)
+    if wrong:
+        raise Reported(_FAILED)
+
+
+@command(
+    "completion",
+    'eval "$(storage completion bash)"',
+    "storage completion fish > ~/.config/fish/completions/storage.fish",
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@type_option
+@url_option
+def completion(shell: str, storage_type: str, url: str | None) -> None:
+    """Print what makes a shell complete commands, options, types and keys."""
+    del storage_type, url
+    kind = get_completion_class(shell)
+    if kind is not None:
+        click.echo(kind(app, {}, "storage", "_STORAGE_COMPLETE").source())

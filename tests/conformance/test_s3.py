@@ -1,0 +1,95 @@
+"""The conformance suite on ``s3://``: moto in the process, moto's server, and SeaweedFS, which checks signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from storage.testing import Conformance, Harness, Lack
+from tests.servers.s3 import REGION, SECRET_KEY, S3Server, moto_s3, seaweedfs  # noqa: F401
+
+
+class ServerHarness(Harness):
+    """A server at an endpoint of its own."""
+
+    server: S3Server
+    secrets = (SECRET_KEY,)
+
+    def url(self, name: str) -> str:
+        return self.server.url(name)
+
+    def kwargs(self) -> dict[str, Any]:
+        return {"auth": self.server.auth}
+
+    def missing_url(self) -> str:
+        return self.server.url("x", bucket="bucket-that-is-not-there")
+
+
+class SeaweedFSHarness(ServerHarness):
+    lacks: ClassVar = {
+        Lack.LISTING_ORDER: "SeaweedFS lists depth first: a, a/b, a-b",
+        Lack.CREATE_ONLY_BESIDE_FOLDER: "SeaweedFS takes the directory of a/b for a blob named a",
+    }
+
+
+class MotoServerHarness(ServerHarness):
+    lacks: ClassVar = {
+        Lack.SIGNATURES: "moto checks no signature",
+        Lack.EXPIRY: "moto checks no expiry",
+        Lack.SIGNED_MD5: "moto checks no Content-MD5",
+        Lack.LARGE_IF_MATCH_IGNORED: "moto ignores If-Match when a multipart upload is completed",
+    }
+
+
+class MotoHarness(Harness):
+    """moto in this process, as the users of ``mock_aws`` have it: a URL and nothing else."""
+
+    lacks: ClassVar = {
+        Lack.HTTP: "moto in the process answers boto3 alone",
+        Lack.CREATE_ONLY_COPY_IGNORED: "moto ignores If-None-Match on CopyObject",
+        Lack.LARGE_IF_MATCH_IGNORED: "moto ignores If-Match when a multipart upload is completed",
+    }
+
+    def url(self, name: str) -> str:
+        return f"s3://bucket/{name}"
+
+    def missing_url(self) -> str:
+        return "s3://bucket-that-is-not-there"
+
+
+class TestSeaweedFS(Conformance):
+    harness = SeaweedFSHarness()
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def running(cls, seaweedfs: S3Server) -> Iterator[None]:  # noqa: F811
+        """Starts the server, or joins the one of this run."""
+        cls.harness.server = seaweedfs
+        yield
+
+
+class TestMotoServer(Conformance):
+    harness = MotoServerHarness()
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def running(cls, moto_s3: S3Server) -> Iterator[None]:  # noqa: F811
+        """Starts the server, or joins the one of this run."""
+        cls.harness.server = moto_s3
+        yield
+
+
+class TestMoto(Conformance):
+    harness = MotoHarness()
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def running(cls) -> Iterator[None]:
+        """Mocks AWS, and makes the bucket."""
+        with mock_aws():
+            boto3.client("s3", region_name=REGION).create_bucket(Bucket="bucket")
+            yield
