@@ -7,12 +7,16 @@ import atexit
 import os
 import socket
 import threading
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from storage._signing import SigningKeys
 from storage.backends import Backend
-from storage.server._app import Servable, SignedURLs, keys_of
+from storage.server._app import DEFAULT_MAX_UPLOAD, Servable, SignedURLs, keys_of
 from storage.server._uvicorn import Server, listen, make_server
+
+if TYPE_CHECKING:
+    from storage._core import Core
 
 __all__ = ["adopt", "serve", "stop", "warn_once"]
 
@@ -22,8 +26,8 @@ _JOIN_SECONDS = 5.0
 class _Stores(SignedURLs):
     """The application of this process: it knows the stores that have signed a URL."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *stores: Core | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> None:
+        super().__init__(*stores, max_upload=max_upload)
         # A private store in memory lives as long as its owner wants. A directory outlives whoever signed.
         self._private: WeakValueDictionary[str, Backend] = WeakValueDictionary()
         self._kept: dict[str, Backend] = {}
@@ -37,7 +41,7 @@ class _Stores(SignedURLs):
         backend = self._private.get(store_id) or self._kept.get(store_id)
         keys = None if backend is None else keys_of(backend)
         if backend is None or keys is None or keys.store_id != store_id:
-            return None
+            return super().find(store_id)
         return backend, keys
 
 
@@ -102,11 +106,18 @@ def serve(backend: Backend) -> str:
         return _running.url
 
 
-def adopt(url: str) -> SignedURLs:
-    """For ``storage serve``: the application of this process, which the caller serves at ``url``; no other is started."""
-    global _adopted  # noqa: PLW0603
-    _adopted = url
-    return _stores
+def adopt(url: str, *stores: Core | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> SignedURLs:
+    """For a process that is a server itself (``storage serve``): no other one is started in it from now on.
+
+    Args:
+        url: where the caller serves the application that it gets.
+        stores: what it serves, also without having signed anything itself.
+        max_upload: bytes; a longer body is refused.
+    """
+    global _adopted, _stores  # noqa: PLW0603
+    with _lock:
+        _adopted, _stores = url, _Stores(*stores, max_upload=max_upload)
+        return _stores
 
 
 def warn_once() -> bool:

@@ -1,0 +1,109 @@
+"""``storage serve``: signed URLs of a store, and a page to browse it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from typing import TYPE_CHECKING
+
+import click
+
+from storage.cli._app import command, opened, url_option, usage
+from storage.exceptions import StorageError
+
+if TYPE_CHECKING:
+    from storage import Storage
+    from storage.backends import Backend
+    from storage.server._http import ASGIApp
+
+__all__ = ["serve"]
+
+_LOOPBACK = ("127.0.0.1", "::1")
+_MAX_UPLOAD = 5 * 1024**3
+
+
+@command(
+    "serve",
+    "storage serve --url file:///srv/blobs",
+    "storage serve --url file:///srv/blobs --host 0.0.0.0 --max-upload 100000000",
+    "storage serve --url s3://bucket --browse",
+)
+@url_option
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8900, show_default=True, help="The port; 0: a free one.")
+@click.option(
+    "--max-upload",
+    metavar="BYTES",
+    type=click.IntRange(0),
+    default=_MAX_UPLOAD,
+    show_default=True,
+    help="A longer upload is refused.",
+)
+@click.option("--browse", is_flag=True, help="Also show a page to browse the store, on this machine only.")
+def serve(url: str | None, host: str, port: int, max_upload: int, browse: bool) -> None:
+    """Serve the signed URLs of a store until interrupted.
+
+    The first line of output is the base URL: what ?serve_url= in the URL of a file:// store names. With --browse the second
+    line is the page; whoever knows it can read and write the store.
+    """
+    if browse and host not in _LOOPBACK:
+        usage(
+            f"--browse shows the whole store to whoever can reach it, so --host {host} is refused; use {_LOOPBACK[0]}"
+        )
+    with opened(url) as store, _listen(host, port) as listener:
+        _check(store, browse=browse)
+        shown = f"[{host}]" if ":" in host else host
+        base = f"http://{shown}:{listener.getsockname()[1]}"
+        application, lines = _application(store, base, max_upload, browse=browse)
+        # What is asked of the server belongs to standard error, beside its errors.
+        logging.getLogger("storage.server").setLevel(logging.INFO)
+        for line in lines:
+            click.echo(line)
+        _run(application, listener)
+
+
+def _application(store: Storage, base: str, max_upload: int, *, browse: bool) -> tuple[ASGIApp, list[str]]:
+    from storage.server._inprocess import adopt
+
+    files = adopt(base, store, max_upload=max_upload)
+    if not browse:
+        return files, [base]
+    from storage.server._browse import Browse
+
+    page = Browse(store, files, base)
+    return page, [base, page.page_url]
+
+
+def _check(store: Storage, *, browse: bool) -> None:
+    from storage.server._app import Servable, servable
+
+    backends: list[Backend] = servable(store)
+    for backend in backends:
+        if isinstance(backend, Servable):
+            backend.signing_keys()  # better an error now than a refusal to each client
+    if browse:
+        return
+    if not backends:
+        usage(f"the URLs of {store!r} are signed and served by its own service; --browse shows a page of it")
+    if all(backend.scheme == "memory" for backend in backends):
+        usage(f"{store!r} would be in the memory of this process, where nobody else can sign a URL; use file:///dir")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    from storage.server._uvicorn import listen
+
+    try:
+        return listen(host, port)
+    except socket.gaierror as exc:
+        usage(f"--host {host}: there is no such address ({exc.strerror})")
+    except OSError as exc:
+        if exc.errno == errno.EADDRNOTAVAIL:
+            usage(f"--host {host} is no address of this machine")
+        raise StorageError(f"cannot listen on {host} port {port}: {exc.strerror}; choose another --port") from exc
+
+
+def _run(application: ASGIApp, listener: socket.socket) -> None:
+    from storage.server._uvicorn import make_server
+
+    make_server(application, graceful_seconds=10).run([listener])
