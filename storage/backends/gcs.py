@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import google.auth.credentials
 from google.oauth2 import service_account
@@ -196,7 +197,7 @@ class GCSBackend(Backend):
                 raise AlreadyExistsError from exc
             if answer.get("done"):
                 return resource.stat_of(answer["resource"])
-            token = f"&rewriteToken={answer['rewriteToken']}"
+            token = f"&rewriteToken={quote(answer['rewriteToken'], safe='')}"
 
     # ---- listing -----------------------------------------------------------------------------------------------
 

@@ -54,6 +54,7 @@ class Gate:
         }
         self._public = {email: key.public_key() for email, key in self._keys.items()}
         self._tokens: dict[str, str] = {}
+        self._buckets: set[str] = set()
         self._locks = [threading.Lock() for _ in range(64)]
         self._settings: dict[str, dict[str, Any]] = {}  # what the emulator forgets of buckets
         self._rewrites: dict[str, tuple[str, ...]] = {}
@@ -89,15 +90,20 @@ class Gate:
         """Held while a condition is checked and the write that hangs on it is made."""
         return self._locks[hash((bucket, name)) % len(self._locks)]
 
-    def check(self, bucket: str, name: str, wanted: str | None) -> dict[str, Any] | None:
-        """The object there is, if its generation is the one wanted (``0``: none)."""
+    def check(self, bucket: str, name: str, wanted: str | None, *, there: bool = False) -> None:
+        """Refuses unless the object's generation is the one wanted (``0``: none); with ``there``, also if there is none."""
+        if wanted is None:
+            return
         found = self.look(bucket, name)
-        if wanted is not None and wanted != (found["generation"] if found else "0"):
+        if found is None and there:
+            raise self.missing(bucket, name)
+        if wanted != (found["generation"] if found else "0"):
             raise Refused(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
-        return found
 
     def has_bucket(self, bucket: str) -> bool:
-        return self.ask("GET", f"/storage/v1/b/{quote(bucket, safe='')}").status == 200
+        if bucket not in self._buckets and self.ask("GET", f"/storage/v1/b/{quote(bucket, safe='')}").status == 200:
+            self._buckets.add(bucket)  # no test deletes one
+        return bucket in self._buckets
 
     def missing(self, bucket: str, name: str) -> Refused:
         if not self.has_bucket(bucket):
@@ -247,10 +253,9 @@ class Gate:
             raise Refused(404, "notFound", "Not Found")
         if request.method == "DELETE":
             with self.lock(bucket, name):
-                if self.look(bucket, name) is None:
+                self.check(bucket, name, wanted, there=True)
+                if self.ask("DELETE", request.path).status == 404:
                     raise self.missing(bucket, name)
-                self.check(bucket, name, wanted)
-                self.ask("DELETE", request.path)
             return Answer(204, {}, b"")
         if request.method != "GET":
             raise Refused(405, "methodNotAllowed", "Method Not Allowed")
@@ -259,19 +264,20 @@ class Gate:
         found = self.look(bucket, name)
         if found is None:
             raise self.missing(bucket, name)
-        self.check(bucket, name, wanted)
+        self.check(bucket, name, wanted, there=True)
         fields = request.parameters.get("fields")
         return as_json({field: found[field] for field in fields.split(",") if field in found} if fields else found)
 
     def media(self, request: Request, bucket: str, name: str, wanted: str | None) -> Answer:
         with self.lock(bucket, name):
-            if self.look(bucket, name) is None:
-                raise self.missing(bucket, name)
-            self.check(bucket, name, wanted)
+            self.check(bucket, name, wanted, there=True)
             target = f"/download{self.object_target(bucket, name)}?alt=media"
             # Who does not accept gzip gets what was stored as gzip unpacked.
-            passed = {each: request.headers[each] for each in ("range", "accept-encoding") if each in request.headers}
-            return self.ask("GET", target, None, passed)
+            passed = {each: value for each, value in request.headers.items() if each in ("range", "accept-encoding")}
+            answer = self.ask("GET", target, None, passed)
+        if answer.status == 404:
+            raise self.missing(bucket, name)
+        return answer
 
     def _rewrite(self, request: Request, bucket: str, name: str, verb: str) -> Answer:
         to_bucket, _, to_name = (unquote(part) for part in verb.removeprefix("rewriteTo/b/").partition("/o/"))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from weakref import WeakSet
 
 import requests
@@ -88,6 +88,11 @@ class Connection:
         if isinstance(self.credentials, AnonymousCredentials):
             # They cannot be refreshed, and the attempt would hide the service's own answer.
             session._max_refresh_attempts = 0  # type: ignore[attr-defined]  # noqa: SLF001
+        if not urlsplit(self.endpoint).netloc.endswith("googleapis.com"):
+            # google-auth asks Google in the background where this account's data may be; another server's is no such account.
+            manager = getattr(self.credentials, "_rab_manager", None)
+            if manager is not None:
+                manager.maybe_start_refresh = lambda *_: None
         for scheme in ("https://", "http://"):
             adapter = session.get_adapter(scheme)
             if type(adapter) is HTTPAdapter:  # one for mutual TLS has its own certificate: leave it
