@@ -9,18 +9,30 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Sized,
+)
+from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, TypeVar
 
 from typing_extensions import Self
 
 from storage._aio_files import AsyncBlobFile, AsyncSource, async_chunks, is_async_source
 from storage._core import Line, decoded, made_info
-from storage._options import put_options
+from storage._options import check_count, put_options
 from storage._routes import Route
 from storage._sources import ReadableFile, Value, chunks_of, whole
 from storage._storage import Storage
+from storage._sync.types import SyncEvent, SyncResult
 from storage._threads import Call, Workers
 from storage._types import ObjectInfo, SignedRequest
 from storage._upload import Upload
@@ -152,7 +164,7 @@ class AsyncStorage:
         upload = Upload(self._sync, "set", route, key, storage_type, options)
         if is_async_source(value):
             return await self._upload(upload, route, value)
-        data = whole(value)
+        data = whole(value) if _is_small(value) else await self._workers.run(whole, value)
         if data is None:
             call = Call()
             chunks = chunks_of(value, route.backend.chunk_size)
@@ -162,10 +174,7 @@ class AsyncStorage:
             stat = await self._awaited("set", route, key, storage_type, native.aput(path, data, options))
             return made_info(key, storage_type, stat)
         put = route.backend.put
-        if route.backend.inline:
-            stat = self._sync._call("set", route, key, storage_type, put, path, data, options)
-        else:
-            stat = await self._workers.run(self._sync._call, "set", route, key, storage_type, put, path, data, options)
+        stat = await self._hot(route, self._sync._call, "set", route, key, storage_type, put, path, data, options)
         return made_info(key, storage_type, stat)
 
     async def _upload(
@@ -173,10 +182,11 @@ class AsyncStorage:
     ) -> ObjectInfo:
         """An asynchronous source, piece by piece: at most one of them is held."""
         try:
-            async for chunk in async_chunks(value, route.backend.chunk_size):
-                await self._workers.run(upload.write, chunk)
-                if progress is not None:
-                    progress(len(chunk))
+            async with aclosing(async_chunks(value, route.backend.chunk_size)) as chunks:
+                async for chunk in chunks:
+                    await self._workers.run(upload.write, chunk)
+                    if progress is not None:
+                        progress(len(chunk))
             return await self._workers.run(upload.commit)
         except BaseException:
             await self._workers.undo(upload.abort)
@@ -224,28 +234,35 @@ class AsyncStorage:
     @_as(Storage.get)
     async def get(self, key: str, storage_type: str = "data") -> str:
         route, path = self._sync._locate(key, storage_type)
-        native = _native(route.backend)
-        if native is None:
-            return await self._hot(route, self._sync.get, key, storage_type)
-        data = await self._awaited("get", route, key, storage_type, native.aget(path))
+        data = await self._read("get", route, path, key, storage_type)
         if len(data) <= _SMALL:
             return decoded(data, key, storage_type, route)
         return await self._workers.run(decoded, data, key, storage_type, route)
 
+    async def _read(self, name: str, route: Route, path: str, key: str, storage_type: str) -> bytes:
+        native = _native(route.backend)
+        if native is not None:
+            return await self._awaited(name, route, key, storage_type, native.aget(path))
+        get = route.backend.get
+        return await self._hot(route, self._sync._call, name, route, key, storage_type, get, path)
+
     @_as(Storage.get_bytes)
     async def get_bytes(self, key: str, storage_type: str = "data", *, start: int = 0, end: int | None = None) -> bytes:
         route, path = self._sync._locate(key, storage_type)
-        native = _native(route.backend)
-        if native is None or start != 0 or end is not None:
-            return await self._hot(route, self._sync.get_bytes, key, storage_type, start=start, end=end)
-        return await self._awaited("get_bytes", route, key, storage_type, native.aget(path))
+        if start == 0 and end is None:
+            return await self._read("get_bytes", route, path, key, storage_type)
+        # A range of a blob in memory is a copy, of any size.
+        return await self._workers.run(lambda: self._sync.get_bytes(key, storage_type, start=start, end=end))
 
     @_as(Storage.iter_bytes)
     def iter_bytes(
         self, key: str, storage_type: str = "data", *, start: int = 0, end: int | None = None, chunk_size: int = 1048576
     ) -> AsyncIterator[bytes]:
-        chunks = self._sync.iter_bytes(key, storage_type, start=start, end=end, chunk_size=chunk_size)
-        return self._workers.iterate(chunks, 1)
+        check_count("chunk_size", chunk_size)
+        # One turn of a thread for about a MiB, however small the pieces are.
+        at_once = chunk_size * max(1, _SMALL // chunk_size)
+        chunks = self._sync.iter_bytes(key, storage_type, start=start, end=end, chunk_size=at_once)
+        return _slices(self._workers.iterate(chunks, 1), chunk_size)
 
     @_as(Storage.get_file)
     async def get_file(
@@ -271,10 +288,11 @@ class AsyncStorage:
         with Line("get_file", storage_type, key) as line:
             stat, chunks = await self._workers.run(do, "get_file", route, key, storage_type, route.backend.stream, path)
             mapped = self._sync._mapped("get_file", route, key, storage_type, chunks)
-            async for chunk in self._workers.iterate(mapped, 1):
-                await file_obj.write(chunk)
-                if progress is not None:
-                    progress(len(chunk))
+            async with aclosing(self._workers.iterate(mapped, 1)) as pieces:
+                async for chunk in pieces:
+                    await file_obj.write(chunk)
+                    if progress is not None:
+                        progress(len(chunk))
             line.size = stat.size
             return made_info(key, storage_type, stat)
 
@@ -438,6 +456,42 @@ class AsyncStorage:
             lambda: self._sync.delete_many(_until(call, keys), storage_type, concurrency=concurrency), call=call
         )
 
+    @_as(Storage.sync_to)
+    async def sync_to(
+        self,
+        other: AsyncStorage,
+        storage_type: str | None = None,
+        *,
+        delete: bool = False,
+        dry_run: bool = False,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        checksum: bool = False,
+        concurrency: int | None = None,
+        bwlimit: float | None = None,
+        progress: Callable[[int], object] | None = None,
+        report: Callable[[SyncEvent], object] | None = None,
+    ) -> SyncResult:
+        if not isinstance(other, AsyncStorage):
+            raise TypeError(f"other must be an AsyncStorage, not {type(other).__name__}")
+        call = Call()
+        return await self._workers.run(
+            lambda: self._sync.sync_to(
+                other._sync,
+                storage_type,
+                delete=delete,
+                dry_run=dry_run,
+                include=include,
+                exclude=exclude,
+                checksum=checksum,
+                concurrency=concurrency,
+                bwlimit=bwlimit,
+                progress=_checked(call, progress),
+                report=report,
+            ),
+            call=call,
+        )
+
     # ---- signing -----------------------------------------------------------------------------------------------
 
     @_as(Storage.get_signed_url)
@@ -493,7 +547,7 @@ class AsyncStorage:
         expires_in: float | timedelta = 3600,
         content_disposition: str | None = None,
         content_type: str | None = None,
-        method: str = "GET",
+        method: Literal["GET", "HEAD"] = "GET",
     ) -> SignedRequest:
         return await self._workers.run(
             lambda: self._sync.sign_download(
@@ -550,6 +604,18 @@ class AsyncStorage:
 
 
 _PAGE = 1000
+
+
+def _is_small(value: object) -> bool:
+    """Whether ``value`` may be encoded or copied on the event loop. What has no length is read elsewhere anyway."""
+    return isinstance(value, bytes) or not isinstance(value, Sized) or len(value) <= _SMALL
+
+
+async def _slices(chunks: AsyncGenerator[bytes, None], size: int) -> AsyncIterator[bytes]:
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            for start in range(0, len(chunk), size):
+                yield chunk[start : start + size]
 
 
 def _native(backend: Backend) -> AsyncBackend | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
+from contextlib import aclosing, nullcontext
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -30,28 +31,33 @@ def is_async_source(value: object) -> TypeIs[AsyncSource]:
     return inspect.iscoroutinefunction(getattr(value, "read", None)) or hasattr(value, "__aiter__")
 
 
-async def async_chunks(source: AsyncSource, size: int) -> AsyncIterator[bytes]:
-    """The bytes of an asynchronous source in pieces of exactly ``size`` bytes but for the last."""
+async def async_chunks(source: AsyncSource, size: int) -> AsyncGenerator[bytes, None]:
+    """The bytes of an asynchronous source in pieces of exactly ``size`` bytes but for the last.
+
+    A generator that is not read to its end is closed, as the collector would do with a plain one.
+    """
     buffer = bytearray()
-    async for piece in _pieces(source, size):
-        if not buffer and len(piece) == size:
-            yield piece
-            continue
-        buffer += piece
-        while len(buffer) >= size:
-            part = bytes(memoryview(buffer)[:size])
-            del buffer[:size]
-            yield part
+    async with aclosing(_pieces(source, size)) as pieces:
+        async for piece in pieces:
+            if not buffer and len(piece) == size:
+                yield piece
+                continue
+            buffer += piece
+            while len(buffer) >= size:
+                part = bytes(memoryview(buffer)[:size])
+                del buffer[:size]
+                yield part
     if buffer:
         yield bytes(buffer)
 
 
-async def _pieces(source: AsyncSource, size: int) -> AsyncIterator[bytes]:
+async def _pieces(source: AsyncSource, size: int) -> AsyncGenerator[bytes, None]:
     # A file may be iterable too, by lines: its `read` comes first.
     read = getattr(source, "read", None)
     if read is None:
-        async for item in source:  # type: ignore[union-attr]
-            yield as_bytes(item, "the asynchronous iterator yielded")
+        async with aclosing(source) if hasattr(source, "aclose") else nullcontext():
+            async for item in source:  # type: ignore[union-attr]
+                yield as_bytes(item, "the asynchronous iterator yielded")
         return
     while data := await read(size):
         yield data.encode() if isinstance(data, str) else as_bytes(data, "read() of the file object returned")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -95,7 +95,7 @@ class Workers:
         with anyio.CancelScope(shield=True):
             await self.run(function, *args)
 
-    async def iterate(self, iterator: Iterator[T], at_once: int) -> AsyncIterator[T]:
+    async def iterate(self, iterator: Iterator[T], at_once: int) -> AsyncGenerator[T, None]:
         """The items of a blocking iterator, ``at_once`` to a turn of a thread; its errors come after the items before them."""
         try:
             going = True

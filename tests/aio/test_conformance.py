@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from storage.testing import Conformance
 from storage.testing.aio import Asynchronous
 from tests.conformance.test_memory import MemoryHarness
