@@ -43,8 +43,8 @@ def pages(tree: Tree, prefix: str, after: str | None, size: int, *, delimiter: b
 
     ``delimiter``: one level; what lies deeper is given once, as a folder with a slash at its end.
     """
-    start, _, rest = prefix.rpartition("/")
-    base = f"{checked(start)}/" if start else ""
+    start, slash, rest = prefix.rpartition("/")
+    base = f"{checked(start)}/" if slash else ""
     if after is not None and not after.startswith(base):
         if after > base:
             return
@@ -204,8 +204,8 @@ def folders(tree: Tree, folder: str = "") -> Iterator[str]:
 def lint(tree: Tree, prefix: str) -> Sequence[str]:
     """A line for each kind of foreign thing below ``prefix``, with its count."""
     found: Counter[str] = Counter()
-    start, _, rest = prefix.rpartition("/")
-    if start:
+    start, slash, rest = prefix.rpartition("/")
+    if slash:
         checked(start)
     for folder in folders(tree, start):
         try:

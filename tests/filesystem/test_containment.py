@@ -1,0 +1,169 @@
+"""Nothing outside of the root is ever read or written, even if the facade checked nothing."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.backends.filesystem import FilesystemBackend, _system
+from storage.exceptions import InvalidKeyError, NotFoundError, StorageError, UnsupportedOperationError
+from tests.filesystem.helpers import ONCE, PLAIN, listed
+
+UPWARDS = ("../", "..\\", "./../", "a/../", "a/b/../../", "..//", "//", "/", "\\", "....//../", "..;/../", "\x00../", "../../", "a/./../../")
+TARGETS = ("secret", "outside/secret", "etc/passwd", "windows\\win.ini")
+WHOLE = (
+    "..", ".", "", "/", "//", "a/..", "a/.", "./a", "a//b", "a/", "/a", "\\\\host\\share", "file:///etc/passwd", "~/../x",
+    "a\x00b", "a\x00", "\x00", "a\nb", "..\x00", "\ud800", "a/\udcff", ".storage~", ".storage~/secret", ".storage~blob",
+    "a/.storage~blob", ".storage~/tmp/x", ".storage~x", "a/.storage~tmp~x", "x" * 256, "é" * 128, "/".join(["x" * 100] * 11),
+)  # fmt: skip
+CORPUS = sorted({up * times + target for up in UPWARDS for times in (1, 2, 8) for target in TARGETS} | set(WHOLE))
+# What other software decodes or folds to an escape is a plain name here.
+PLAIN_NAMES = (
+    "%2e%2e%2fsecret", "%2e%2e/secret", "..%2fsecret", "..%c0%afsecret", "%252e%252e%252fsecret", "..%00/secret", ".../secret",
+    "....", "\uff0e\uff0e\uff0fsecret", "\u2025/secret", "..\u2215secret", "C:", "C:secret", "CON", "nul.txt", "a:b", "-rf", "$HOME",
+    "`id`", "|id", "*", "?", "~", "~root", ".. ", " ..", "..a", "a..",
+)  # fmt: skip
+
+
+@pytest.fixture(params=["openat2", "walk"])
+def opener(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to open without following a link."""
+    if request.param == "walk":
+        monkeypatch.setattr(_system, "open_inside", _system.walk_inside)
+    return str(request.param)
+
+
+@pytest.fixture
+def outside(root: Path) -> Iterator[Path]:
+    """A directory beside the root that must stay as it is."""
+    folder = root.parent / "outside"
+    folder.mkdir()
+    (folder / "secret").write_bytes(b"secret")
+    (folder / "empty").mkdir()
+    (root.parent / "secret").write_bytes(b"secret")
+    yield folder
+    assert sorted(os.listdir(folder)) == ["empty", "secret"]
+    assert (folder / "secret").read_bytes() == b"secret"
+    assert os.listdir(folder / "empty") == []
+    assert (root.parent / "secret").read_bytes() == b"secret"
+
+
+@pytest.mark.usefixtures("opener", "outside")
+def test_a_path_that_is_no_portable_key_is_refused_by_every_method(store, root):
+    store.put("a/b/c", b"", PLAIN)
+    before = sorted(path.name for path in root.rglob("*"))
+    for path in CORPUS:
+        calls = [
+            lambda: store.get(path),
+            lambda: store.get(path, if_match="x"),
+            lambda: store.stat(path),
+            lambda: store.stream(path),
+            lambda: store.put(path, b"x", PLAIN),
+            lambda: store.put(path, b"x", ONCE),
+            lambda: store.writer(path, PLAIN),
+            lambda: store.delete(path),
+            lambda: store.copy(path, "x", overwrite=True),
+            lambda: store.copy("a/b/c", path, overwrite=True),
+            lambda: store.move(path, "x", overwrite=True),
+            lambda: store.move("a/b/c", path, overwrite=True),
+            lambda: listed(store, f"{path}/"),
+            lambda: store.lint(f"{path}/"),
+        ]
+        for number, call in enumerate(calls):
+            with pytest.raises(InvalidKeyError):
+                call()
+                pytest.fail(f"call {number} took {path!r}")
+    assert sorted(path.name for path in root.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("opener", "outside")
+def test_what_only_looks_like_an_escape_is_a_plain_name(store, root):
+    for path in PLAIN_NAMES:
+        store.put(path, path.encode(), PLAIN)
+        assert (root / path).read_bytes() == path.encode()
+    assert listed(store) == sorted(PLAIN_NAMES)
+
+
+@pytest.mark.usefixtures("opener")
+def test_no_link_below_the_root_is_followed(store, root, outside):
+    store.put("a", b"", PLAIN)
+    (root / "out").symlink_to(outside)
+    (root / "up").symlink_to("..")
+    (root / "self").symlink_to(".")
+    assert listed(store) == ["a"]
+    for path in ("out/secret", "out/empty/x", "up/secret", "up/outside/secret", "self/a"):
+        for read in (store.get, store.stat, store.stream, store.delete):
+            with pytest.raises(NotFoundError):
+                read(path)
+        for write in (PLAIN, ONCE):
+            with pytest.raises(UnsupportedOperationError, match="symbolic link"):
+                store.put(path, b"x", write)
+        with pytest.raises(UnsupportedOperationError, match="symbolic link"):
+            store.move("a", path, overwrite=True)
+        assert listed(store, f"{path.partition('/')[0]}/") == []
+    assert store.get("a") == b""
+
+
+@pytest.mark.usefixtures("opener")
+def test_a_link_that_is_swapped_in_between_check_and_use_leads_nowhere(store, root, outside):
+    """A directory and a link to the outside change places while every kind of call goes through the name."""
+    store.put("d/secret", b"inside", PLAIN)
+    (root / "link").symlink_to(outside)
+    stop = threading.Event()
+
+    def swap() -> None:
+        fd = os.open(root, os.O_RDONLY)
+        while not stop.is_set():
+            _system.exchange(fd, "d", fd, "link")
+        os.close(fd)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    done: list[str] = []
+
+    def attempt(name: str, call: Callable[[], object]) -> object:
+        try:
+            result = call()
+        except StorageError:
+            return None
+        done.append(name)
+        return result
+
+    try:
+        for number in range(150):
+            path = f"d/new{number}"
+            assert attempt("get", lambda: store.get("d/secret")) in (None, b"inside")
+            attempt("put", lambda path=path: store.put(path, b"x", PLAIN))
+            attempt("create", lambda path=path: store.put(path + "/deep", b"x", ONCE))
+            attempt("move", lambda path=path: store.move(path, "d/empty/moved", overwrite=True))
+            attempt("copy", lambda: store.copy("d/secret", "d/copied", overwrite=True))
+            assert attempt("copied", lambda: store.get("d/copied")) in (None, b"inside")
+            attempt("delete", lambda: store.delete("d/empty/moved"))
+            for found in attempt("list", lambda: listed(store)) or ():
+                assert attempt("read", lambda found=found: store.get(found)) in (None, b"inside", b"x")
+    finally:
+        stop.set()
+        thread.join()
+    assert {"get", "put", "create", "move", "copy", "delete", "list", "read"} <= set(done)
+
+
+@pytest.mark.usefixtures("opener")
+def test_our_own_directory_swapped_for_a_link_leads_nowhere(root, outside):
+    root.mkdir()
+    (root / ".storage~").symlink_to(outside)
+    store = FilesystemBackend(str(root), fsync=False)
+    for call in (lambda: store.put("a", b"", PLAIN), lambda: store.writer("a", PLAIN), store.sweep):
+        try:
+            call()
+        except (StorageError, OSError) as exc:
+            assert store.classify(exc) is not None
+    (root / ".storage~").unlink()
+    (root / ".storage~").mkdir()
+    (root / ".storage~/tmp").symlink_to(outside)
+    store.sweep()
+    with pytest.raises(UnsupportedOperationError):
+        store.put("a", b"", PLAIN)
