@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock, Semaphore
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from storage._options import put_options
 from storage._routes import Route
 from storage._sync.plan import is_md5
 from storage._types import ObjectInfo
 from storage._upload import Upload
-from storage.backends import Stat
+from storage.backends import Backend, Stat
 from storage.exceptions import (
     BucketNotFoundError,
     IntegrityError,
@@ -325,7 +327,7 @@ def check_there(store: Storage, pair: Pair) -> None:
     """Raises ``BucketNotFoundError`` if the source's bucket or directory itself is missing."""
     route = pair.source
     try:
-        there = store._call(_NAME, route, None, pair.storage_type, route.backend.bucket_exists)  # noqa: SLF001
+        there = store._call(_NAME, route, None, pair.storage_type, _is_there, route.backend)  # noqa: SLF001
     except PermissionDeniedError:
         return  # there is something that can refuse
     if not there:
@@ -334,6 +336,13 @@ def check_there(store: Storage, pair: Pair) -> None:
             storage_type=pair.storage_type,
             url=route.url,
         )
+
+
+def _is_there(backend: Backend) -> bool:
+    if backend.scheme == "file":
+        # To the backend a directory that is missing is an empty store: not to a sync, which might delete by it.
+        return os.path.isdir(unquote_to_bytes(backend.location.removeprefix("file://")))
+    return backend.bucket_exists()
 
 
 def md5() -> hashlib._Hash:

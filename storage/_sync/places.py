@@ -30,7 +30,8 @@ def check_apart(source: Storage, target: Storage, pairs: Sequence[Pair]) -> None
     nested = a != b and (a.startswith(b) or b.startswith(a))
     for pair in pairs:
         for other in pairs:
-            if (nested or _overlap(pair.source, other.target)) and _one_store(source, target, pair, other):
+            below = nested and pair.source.backend is source.backend and other.target.backend is target.backend
+            if (below or _overlap(pair.source, other.target)) and _one_store(source, target, pair, other):
                 raise ConfigurationError(
                     f"sync_to(): type {pair.storage_type!r} of {pair.source.url} and type {other.storage_type!r} of "
                     f"{other.target.url} are one place, or one is inside the other; sync to a place of its own",
@@ -48,24 +49,26 @@ def _root(store: Storage) -> str:
     """The place of a store's URL."""
     backend, url = store.backend, store._recipe["url"]  # noqa: SLF001
     path = StorageURL.parse(url).path if isinstance(url, str) and not backend.owns_path else ""
-    return _place(Route(backend, f"{path}/".lstrip("/"), backend.location, raw=False))
+    return _place(Route(backend, f"{path.rstrip('/')}/".lstrip("/"), store._shown, raw=False))  # noqa: SLF001
 
 
 def _place(route: Route) -> str:
-    """Scheme, bucket and prefix in one string that ends in a slash, whatever the driver."""
-    scheme, _, rest = route.backend.location.partition("://")
-    family = {"gcs": "gs"}.get(scheme.partition("+")[0], scheme.partition("+")[0])
-    if not rest:
-        # It has no name: nobody else has this one.
-        return f"{family}#{id(route.backend)}/{route.prefix}"
-    return f"{family}://{rest.rstrip('/')}/{route.prefix}"
+    """Service, bucket and prefix in one string that ends in a slash, whatever the driver."""
+    backend = route.backend
+    if backend.owns_path:
+        return f"{backend.location.rstrip('/')}/{route.prefix}"
+    if backend.private and backend.scheme in _LOCAL:
+        return f"{backend.scheme}#{id(backend)}/{route.prefix}"  # it has no name: nobody else has this one
+    scheme, _, rest = route.url.partition("://")
+    family = scheme.partition("+")[0].replace("gcs", "gs")
+    return f"{family}://{rest.partition('/')[0]}/{route.prefix}"
 
 
 def _one_store(source: Storage, target: Storage, pair: Pair, other: Pair) -> bool:
     ours, theirs = pair.source.backend, other.target.backend
     if ours is theirs or ours.scheme in _LOCAL:
         return True
-    if _endpoint(source) == _endpoint(target) and ours.location == theirs.location:
+    if ours.location == theirs.location and _endpoint(source) == _endpoint(target):
         return True
     found = _first(source, pair)
     if found is None:

@@ -21,7 +21,7 @@ _FAILED = 3
 _DONE = {"copied": "copy", "deleted": "delete", "same": "same", "kept": "keep", "vanished": "gone"}
 
 
-class Rate(click.ParamType):  # type: ignore[type-arg] (generic for checkers alone, since click 8.4)
+class Rate(click.ParamType):  # type: ignore[type-arg]  # generic for checkers alone
     """Bytes a second: a number, with K, M, G or T for powers of 1,024."""
 
     name = "rate"
