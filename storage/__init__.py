@@ -1,9 +1,9 @@
 """One object for blobs: memory, local files, S3 and Google Cloud Storage by URL."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from storage._storage import Storage
-from storage._sync.types import SyncEvent, SyncFailure, SyncResult
 from storage._types import ObjectInfo, SignedRequest
 from storage._urls import StorageURL, register
 from storage.exceptions import (
@@ -29,6 +29,7 @@ from storage.exceptions import (
 
 if TYPE_CHECKING:
     from storage._aio import AsyncStorage
+    from storage._sync.types import SyncEvent, SyncFailure, SyncResult
 
 __all__ = [
     "AlreadyExistsError",
@@ -61,10 +62,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # anyio is an extra, and takes as long to import as all the rest.
-    if name == "AsyncStorage":
-        from storage._aio import AsyncStorage
+# What most programs do not use, and so should not pay for at import: anyio is an extra, and takes as long as all the rest.
+_LAZY = {
+    "AsyncStorage": "storage._aio",
+    "SyncEvent": "storage._sync.types",
+    "SyncFailure": "storage._sync.types",
+    "SyncResult": "storage._sync.types",
+}
 
-        return AsyncStorage
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

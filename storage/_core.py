@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
-from typing_extensions import Self
-
 from storage._keys import check_key, check_prefix
 from storage._retry import parse_retries, parse_timeout
 from storage._routes import DEFAULT_TYPES, Route, build_routes, parse_url
@@ -36,6 +34,7 @@ from storage.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from typing_extensions import Self  # 8 ms
     from urllib3.util.retry import Retry
 
 __all__ = ["DEBUG", "Core", "Line", "decoded", "log", "made_info"]

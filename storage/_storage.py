@@ -18,7 +18,6 @@ from storage._options import check_count, check_range, download_options, put_opt
 from storage._routes import Route
 from storage._sources import ReadableFile, Value, chunks_of, file_chunks, rechunk, whole
 from storage._transfer import CallerFault, Sink, download
-from storage._sync.types import SyncEvent, SyncResult
 from storage._types import ObjectInfo, SignedRequest
 from storage._upload import Upload
 from storage.backends import Setup, SignOptions, Stat
@@ -31,6 +30,8 @@ from storage.exceptions import (
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # 8 ms
+
+    from storage._sync.types import SyncEvent, SyncResult
 
 __all__ = ["Storage"]
 
