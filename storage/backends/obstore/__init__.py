@@ -21,7 +21,9 @@ __all__ = ["ObstoreBackend", "create"]
 def create(url: StorageURL, *, auth: Any = None, retries: Retries, timeout: Timeout) -> ObstoreBackend:
     """``s3+obstore://BUCKET/PREFIX``. ``auth``: as for ``s3://``."""
     if "keys" in url.query:
-        raise ConfigurationError(f"{url}: keys=raw is not for s3+obstore://, which changes some keys on the way; use s3://")
+        raise ConfigurationError(
+            f"{url}: keys=raw is not for s3+obstore://, which changes some keys on the way; use s3://"
+        )
     options = url.options(
         region=str,
         endpoint_url=endpoint,

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar
@@ -14,28 +11,21 @@ import obstore
 from obstore.store import S3Store
 
 from storage._keys import is_portable
-from storage._retry import Attempts, outcome_unknown
+from storage._retry import Attempts
 from storage._types import SignedRequest
 from storage.backends._protocol import AsyncBackend, Backend, Download, PutOptions, Setup, SignOptions, Stat, Writer
 from storage.backends._sigv4 import presign
-from storage.backends.obstore._errors import classify, fault_of
-from storage.backends.obstore._listing import Lister
+from storage.backends.obstore._errors import AnswerError, classify, fault_of
+from storage.backends.obstore._listing import pages
 from storage.backends.obstore._settings import Settings
-from storage.backends.obstore._translate import NONCE, attributes_of, get_options, made, quoted, signed_parts, stat_of
-from storage.backends.obstore._writer import ConditionalWriter, Counted, PartsWriter
-from storage.exceptions import (
-    PreconditionFailedError,
-    SigningError,
-    StorageError,
-    UnsupportedOperationError,
-)
+from storage.backends.obstore._stores import Stores
+from storage.backends.obstore._translate import attributes_of, get_options, made, signed_parts, stat_of
+from storage.backends.obstore._writing import PART_SIZE, Uploads, is_plain
+from storage.exceptions import PreconditionFailedError, SigningError, StorageError, UnsupportedOperationError
 
 __all__ = ["ObstoreBackend"]
 
 _MIB = 1024 * 1024
-_PART = 5 * _MIB  # the least that S3 takes
-_PARTS_IN_FLIGHT = 8
-_MAX_PARTS = 10_000
 _CHUNK = _MIB
 
 
@@ -48,50 +38,14 @@ class ObstoreBackend(Backend, AsyncBackend):
     scheme: ClassVar[str] = "s3+obstore"
     concurrency = 128
     batch_size = 1000
-    chunk_size = _PART
+    chunk_size = PART_SIZE
     parallel_from = 16 * _MIB
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
-        self._store: S3Store | None = None
-        self._careful: S3Store | None = None
-        self._asking: Lister | None = None
-
-    # ---- stores --------------------------------------------------------------------------------------------------
-
-    def _open(self) -> S3Store:
-        """The store whose requests the Rust library retries: those that may be done twice."""
-        if _process.forked:
-            _refuse()
-        store = self._store
-        if store is None:
-            with self._lock:
-                if self._store is None:
-                    self._store = self._settings.store()
-                store = self._store
-            _process.used = True
-        return store
-
-    def _open_careful(self) -> S3Store:
-        """The store that tries once, so that a lost answer is known to be lost."""
-        if _process.forked:
-            _refuse()
-        with self._lock:
-            if self._careful is None:
-                self._careful = self._settings.store(0, bulk_delete=False)
-            store = self._careful
-        _process.used = True
-        return store
-
-    @property
-    def _lister(self) -> Lister:
-        if _process.forked:
-            _refuse()
-        with self._lock:
-            if self._asking is None:
-                self._asking = Lister(self._settings)
-            return self._asking
+        self._stores = Stores(settings)
+        self._uploads = Uploads(self._stores)
+        self._open = self._stores.open
 
     @property
     def client(self) -> S3Store:
@@ -104,95 +58,23 @@ class ObstoreBackend(Backend, AsyncBackend):
         return f"s3://{self._settings.bucket}" + (f" at {where}" if where else "")
 
     def close(self) -> None:
-        if _process.forked:
-            return
-        with self._lock:
-            if self._asking is not None:
-                self._asking.close()
-            self._store = self._careful = self._asking = None
+        self._stores.close()
 
     # ---- writing -------------------------------------------------------------------------------------------------
 
     def put(self, path: str, data: bytes, options: PutOptions) -> Stat:
-        if options.overwrite and options.if_match is None:
-            store = self._open()
-            result = obstore.put(
-                store, path, data, attributes=attributes_of(options), chunk_size=_PART, max_concurrency=_PARTS_IN_FLIGHT
-            )
-            return made(result, len(data), options)
-        return self._put_conditional(path, data, options)
+        return self._uploads.put(path, data, options)
 
     async def aput(self, path: str, data: bytes, options: PutOptions) -> Stat:
-        if options.overwrite and options.if_match is None:
-            result = await obstore.put_async(
-                self._open(), path, data, attributes=attributes_of(options), use_multipart=False
-            )
-            return made(result, len(data), options)
-        return await asyncio.to_thread(self._put_conditional, path, data, options)
-
-    def _put_conditional(self, path: str, data: bytes, options: PutOptions) -> Stat:
-        store = self._open_careful()
-        nonce = secrets.token_hex(8)
-        attributes = {**attributes_of(options), NONCE: nonce}
-        mode: Any = "create" if options.if_match is None else {"e_tag": quoted(options.if_match)}
-        attempts = Attempts(self._settings.retries)
-        while True:
-            try:
-                result = obstore.put(store, path, data, attributes=attributes, mode=mode, use_multipart=False)
-                return made(result, len(data), options)
-            except Exception as exc:
-                kind = classify(exc)
-                if kind is None:
-                    raise
-                if issubclass(kind, PreconditionFailedError):
-                    if attempts.lost:
-                        return self._recognise(path, nonce, options, exc)
-                    raise
-                fault = fault_of(exc)
-                attempts.failed(exc, status=fault.status, retryable=fault.retryable)
-
-    def _recognise(self, path: str, nonce: str, options: PutOptions, exc: Exception) -> Stat:
-        """What to say of a condition that does not hold any more, perhaps through our own earlier try."""
-        try:
-            result = obstore.get(self._open(), path, options={"head": True})
-        except FileNotFoundError:
-            raise outcome_unknown("a conditional write") from exc
-        if result.attributes.get(NONCE) == nonce:
-            return stat_of(result)
-        if not options.overwrite:
-            raise exc
-        raise outcome_unknown("a write with if_match") from exc
+        if not is_plain(options):
+            return await asyncio.to_thread(self._uploads.carefully, path, data, options)
+        result = await obstore.put_async(
+            self._open(), path, data, attributes=attributes_of(options), use_multipart=False
+        )
+        return made(result["e_tag"], len(data), options)
 
     def writer(self, path: str, options: PutOptions, size: int | None = None) -> Writer:
-        if not options.overwrite or options.if_match is not None:
-            return ConditionalWriter(lambda data: self._put_conditional(path, data, options), size)
-        store = self._open()
-        part = max(_PART, -(-(size or 0) // _MAX_PARTS))
-        part = -(-part // _MIB) * _MIB
-        nonce = secrets.token_hex(8)
-        attributes = {**attributes_of(options), NONCE: nonce}
-
-        def upload(pieces: Iterator[bytes]) -> Stat:
-            counted = Counted(pieces)
-            try:
-                result = obstore.put(
-                    store,
-                    path,
-                    counted,
-                    attributes=attributes,
-                    use_multipart=True,
-                    chunk_size=part,
-                    # Larger parts, fewer of them, in the same memory.
-                    max_concurrency=max(1, _PART * _PARTS_IN_FLIGHT // part),
-                )
-            except FileNotFoundError as exc:
-                if fault_of(exc).code != "NoSuchUpload":
-                    raise
-                # The answer to "complete" was lost, and at the next try the upload was there no more.
-                return self._recognise(path, nonce, options, exc)
-            return made(result, counted.size, options)
-
-        return PartsWriter(upload)
+        return self._uploads.writer(path, options, size)
 
     # ---- reading -------------------------------------------------------------------------------------------------
 
@@ -257,31 +139,50 @@ class ObstoreBackend(Backend, AsyncBackend):
     # ---- asking and deleting -------------------------------------------------------------------------------------
 
     def stat(self, path: str) -> Stat:
-        return stat_of(obstore.get(self._open(), path, options={"head": True}))
+        try:
+            return stat_of(obstore.get(self._open(), path, options={"head": True}))
+        except Exception as exc:
+            self._look_closer(path, exc)
+            raise
 
     async def astat(self, path: str) -> Stat:
-        return stat_of(await obstore.get_async(self._open(), path, options={"head": True}))
+        try:
+            return stat_of(await obstore.get_async(self._open(), path, options={"head": True}))
+        except Exception as exc:
+            await asyncio.to_thread(self._look_closer, path, exc)
+            raise
+
+    def _look_closer(self, path: str, exc: Exception) -> None:
+        """A HEAD that is refused does not say why; a GET does, in its body. Raises what it says."""
+        status = fault_of(exc).status
+        if status not in (400, 403):
+            return
+        try:
+            obstore.get(self._open(), path, options={"range": (0, 1)})
+        except Exception as told:
+            if fault_of(told).status == status:
+                raise told from exc
 
     def delete(self, path: str) -> None:
         # S3 deletes what is not there without a word.
-        obstore.head(self._open(), path)
+        self.stat(path)
         self._remove(path)
 
     async def adelete(self, path: str) -> None:
-        await obstore.head_async(self._open(), path)
+        await self.astat(path)
         try:
-            await obstore.delete_async(self._open_careful(), path)
+            await obstore.delete_async(self._stores.careful(), path)
         except Exception as exc:
             await asyncio.to_thread(self._remove, path, exc)
 
     def _remove(self, path: str | list[str], exc: Exception | None = None) -> None:
         """Deletes what is there, as often as it takes: once more does no harm."""
-        store = self._open_careful() if isinstance(path, str) else self._open()
+        store = self._stores.careful() if isinstance(path, str) else self._open()
         attempts = Attempts(self._settings.retries)
         while True:
             if exc is not None:
                 fault = fault_of(exc)
-                attempts.failed(exc, status=fault.status, retryable=fault.retryable)
+                attempts.failed(exc, status=fault.status, retryable=fault.retryable, sent=fault.sent)
             try:
                 return obstore.delete(store, path)
             except Exception as failure:
@@ -327,12 +228,23 @@ class ObstoreBackend(Backend, AsyncBackend):
         delimiter: bool = False,
         page_size: int = 1000,
     ) -> Iterator[list[tuple[str, Stat | None]]]:
-        return self._lister.pages(
-            prefix, start_after=start_after, detail=detail, delimiter=delimiter, page_size=page_size
+        return pages(
+            self._stores.requests(),
+            prefix,
+            start_after=start_after,
+            detail=detail,
+            delimiter=delimiter,
+            page_size=page_size,
         )
 
     def bucket_exists(self) -> bool:
-        return self._lister.exists()
+        try:
+            self._stores.requests().send("HEAD")
+        except AnswerError as exc:
+            if exc.status == 404:
+                return False
+            raise
+        return True
 
     def lint(self, prefix: str) -> list[str]:
         markers = others = 0
@@ -343,7 +255,10 @@ class ObstoreBackend(Backend, AsyncBackend):
                     markers += 1
                 elif not is_portable(key):
                     others += 1
-        kinds = ((markers, "folder marker(s), whose names end in a slash"), (others, "name(s) that are no portable keys"))
+        kinds = (
+            (markers, "folder marker(s), whose names end in a slash"),
+            (others, "name(s) that are no portable keys"),
+        )
         return [f"{count} {kind}: never listed, read or deleted" for count, kind in kinds if count]
 
     # ---- signing and the bucket itself ---------------------------------------------------------------------------
@@ -355,6 +270,8 @@ class ObstoreBackend(Backend, AsyncBackend):
             raise SigningError(f"s3+obstore://{settings.bucket}: anonymous=true cannot sign; open it with credentials")
         now = datetime.now(timezone.utc)
         headers, query = signed_parts(options)
+        if options.method == "PUT":
+            headers.update(settings.encryption)
         url = presign(
             options.method,
             settings.base,
@@ -371,11 +288,20 @@ class ObstoreBackend(Backend, AsyncBackend):
         return SignedRequest(options.method, url, headers, expires_at if dies_at is None else min(expires_at, dies_at))
 
     def setup(self, wanted: Setup) -> list[str]:
-        if wanted == Setup(tmp_prefix=wanted.tmp_prefix):
+        if wanted.cors_origins is not None or wanted.tmp_days is not None:
+            raise UnsupportedOperationError(
+                f"s3+obstore:// sets no rules; do it once through s3://{self._settings.bucket}, it is the same bucket"
+            )
+        if not wanted.create_bucket or self.bucket_exists():
             return []
-        raise UnsupportedOperationError(
-            f"s3+obstore:// sets no bucket up; do it once through s3://{self._settings.bucket}, it is the same bucket"
+        region = self._settings.found_region
+        body = (
+            '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            f"<LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
         )
+        # The default region is the one that may not be named.
+        self._stores.requests().send("PUT", body=None if region == "us-east-1" else body.encode())
+        return [f"created the bucket {self._settings.bucket!r}"]
 
     # ---- errors --------------------------------------------------------------------------------------------------
 
@@ -384,29 +310,3 @@ class ObstoreBackend(Backend, AsyncBackend):
 
     def __repr__(self) -> str:
         return f"ObstoreBackend({self.location!r})"
-
-
-class _Process:
-    """Whether the Rust library's threads run in this process, or ran in the one that it was forked from."""
-
-    used = False
-    forked = False
-
-
-_process = _Process()
-
-
-def _after_fork() -> None:
-    # Its threads are not copied, and every call would wait for them for ever.
-    _process.forked = _process.forked or _process.used
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def _refuse() -> None:
-    raise UnsupportedOperationError(
-        "s3+obstore:// was used before this process was forked, and its Rust runtime hangs in a forked child; start processes "
-        "with multiprocessing's 'spawn', or use the default driver, s3://"
-    )

@@ -126,6 +126,11 @@ class Fault(NamedTuple):
     of_one_key: bool = False
 
     @property
+    def sent(self) -> bool:
+        """Whether the request may have reached the server."""
+        return self.kind not in ("Connect", "Request")
+
+    @property
     def retryable(self) -> bool | None:
         """Whether another try may mend it; ``None``: by its status."""
         if self.code in _LATER or self.status == 409:
@@ -135,16 +140,23 @@ class Fault(NamedTuple):
 
 def fault_of(exc: BaseException) -> Fault:
     """What is known of ``exc``."""
+    if isinstance(exc, (o.BaseError, FileNotFoundError)):
+        return _of_text(exc)
     if isinstance(exc, AnswerError):
         return Fault(exc.status, exc.code)
-    if isinstance(exc, u.HTTPError):
-        return Fault(kind="Timeout" if isinstance(exc, u.TimeoutError) else "Interrupted")
-    if not isinstance(exc, (o.BaseError, FileNotFoundError, ParseError)):
-        return Fault(ours=False)
     if isinstance(exc, ParseError):
         return Fault(kind="Decode")
+    if not isinstance(exc, u.HTTPError):
+        return Fault(ours=False)
+    if isinstance(exc, (u.NewConnectionError, u.ConnectTimeoutError)):
+        return Fault(kind="Connect")
+    return Fault(kind="Timeout" if isinstance(exc, u.TimeoutError) else "Interrupted")
+
+
+def _of_text(exc: BaseException) -> Fault:
     _, marker, dump = str(exc).partition(_DUMP)
     if not marker:
+        # Python's own FileNotFoundError has no such dump.
         return Fault(ours=isinstance(exc, o.BaseError))
     status = _STATUS.search(dump)
     kind = _KIND.search(dump)
@@ -197,5 +209,5 @@ def _of_class(exc: BaseException, fault: Fault) -> type[StorageError]:
     if isinstance(exc, u.LocationValueError):
         return ConfigurationError
     if fault.kind is not None:
-        return StorageTimeoutError if fault.kind == "Timeout" else UnavailableError
+        return StorageTimeoutError if fault.kind == "Timeout" or isinstance(exc, u.TimeoutError) else UnavailableError
     return next((kind for cls, kind in _CLASSES if isinstance(exc, cls)), StorageError)

@@ -21,7 +21,7 @@ __all__ = ["STATUSES", "Settings"]
 STATUSES: Final = frozenset({408, 429, *range(500, 600)})
 """The answers that the Rust library tries again; it takes no list of its user's."""
 
-INSTALL: Final = "pip install 'storage-facade[s3]'"
+_INSTALL: Final = "pip install 'storage-facade[obstore]'"
 
 _AUTH_NAMES = ("access_key_id", "secret_access_key", "session_token")
 # The Rust library asks again five minutes before credentials expire; what botocore hands out lives for ten at least.
@@ -130,7 +130,7 @@ class Settings:
         if self._session is None:
             raise UnsupportedOperationError(
                 f"s3+obstore://{self.bucket}: without auth= and AWS_ACCESS_KEY_ID, credentials are found by botocore, "
-                f"which is not installed: {INSTALL}"
+                f"which is not installed: {_INSTALL}"
             )
         return self._session.get_credentials()
 
@@ -169,6 +169,15 @@ class Settings:
             "token": keys.token,
             "expires_at": None if lasting else datetime.now(timezone.utc) + _FRESH,
         }
+
+    @property
+    def encryption(self) -> dict[str, str]:
+        """The headers that every write must have."""
+        headers = {
+            "x-amz-server-side-encryption": self.sse,
+            "x-amz-server-side-encryption-aws-kms-key-id": self.sse_kms_key_id,
+        }
+        return {name: value for name, value in headers.items() if value is not None}
 
     # ---- what ----------------------------------------------------------------------------------------------------
 

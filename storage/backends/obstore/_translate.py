@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime, timezone
 from typing import Any
 
 from storage._metadata import decode_value, encode_value
 from storage.backends._protocol import PutOptions, SignOptions, Stat
-from storage.exceptions import UnsupportedOperationError
 
-__all__ = ["NONCE", "attributes_of", "get_options", "made", "quoted", "signed_parts", "stat_of"]
+__all__ = [
+    "attributes_of",
+    "get_options",
+    "headers_of",
+    "made",
+    "needs_headers",
+    "new_nonce",
+    "nonce_of",
+    "quoted",
+    "signed_parts",
+    "stat_of",
+]
 
-# Tells a writer's own blob from another's after a lost answer. No user's name has an underscore.
-NONCE = "storage_nonce"
-_OWN_NAMES = "storage_"
+# Tells a writer's own blob from another's after a lost answer, here and through s3://. A name that no user can give, made of
+# what every proxy lets pass.
+_NONCE = "storage-nonce".ljust(129, "-")
+_MAX_METADATA = 2048  # S3's limit for names and values together
 _HEADERS = {
     "Content-Type": "content_type",
     "Cache-Control": "cache_control",
@@ -25,26 +37,58 @@ _TAKEN = frozenset(
 )
 
 
-def attributes_of(options: PutOptions) -> dict[str, str]:
+def new_nonce() -> str:
+    """What tells one write from every other."""
+    return secrets.token_hex(8)
+
+
+def nonce_of(result: Any) -> str | None:
+    """The nonce of a blob, from obstore's result."""
+    return result.attributes.get(_NONCE)  # type: ignore[no-any-return]
+
+
+def needs_headers(options: PutOptions) -> bool:
+    """Whether ``options`` can only be said in headers: the Rust library has no such metadata."""
+    return not _TAKEN.isdisjoint(options.metadata)
+
+
+def attributes_of(options: PutOptions, nonce: str | None = None) -> dict[str, str]:
+    """``options`` as obstore's attributes."""
     attributes = {"Content-Type": options.content_type}
     if options.cache_control is not None:
         attributes["Cache-Control"] = options.cache_control
     if options.content_encoding is not None:
         attributes["Content-Encoding"] = options.content_encoding
-    for name, value in options.metadata.items():
-        if name in _TAKEN:
-            raise UnsupportedOperationError(
-                f"metadata {name!r}: s3+obstore:// takes this name for the header; use another name, or s3://"
-            )
-        attributes[name] = encode_value(value)
+    if options.metadata or nonce is not None:
+        attributes.update(_metadata(options, nonce))
     return attributes
 
 
-def made(result: Any, size: int, options: PutOptions) -> Stat:
+def headers_of(options: PutOptions, nonce: str | None = None) -> dict[str, str]:
+    """``options`` as the headers of a request, the conditions among them."""
+    headers = attributes_of(options._replace(metadata={}))
+    headers.update({f"x-amz-meta-{name}": value for name, value in _metadata(options, nonce).items()})
+    if not options.overwrite:
+        headers["If-None-Match"] = "*"
+    if options.if_match is not None:
+        headers["If-Match"] = quoted(options.if_match)
+    return headers
+
+
+def _metadata(options: PutOptions, nonce: str | None) -> dict[str, str]:
+    metadata = {name: encode_value(value) for name, value in options.metadata.items()}
+    if nonce is not None:
+        used = sum(len(name) + len(value) for name, value in metadata.items())
+        if used + len(_NONCE) + len(nonce) <= _MAX_METADATA:
+            metadata[_NONCE] = nonce
+    return metadata
+
+
+def made(etag: str | None, size: int, options: PutOptions) -> Stat:
     """The ``Stat`` of what was just stored."""
     return Stat(
         size,
-        _unquoted(result["e_tag"]),
+        _unquoted(etag),
         datetime.now(timezone.utc).replace(microsecond=0),
         options.content_type,
         options.cache_control,
@@ -60,7 +104,7 @@ def stat_of(result: Any) -> Stat:
     for name, value in result.attributes.items():
         if name in _HEADERS:
             headers[_HEADERS[name]] = value
-        elif name == name.lower() and not name.startswith(_OWN_NAMES):
+        elif name != _NONCE and name == name.lower():
             metadata[name] = decode_value(value)
     return Stat(meta["size"], _unquoted(meta["e_tag"]), meta["last_modified"], **headers, metadata=metadata)
 

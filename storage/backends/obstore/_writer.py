@@ -9,10 +9,10 @@ from typing import Any
 from storage.backends._protocol import Stat
 from storage.exceptions import UnsupportedOperationError
 
-__all__ = ["MAX_CONDITIONAL", "ConditionalWriter", "Counted", "PartsWriter"]
+__all__ = ["MAX_WHOLE", "Counted", "PartsWriter", "WholeWriter"]
 
-MAX_CONDITIONAL = 48 * 1024 * 1024
-"""Bytes of the largest blob that ``overwrite=False`` and ``if_match`` may write in pieces: it is held in memory."""
+MAX_WHOLE = 48 * 1024 * 1024
+"""Bytes of the largest blob that a :class:`WholeWriter` holds."""
 
 
 class _AbortedError(Exception):
@@ -116,11 +116,11 @@ def _run(upload: Callable[[Iterator[bytes]], Stat], feed: _Feed, outcome: dict[s
         feed.finish()
 
 
-class ConditionalWriter:
-    """Keeps what is written and stores it in one request: the Rust library has no conditions for parts.
+class WholeWriter:
+    """Keeps what is written and stores it in one request, where the Rust library cannot say it in parts.
 
     Args:
-        store: ``store(pieces)`` stores all the pieces as one blob under its condition.
+        store: ``store(data)`` stores a whole blob.
         size: how many bytes will probably come.
     """
 
@@ -142,10 +142,10 @@ class ConditionalWriter:
 
 
 def _check_size(size: int) -> None:
-    if size > MAX_CONDITIONAL:
+    if size > MAX_WHOLE:
         raise UnsupportedOperationError(
-            f"s3+obstore:// writes at most {MAX_CONDITIONAL:,} bytes under overwrite=False or if_match, which it sends in one "
-            "piece; write this blob through s3://, which has conditions for parts"
+            f"s3+obstore:// sends a blob with overwrite=False, with if_match, or with metadata named after a header in one piece "
+            f"of at most {MAX_WHOLE:,} bytes, which it holds in memory; write this one through s3://"
         )
 
 
