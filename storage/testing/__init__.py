@@ -38,6 +38,13 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import pkgutil
+    import sys
     from importlib import import_module
 
+    import pytest
+
+    # So that a failing assertion of the suite says what it saw, as one in a test file does.
+    modules = (f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__))
+    pytest.register_assert_rewrite(*(module for module in modules if module not in sys.modules))
     return getattr(import_module(home), name)

@@ -99,6 +99,7 @@ class ListingTests(Suite):
                     assert len(page) <= limit
                     assert len(page) == limit or len(got) + len(page) == len(expected)
                     got += page
+                    assert len(got) <= len(expected), "a page that goes back"
                     after = page[-1]
                 assert self._same(got, expected)
 

@@ -1,0 +1,49 @@
+"""The suite finds faults: on a backend that has one, the test that is meant to find it fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from storage.testing import Conformance
+from tests.conformance.broken import FAULTS
+
+ROOT = Path(__file__).parent.parent.parent
+TESTS = """
+from storage.testing import Conformance
+from tests.conformance.broken import FAULTS, BrokenHarness
+for name, (backend, _) in FAULTS.items():
+    globals()[f"Test{name}"] = type(f"Test{name}", (Conformance,), {"harness": BrokenHarness(backend)})
+"""
+
+
+def test_each_fault_is_found(tmp_path):
+    """No test of the suite is one that cannot fail."""
+    (tmp_path / "test_faults.py").write_text(TESTS)
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT}\n")
+    wanted = [f"test_faults.py::Test{name}::{test}" for name, (_, test) in FAULTS.items()]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--tb=line",
+        "-rA",
+        "--timeout=200",
+        *wanted,
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    passed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("PASSED ")}
+    failed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("FAILED ")}
+    assert passed == set(), done.stdout + done.stderr
+    assert failed == set(wanted), done.stdout + done.stderr
+
+
+def test_no_test_hides_another():
+    """No two parts of the suite have a test of the same name: only one of them would run."""
+    names = [name for part in Conformance.__mro__ for name in vars(part) if name.startswith("test_")]
+    assert len(names) > 100
+    assert sorted(names) == sorted(set(names))
