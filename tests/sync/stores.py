@@ -1,0 +1,97 @@
+"""Stores with a fault, and what is in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from storage import Storage, UnavailableError
+from storage.backends import Download, PutOptions, Stat
+from storage.backends.memory import MemoryBackend
+
+__all__ = ["Faulty", "contents", "filled", "store_of"]
+
+
+class Faulty(MemoryBackend):
+    """A store in memory that can be told to go wrong.
+
+    Attributes:
+        order: the order of its listing, as a key function; ``None``: as it should be.
+        scans: how many listings were begun.
+        cut_after: a listing fails after so many blobs.
+        corrupt: paths whose next write stores other bytes of the same length.
+        broken: paths that cannot be read.
+        on_stream: called with the path, and the number of times it was streamed, after its stream has been opened.
+        there: whether the bucket is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: Callable[[str], Any] | None = None
+        self.scans = 0
+        self.cut_after: int | None = None
+        self.corrupt: list[str] = []
+        self.broken: set[str] = set()
+        self.on_stream: Callable[[str, int], object] | None = None
+        self.there = True
+        self.streams: dict[str, int] = {}
+        self.deletes: list[str] = []
+
+    def scan(self, prefix: str, **options: Any) -> Iterator[list[tuple[str, Stat | None]]]:
+        self.scans += 1
+        pages = super().scan(prefix, **options)
+        if self.order is not None:
+            order = self.order
+            rows = sorted((row for page in pages for row in page), key=lambda row: order(row[0]))
+            pages = iter([rows[start : start + 7] for start in range(0, len(rows), 7)])
+        count = 0
+        for page in pages:
+            for row in page:
+                if count == self.cut_after:
+                    raise UnavailableError
+                count += 1
+                yield [row]
+
+    def put(self, path: str, data: bytes, options: PutOptions) -> Stat:
+        if path in self.corrupt:
+            self.corrupt.remove(path)
+            data = bytes(byte ^ 1 for byte in data)
+        return super().put(path, data, options)
+
+    def stream(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
+        if path in self.broken:
+            raise UnavailableError
+        download = super().stream(path, start, end, if_match)
+        self.streams[path] = self.streams.get(path, 0) + 1
+        if self.on_stream is not None:
+            self.on_stream(path, self.streams[path])
+        return download
+
+    def delete(self, path: str) -> None:
+        self.deletes.append(path)
+        super().delete(path)
+
+    def bucket_exists(self) -> bool:
+        return self.there
+
+
+def store_of(backend: MemoryBackend | None = None) -> Storage:
+    """A store on ``backend``; without one, a private store in memory."""
+    return Storage("memory://") if backend is None else Storage(backend=backend)
+
+
+def filled(store: Storage, blobs: dict[str, str]) -> Storage:
+    """``store`` with these blobs of type ``data``."""
+    store.set_many(blobs)
+    return store
+
+
+def contents(store: Storage, *types: str) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """All that is in a store: bytes, headers and metadata by type and key."""
+    found = {}
+    for name in types or store.storage_types:
+        for key in store.iter_list(None, name):
+            info = store.info(key, name)
+            headers = (info.content_type, info.cache_control, info.content_encoding, dict(info.metadata or {}))
+            found[name, key] = (store.get_bytes(key, name), *headers)
+    return found

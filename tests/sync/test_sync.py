@@ -1,0 +1,624 @@
+"""``Storage.sync_to``: what is copied, what is deleted, and what a sync says of itself."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from datetime import timedelta
+
+import pytest
+
+from storage import (
+    AlreadyExistsError,
+    BucketNotFoundError,
+    ConfigurationError,
+    IntegrityError,
+    InvalidStorageTypeError,
+    PreconditionFailedError,
+    Storage,
+    SyncError,
+    SyncEvent,
+    UnavailableError,
+)
+from storage._sync.copying import Limiter
+from tests.sync.stores import Faulty, contents, filled, store_of
+
+BLOBS = {"a": "1", "a-b": "22", "a/b": "333", "z/é ü": "4444", "empty": ""}
+
+
+def events(source, target, **options):
+    """The result and the events of a sync."""
+    seen: list[SyncEvent] = []
+    return source.sync_to(target, report=seen.append, **options), seen
+
+
+def actions(seen):
+    return {(event.action, event.storage_type, event.key) for event in seen if event.key is not None}
+
+
+def make_md5_store():
+    """A store whose etags are the MD5s of the bytes, as S3's are."""
+
+    class Hashed(Faulty):
+        def put(self, path, data, options):
+            super().put(path, data, options)
+            data, stat = self._blobs[path]
+            stat = stat._replace(etag=hashlib.md5(data).hexdigest())
+            self._blobs[path] = (data, stat)
+            return stat
+
+    return Hashed()
+
+
+# ---- copying -------------------------------------------------------------------------------------------------------
+
+
+def test_everything_goes_along():
+    """Bytes, headers and metadata of every type arrive, small blobs and those that are written in pieces."""
+    source, target = store_of(), store_of()
+    filled(source, BLOBS)
+    big = bytes(range(256)) * 20_000
+    source.set("big", iter([big[:3_000_000], big[3_000_000:]]), "tmp", content_type="x/y", metadata={"who": "é"})
+    source.set(
+        "r.json", "{}", "result", cache_control="no-store", content_encoding="gzip", metadata={"a": "1", "b": ""}
+    )
+    result = source.sync_to(target)
+    assert contents(target) == contents(source)
+    assert (result.copied, result.copied_bytes, result.same) == (7, 10 + len(big) + 2, 0)
+    assert result.compared == {}
+
+
+def test_again_does_nothing():
+    """A second run copies nothing, and says by what it compared."""
+    source, target = filled(store_of(), BLOBS), store_of()
+    source.sync_to(target)
+    before = contents(target), [info.etag for info in target.iter_info()]
+    result = source.sync_to(target)
+    assert (result.copied, result.same, result.compared) == (0, 5, {"size and time": 5})
+    assert (contents(target), [info.etag for info in target.iter_info()]) == before
+
+
+def test_what_differs_is_copied():
+    """Another size or a younger source is copied; what only the destination has stays."""
+    source, target = filled(store_of(), BLOBS), store_of()
+    source.sync_to(target)
+    target.set("only here", "x")
+    source.set("a", "9")
+    source.set("a/b", "longer")
+    target.set("z/é ü", "shorter")
+    result, seen = events(source, target)
+    assert contents(target) == {**contents(source), ("data", "only here"): contents(target)["data", "only here"]}
+    assert {(e.key, e.reason) for e in seen if e.action == "copied"} == {
+        ("a", "the source is younger"),
+        ("a/b", "another size"),
+        ("z/é ü", "another size"),
+    }
+    assert (result.copied, result.same, result.deleted) == (3, 2, 0)
+
+
+def test_one_type():
+    """A storage type that is named is synced alone."""
+    source, target = filled(store_of(), BLOBS), store_of()
+    source.set("t", "1", "tmp")
+    assert source.sync_to(target, "tmp").copied == 1
+    assert target.list() == []
+    assert target.list(storage_type="tmp") == ["t"]
+
+
+def test_a_type_that_the_destination_has_not():
+    """Every type of the source must have a place; nothing is copied before that is known."""
+    source, target = filled(store_of(), BLOBS), Storage("memory://", storage_types={"data": "x/"})
+    with pytest.raises(InvalidStorageTypeError, match="'tmp'"):
+        source.sync_to(target)
+    assert target.list() == []
+    assert source.sync_to(target, "data").copied == 5
+
+
+def test_filters():
+    """What is not included, or excluded, is neither copied nor deleted."""
+    source, target = filled(store_of(), {"a.csv": "1", "a.txt": "1", "tmp/b.csv": "1"}), store_of()
+    filled(target, {"old.csv": "1", "old.txt": "1", "tmp/old.csv": "1"})
+    result = source.sync_to(target, delete=True, include=["*.csv"], exclude=["tmp/"])
+    assert target.list() == ["a.csv", "old.txt", "tmp/old.csv"]
+    assert (result.copied, result.deleted) == (1, 1)
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_concurrency(concurrency):
+    """So many blobs at once, and not more."""
+    gate, most, now = threading.Lock(), 0, 0
+
+    class Counting(Faulty):
+        def put(self, path, data, options):
+            nonlocal most, now
+            with gate:
+                now += 1
+                most = max(most, now)
+            threading.Event().wait(0.002)
+            with gate:
+                now -= 1
+            return super().put(path, data, options)
+
+    source, target = filled(store_of(), {str(number): "x" for number in range(80)}), Counting()
+    assert source.sync_to(store_of(target), concurrency=concurrency).copied == 80
+    assert most <= concurrency
+    assert (most > 1) is (concurrency > 1)
+
+
+def test_wrong_arguments():
+    """A mistake is an error before anything is done."""
+    source, target = filled(store_of(), BLOBS), store_of()
+    for options in ({"concurrency": 0}, {"bwlimit": 0}, {"bwlimit": -1}, {"include": [""]}):
+        with pytest.raises(ValueError, match="concurrency|bwlimit|include"):
+            source.sync_to(target, **options)
+    with pytest.raises(TypeError, match="Storage"):
+        source.sync_to("memory://x")
+    with pytest.raises(InvalidStorageTypeError):
+        source.sync_to(target, "other")
+    assert target.list() == []
+
+
+def test_progress_counts_the_bytes():
+    """``progress`` gets every byte that is copied, one call at a time."""
+    source, target = filled(store_of(), BLOBS), store_of()
+    moved: list[int] = []
+    source.sync_to(target, progress=moved.append)
+    assert sum(moved) == 10
+
+
+def test_events_tell_totals_first():
+    """``planned`` comes before the first blob, with the number of blobs and bytes, so that a bar has an end."""
+    _, seen = events(filled(store_of(), BLOBS), store_of())
+    planned = [event for event in seen if event.action == "planned"]
+    assert [(event.count, event.size) for event in planned] == [(5, 10)]
+    assert seen.index(planned[0]) < min(seen.index(event) for event in seen if event.action == "copied")
+
+
+@pytest.mark.parametrize("name", ["report", "progress"])
+def test_exceptions_of_callbacks_end_it(name):
+    """What a callback raises comes out bare, and nothing more is copied."""
+    source, target = filled(store_of(), {str(number): "x" for number in range(100)}), store_of()
+
+    def fail(value):
+        if isinstance(value, int) or value.action == "copied":
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        source.sync_to(target, concurrency=2, **{name: fail})
+    assert len(target.list()) < 5
+
+
+def test_bwlimit():
+    """The limiter lets pass so many bytes a second, of all threads together, without ever waiting for nothing."""
+    waits: list[float] = []
+    clock = iter([0.0, 0.0, 0.0, 5.0]).__next__
+    limiter = Limiter(100, waits.append, clock)
+    for _ in range(3):
+        limiter.take(50)
+    assert waits == [0.5]
+    assert Limiter(None, waits.append).take(10**9) is None
+    assert waits == [0.5]
+
+
+def test_bwlimit_slows_a_sync():
+    """A sync with ``bwlimit`` takes the time that its bytes need."""
+    import time
+
+    source, target = filled(store_of(), {str(number): "x" * 1000 for number in range(10)}), store_of()
+    began = time.monotonic()
+    source.sync_to(target, bwlimit=50_000)
+    # 10 kB are copied, and as many are read back; the last piece is let go without waiting.
+    assert time.monotonic() - began > 0.3
+
+
+def test_foreign_headers_are_a_failure_of_one_blob():
+    """A blob whose headers the library may not write is named, and the others are copied."""
+    backend = Faulty()
+    source, target = filled(store_of(backend), BLOBS), store_of()
+    data, stat = backend._blobs["data/a"]
+    backend._blobs["data/a"] = (data, stat._replace(metadata={"No_Name": "x"}))
+    with pytest.raises(SyncError, match="'a'") as caught:
+        source.sync_to(target)
+    assert [(f.storage_type, f.key) for f in caught.value.result.failures] == [("data", "a")]
+    assert caught.value.result.copied == 4
+
+
+# ---- comparing -----------------------------------------------------------------------------------------------------
+
+
+def test_equal_checksums_need_no_time():
+    """Two services whose etags are MD5s are compared by them, whatever their clocks say."""
+    source, target = store_of(make_md5_store()), store_of(make_md5_store())
+    filled(target, {"a": "same", "b": "diff"})
+    filled(source, {"a": "same", "b": "DIFF"})
+    result = source.sync_to(target)
+    assert (result.copied, result.same) == (1, 1)
+    assert target.get("b") == "DIFF"
+    assert result.compared == {"checksum": 2}
+
+
+def test_other_headers_of_the_same_bytes_are_copied():
+    """Bytes that were written again with other headers are noticed where the source is younger."""
+    source, target = store_of(make_md5_store()), store_of(make_md5_store())
+    filled(source, {"a": "1", "b": "1"})
+    source.sync_to(target)
+    source.set("a", "1", metadata={"new": "x"})
+    source.set("b", "1")
+    result, seen = events(source, target)
+    assert target.info("a").metadata == {"new": "x"}
+    assert (result.copied, result.same, result.compared) == (1, 1, {"checksum": 2})
+    assert [event.reason for event in seen if event.action == "copied"] == ["other headers"]
+
+
+def test_etags_that_only_look_like_checksums():
+    """A store whose etags look like MD5s and are not (encrypted buckets) is found out, and not copied again and again."""
+
+    class Encrypted(Faulty):
+        def put(self, path, data, options):
+            super().put(path, data, options)
+            data, stat = self._blobs[path]
+            stat = stat._replace(etag=hashlib.md5(b"secret" + data).hexdigest())
+            self._blobs[path] = (data, stat)
+            return stat
+
+    blobs = {str(number): f"{number:03}" for number in range(50)}
+    source, target = filled(store_of(make_md5_store()), blobs), store_of(Encrypted())
+    source.sync_to(target, concurrency=1)
+    assert contents(target) == contents(source)
+    result = source.sync_to(target, concurrency=1)
+    assert (result.copied, result.same) == (0, 50)
+    assert result.compared == {"content": 1, "size and time": 49}
+
+
+def test_checksums_that_differ_at_a_younger_destination():
+    """A destination that was changed by somebody is brought back, though it is younger, where checksums can tell."""
+    source, target = store_of(make_md5_store()), store_of(make_md5_store())
+    filled(source, {"a": "1", "b": "2", "c": "3"})
+    source.sync_to(target)
+    filled(target, {"a": "x", "b": "y"})
+    result = source.sync_to(target, concurrency=1)
+    assert contents(target) == contents(source)
+    assert (result.copied, result.same) == (2, 1)
+
+
+def test_checksum_does_not_trust_time():
+    """With ``checksum`` a changed destination is found by reading, where the services have no common checksum."""
+    source, target = filled(store_of(), BLOBS), store_of()
+    source.sync_to(target)
+    target.set("a", "x")
+    assert source.sync_to(target).copied == 0
+    result, seen = events(source, target, checksum=True)
+    assert target.get("a") == "1"
+    assert (result.copied, result.same, result.compared) == (1, 4, {"content": 5})
+    assert actions(seen) >= {("copied", "data", "a"), ("same", "data", "a/b")}
+
+
+# ---- dry runs ------------------------------------------------------------------------------------------------------
+
+
+def test_dry_run_does_nothing_and_tells_all():
+    """A dry run says exactly what the next run does, and changes nothing."""
+    source, target = filled(store_of(), BLOBS), store_of()
+    filled(target, {"a": "x", "gone": "1", "gone/2": "22"})
+    before = contents(target)
+    planned, would = events(source, target, delete=True, dry_run=True)
+    assert contents(target) == before
+    assert planned.dry_run
+    done, did = events(source, target, delete=True)
+    assert actions(would) == actions(did)
+    assert {(e.key, e.size, e.reason) for e in would if e.key} == {(e.key, e.size, e.reason) for e in did if e.key}
+    assert (planned.copied, planned.copied_bytes, planned.deleted) == (done.copied, done.copied_bytes, done.deleted)
+
+
+# ---- deleting ------------------------------------------------------------------------------------------------------
+
+
+def test_delete():
+    """With ``delete`` the destination becomes what the source is; without, nothing is ever deleted."""
+    source, target = filled(store_of(), BLOBS), filled(store_of(), {"old": "1", "a/old": "1"})
+    assert source.sync_to(target).deleted == 0
+    assert set(target.list()) == {*BLOBS, "old", "a/old"}
+    result = source.sync_to(target, delete=True)
+    assert contents(target) == contents(source)
+    assert result.deleted == 2
+
+
+def test_delete_asks_the_source_again():
+    """A blob that the source got after it was listed is not deleted at the destination."""
+    backend = Faulty()
+    source, target = filled(store_of(backend), {"x": "1"}), filled(store_of(), {"late": "old", "gone": "1"})
+    backend.on_stream = lambda _path, _count: source.set("late", "new")  # while something else is copied
+    result = source.sync_to(target, delete=True)
+    assert target.get("late") == "old"
+    assert (result.deleted, result.kept) == (1, 1)
+    assert not target.exists("gone")
+
+
+def test_a_listing_that_fails_deletes_nothing():
+    """A source's listing that ends early proves nothing about the rest."""
+    backend = Faulty()
+    source, target = filled(store_of(backend), BLOBS), filled(store_of(), {**BLOBS, "old": "1"})
+    for number in range(len(BLOBS)):
+        backend.cut_after = number
+        with pytest.raises(UnavailableError):
+            source.sync_to(target, delete=True)
+        assert set(target.list()) == {*BLOBS, "old"}
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_source_that_is_gone_deletes_nothing(when):
+    """Without its bucket the source says of every key that it is not there: that proves nothing."""
+    backend = Faulty()
+    source, target = store_of(backend), filled(store_of(), {"x": "1", "y": "1"})
+    if when == "before":
+        backend.there = False
+        with pytest.raises(BucketNotFoundError):
+            source.sync_to(target, delete=True)
+    else:
+        with pytest.raises(SyncError) as caught:
+            source.sync_to(target, delete=True, report=lambda _event: setattr(backend, "there", False))
+        assert all(isinstance(f.error, BucketNotFoundError) for f in caught.value.result.failures)
+    assert target.list() == ["x", "y"]
+
+
+def test_a_missing_directory_deletes_nothing(tmp_path):
+    """A directory that is not there is an empty store to every other call, and none to a sync."""
+    target = filled(store_of(), {"x": "1"})
+    with pytest.raises(BucketNotFoundError):
+        Storage(tmp_path / "typo").sync_to(target, delete=True)
+    assert target.list() == ["x"]
+
+
+def test_a_failure_keeps_what_would_be_deleted():
+    """As long as a blob could not be copied, what is there under another key may be its only copy."""
+    backend = Faulty()
+    source, target = filled(store_of(backend), BLOBS), filled(store_of(), {"old name of a": "1"})
+    backend.broken.add("data/a")
+    with pytest.raises(SyncError) as caught:
+        source.sync_to(target, delete=True)
+    assert caught.value.result.kept == 1
+    assert set(target.list()) == {*BLOBS, "old name of a"} - {"a"}
+    backend.broken.clear()
+    assert source.sync_to(target, delete=True).deleted == 1
+
+
+# ---- listings out of order -----------------------------------------------------------------------------------------
+
+
+def depth_first(path):
+    """SeaweedFS's order: a folder's content before what follows its name."""
+    return path.split("/")
+
+
+@pytest.mark.parametrize("side", ["source", "target", "both"])
+def test_listings_out_of_order(side):
+    """Merged as they come, such listings would copy everything again and delete what is alive."""
+    blobs = {f"{folder}{name}": "1" for folder in ("", "a/", "a-/", "a.", "b") for name in ("a", "b-", "b/c", "z")}
+    ours, theirs = Faulty(), Faulty()
+    source, target = filled(store_of(ours), blobs), filled(store_of(theirs), {"a/old": "1", "a-old": "1", "zz/1": "1"})
+    ours.order = depth_first if side in ("source", "both") else None
+    theirs.order = depth_first if side in ("target", "both") else None
+    result = source.sync_to(target, delete=True)
+    assert (result.copied, result.deleted) == (len(blobs), 3)
+    assert contents(target) == contents(source)
+    theirs.deletes.clear()
+    again = source.sync_to(target, delete=True)
+    assert (again.copied, again.deleted, again.same) == (0, 0, len(blobs))
+    assert theirs.deletes == []
+
+
+# ---- failures ------------------------------------------------------------------------------------------------------
+
+
+def test_one_failure_does_not_stop_the_others():
+    """Everything else is copied, and the error lists what was not, with the reason."""
+    backend = Faulty()
+    source, target = filled(store_of(backend), BLOBS), store_of()
+    backend.broken = {"data/a", "data/a/b"}
+    with pytest.raises(SyncError, match="2 of the blobs failed") as caught:
+        source.sync_to(target)
+    result = caught.value.result
+    assert {(f.key, type(f.error)) for f in result.failures} == {("a", UnavailableError), ("a/b", UnavailableError)}
+    assert (result.copied, result.failed) == (3, 2)
+    assert set(target.list()) == set(BLOBS) - {"a", "a/b"}
+    backend.broken = set()
+    assert source.sync_to(target).copied == 2
+
+
+def test_a_copy_that_is_corrupt_is_made_again():
+    """Other bytes of the right length at the destination are noticed, and replaced."""
+    backend = Faulty()
+    source, target = filled(store_of(), BLOBS), store_of(backend)
+    backend.corrupt = ["data/a", "data/a/b"]
+    assert source.sync_to(target).copied == 5
+    assert contents(target) == contents(source)
+
+
+def test_a_copy_that_stays_corrupt_is_removed():
+    """A wrong copy would pass for the blob at the next run: it is removed, and the failure named."""
+    backend = Faulty()
+    source, target = filled(store_of(), BLOBS), store_of(backend)
+    backend.corrupt = ["data/a", "data/a"]
+    with pytest.raises(SyncError) as caught:
+        source.sync_to(target)
+    assert [(f.key, type(f.error)) for f in caught.value.result.failures] == [("a", IntegrityError)]
+    assert not target.exists("a")
+    assert source.sync_to(target).copied == 1
+    assert contents(target) == contents(source)
+
+
+def test_a_blob_that_goes_meanwhile():
+    """A blob that is deleted at the source after it was listed is no failure."""
+    backend = Faulty()
+    source, target = filled(store_of(backend), {"a": "1", "b": "2"}), store_of()
+    backend.on_stream = lambda _path, _count: source.delete("b", missing_ok=True)
+    result = source.sync_to(target, concurrency=1)
+    assert (result.copied, result.vanished) == (1, 1)
+
+
+def test_a_blob_that_changes_while_it_is_copied():
+    """The copy would be younger than the change, and never be looked at again: so it is made again at once."""
+    backend = Faulty()
+    source, target = filled(store_of(backend), {"a": "old"}), store_of()
+    backend.on_stream = lambda _path, count: count == 1 and source.set("a", "new")
+    assert source.sync_to(target).copied == 1
+    assert target.get("a") == "new"
+
+
+def test_a_blob_that_never_rests():
+    """One that changes all the time is a failure, and the next run finds that it differs."""
+    backend = Faulty()
+    source, target = filled(store_of(backend), {"a": "000"}), store_of()
+    backend.on_stream = lambda _path, count: source.set("a", f"{count:03}")
+    with pytest.raises(SyncError) as caught:
+        source.sync_to(target)
+    assert isinstance(caught.value.result.failures[0].error, PreconditionFailedError)
+    backend.on_stream = None
+    assert source.sync_to(target).copied == 1
+    assert target.get("a") == source.get("a")
+
+
+def test_many_failures_are_counted_and_not_all_kept(monkeypatch):
+    """The list of failures is bounded, their number is not."""
+    monkeypatch.setattr("storage._sync.engine._MOST_FAILURES", 3)
+    backend = Faulty()
+    source = filled(store_of(backend), BLOBS)
+    backend.broken = set(backend._blobs)
+    with pytest.raises(SyncError) as caught:
+        source.sync_to(store_of())
+    assert (caught.value.result.failed, len(caught.value.result.failures)) == (5, 3)
+
+
+def test_the_error_survives_pickling():
+    """A sync in a worker process reports what failed."""
+    import pickle
+
+    backend = Faulty()
+    source = filled(store_of(backend), BLOBS)
+    backend.broken = {"data/a"}
+    with pytest.raises(SyncError) as caught:
+        source.sync_to(store_of())
+    twin = pickle.loads(pickle.dumps(caught.value))
+    assert (str(twin), twin.result.failed, twin.result.failures[0].key) == (str(caught.value), 1, "a")
+
+
+# ---- interruptions -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_interrupted_and_run_again(concurrency):
+    """Interrupted three times on the way it goes on each time where it stopped, and ends with the same blobs."""
+    blobs = {f"{number % 7}/{number}": str(number) for number in range(400)}
+    source, target = filled(store_of(), blobs), store_of()
+    copied = 0
+    for _ in range(3):
+        count = 0
+
+        def interrupt(event):
+            nonlocal count
+            count += event.action == "copied"
+            if count == 100:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            source.sync_to(target, concurrency=concurrency, report=interrupt)
+        assert copied + 100 <= len(list(target.iter_list())) <= copied + 100 + concurrency
+        copied = len(list(target.iter_list()))
+    result = source.sync_to(target, concurrency=concurrency)
+    assert (result.copied, result.same) == (400 - copied, copied)
+    assert contents(target) == contents(source)
+
+
+def test_an_interruption_leaves_no_thread():
+    """Nothing runs on after the exception."""
+    before = threading.active_count()
+    source = filled(store_of(), {str(number): "x" for number in range(100)})
+    with pytest.raises(KeyboardInterrupt):
+        source.sync_to(store_of(), concurrency=8, report=_interrupt_at_copies)
+    assert threading.active_count() == before
+
+
+def _interrupt_at_copies(event):
+    if event.action == "copied":
+        raise KeyboardInterrupt
+
+
+# ---- places --------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_store_is_refused(tmp_path):
+    """A store is not synced to itself, by whatever name, nor into itself, nor around itself."""
+    (tmp_path / "s").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "s")
+    inside = f"file://{tmp_path}/s"
+    shared = Storage("memory://sync-same-place")
+    pairs = [
+        (shared, shared),
+        (shared, Storage("memory://sync-same-place")),
+        (shared, Storage("memory://sync-same-place/sub")),
+        (Storage("memory://sync-same-place/sub"), shared),
+        (Storage(inside), Storage(inside)),
+        (Storage(inside), Storage(tmp_path / "link")),
+        (Storage(inside), Storage(inside + "/data")),
+        (Storage(inside), Storage(inside + "/other")),
+        (Storage(inside + "/other"), Storage(inside)),
+        (Storage(inside), Storage(tmp_path, storage_types={"data": "s/data/x", "tmp": "t", "result": "r"})),
+    ]
+    for source, target in pairs:
+        with pytest.raises(ConfigurationError, match="one place, or one is inside the other"):
+            source.sync_to(target)
+
+
+def test_neighbours_are_two_places(tmp_path):
+    """A name that begins like another, two private stores, and two prefixes of one store are places of their own."""
+    pairs = [
+        (Storage(tmp_path / "s"), Storage(tmp_path / "s2")),
+        (Storage("memory://"), Storage("memory://")),
+        (Storage("memory://sync-two/a"), Storage("memory://sync-two/ab")),
+        (Storage("memory://sync-one"), Storage("memory://sync-one?types=data:x/,tmp:y/,result:z/")),
+    ]
+    for source, target in pairs:
+        source.set("k", "1")
+        assert source.sync_to(target).copied == 1
+
+
+# ---- files ---------------------------------------------------------------------------------------------------------
+
+
+def test_files_there_and_back(tmp_path):
+    """Through directories everything comes back as it was."""
+    source, back = filled(store_of(), BLOBS), store_of()
+    source.set("m", b"\x00" * 3_000_000, "result", content_type="x/y", metadata={"who": "é"})
+    there = Storage(tmp_path / "there")
+    source.sync_to(there)
+    (tmp_path / "plain").mkdir()
+    plain = Storage(tmp_path / "plain", storage_types={"data": ""})
+    there.sync_to(plain, "data")
+    assert (tmp_path / "plain/z/é ü").read_text() == "4444"
+    there.sync_to(back)
+    assert contents(back) == contents(source)
+    assert source.sync_to(there).copied == 0
+    assert there.sync_to(plain, "data").copied == 0
+
+
+def test_a_younger_file_is_copied(tmp_path):
+    """A file that somebody edited in place is copied again, and one that was only looked at is not."""
+    (tmp_path / "d").mkdir()
+    path = tmp_path / "d/f.txt"
+    path.write_text("old")
+    source, target = Storage(tmp_path / "d", storage_types={"data": ""}), store_of()
+    source.sync_to(target, "data")
+    path.read_text()
+    assert source.sync_to(target, "data").copied == 0
+    path.write_text("new")
+    assert source.sync_to(target, "data").copied == 1
+    assert target.get("f.txt") == "new"
+
+
+def test_creating_only_is_no_part_of_it():
+    """A blob that appears at the destination meanwhile is overwritten, as by ``set``."""
+    source, target = filled(store_of(), BLOBS), filled(store_of(), {"a": "longer"})
+    assert source.sync_to(target).failed == 0
+    with pytest.raises(AlreadyExistsError):
+        target.set("a", "x", overwrite=False)
+    assert target.info("a").last_modified - source.info("a").last_modified >= timedelta()
