@@ -53,7 +53,9 @@ def test_windows_is_refused(monkeypatch):
 
 
 def test_a_good_url_gives_each_option_and_touches_nothing(root):
-    store = create(StorageURL.parse(f"file://{root}/../x%20y?fsync=false&create=false&serve_url=http://h:1/&secret_file=/s"))
+    store = create(
+        StorageURL.parse(f"file://{root}/../x%20y?fsync=false&create=false&serve_url=http://h:1/&secret_file=/s")
+    )
     assert store.root == f"{root.parent}/x y"
     assert (store.serve_url, store.secret_file) == ("http://h:1", "/s")
     assert store.location == f"file://{root.parent}/x%20y"

@@ -249,7 +249,21 @@ def test_nothing_of_a_reader_is_left_open(store):
 
 
 def test_a_directory_of_odd_but_portable_names(store, root):
-    paths = ["ü", "日本語/ファイル", "e\u0301", "é", "a b", "%2e%2e", "...", "..a", ".hidden", "x" * 255, "é" * 127, "~", "#?"]
+    paths = [
+        "ü",
+        "日本語/ファイル",
+        "e\u0301",
+        "é",
+        "a b",
+        "%2e%2e",
+        "...",
+        "..a",
+        ".hidden",
+        "x" * 255,
+        "é" * 127,
+        "~",
+        "#?",
+    ]
     for path in paths:
         store.put(path, path.encode(), PLAIN)
     assert listed(store) == sorted(paths)

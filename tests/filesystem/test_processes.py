@@ -72,7 +72,9 @@ def test_killed_writers_leave_whole_blobs_and_nothing_after_a_sweep(store, root,
 
 def test_a_writer_killed_before_its_commit_leaves_the_old_blob(store, root, start):
     old = store.put("a", b"old", PLAIN)
-    process = start('writer = store.writer("a", plain)\nwriter.write(b"x" * 100_000)\nprint("", flush=True)\nsys.stdin.read()')
+    process = start(
+        'writer = store.writer("a", plain)\nwriter.write(b"x" * 100_000)\nprint("", flush=True)\nsys.stdin.read()'
+    )
     process.stdout.readline()
     assert len(leftovers(root)) == 1
     store.sweep()
@@ -135,7 +137,7 @@ def test_a_counter_kept_with_if_match_loses_no_increment(store, start, path):
 WRITE = """
 print(flush=True)
 input()
-for number in range(150):
+for number in range(80):
     body = bytes([number]) * (1 if number % 2 else 70_000)
     store.put("a", body, plain._replace(metadata={"size": str(len(body)), "n": str(number)}))
     store.put("a/b", body, plain)
@@ -157,7 +159,7 @@ while True:
     found = [path for page in store.scan("") for path, _ in page]
     assert found in (["a"], ["a", "a/b"]), found
     seen.add(len(body))
-    if stat.metadata["n"] == "149":
+    if stat.metadata["n"] == "79":
         break
 """
 
@@ -173,7 +175,7 @@ def test_readers_see_one_whole_version_and_never_absence(store, root, start):
 TRANSIT = """
 print(flush=True)
 input()
-for number in range(200):
+for number in range(100):
     path = f"m{number}"
     store.put(path + "/below", b"", plain)
 """
@@ -182,17 +184,17 @@ WATCH = """
 print(flush=True)
 input()
 while True:
-    for number in range(200):
+    for number in range(100):
         assert store.get(f"m{number}") == b"stays"
     found = [path for page in store.scan("") for path, _ in page]
-    assert [path for path in found if "/" not in path] == sorted(f"m{number}" for number in range(200)), found
-    if "m199/below" in found:
+    assert [path for path in found if "/" not in path] == sorted(f"m{number}" for number in range(100)), found
+    if "m99/below" in found:
         break
 """
 
 
 def test_a_blob_that_becomes_a_directory_is_there_all_the_time(store, start):
-    for number in range(200):
+    for number in range(100):
         store.put(f"m{number}", b"stays", PLAIN)
     processes = [start(TRANSIT), start(WATCH), start(WATCH)]
     begin(*processes)
@@ -202,7 +204,7 @@ def test_a_blob_that_becomes_a_directory_is_there_all_the_time(store, start):
 CHURN = """
 print(flush=True)
 input()
-for number in range(150):
+for number in range(60):
     store.put("d/e/f/" + sys.argv[2], b"x", plain)
     store.put("d/e", b"y", plain)
     store.delete("d/e/f/" + sys.argv[2])
@@ -227,7 +229,7 @@ def test_moves_back_and_forth_keep_exactly_one(store, root, start):
 print(flush=True)
 input()
 source, target = sys.argv[2:]
-for _ in range(150):
+for _ in range(80):
     try:
         store.move(source, target, overwrite=True)
     except NotFoundError:
@@ -248,14 +250,14 @@ def test_a_listing_of_a_large_directory_misses_nothing_that_is_replaced_meanwhil
     code = """
 print(flush=True)
 for round in range(1000):
-    for number in range(0, 1500, 7):
+    for number in range(0, 800, 7):
         store.put(f"k{number:05}", b"", plain)
 """
-    paths = [f"k{number:05}" for number in range(1500)]
+    paths = [f"k{number:05}" for number in range(800)]
     for path in paths:
         store.put(path, b"", PLAIN)
     process = start(code)
     process.stdout.readline()
-    for _ in range(15):
+    for _ in range(5):
         assert listed(store) == paths
     process.kill()

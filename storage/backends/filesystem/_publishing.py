@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from storage.backends._protocol import Stat
 from storage.backends.filesystem import _records, _sidecars, _system
 from storage.backends.filesystem._staging import Staged
-from storage.backends.filesystem._tree import BESIDE, BLOB, TRIES, Tree, is_blob, is_folder
+from storage.backends.filesystem._tree import BESIDE, BLOB, HOME, TRIES, Folder, Tree, is_blob, is_folder
 from storage.exceptions import (
     AlreadyExistsError,
     NotFoundError,
@@ -111,12 +111,15 @@ def _put(tree: Tree, path: str, staged: Staged) -> None:
     """One attempt of ``publish``, which looks at what is there and makes room."""
     folder, _, name = path.rpartition("/")
     options = staged.options
+    device = staged.stat.st_dev
+    tree.spelling.learn(device, staged.folder.fd, staged.name)
     with contextlib.ExitStack() as stack:
+        tree.spelling.refuse_alias(path, device)  # before anything is made or moved for it
         fd = tree.open_folder(folder)
         stack.callback(os.close, fd)
-        tree.spelling.refuse_alias(path, staged.folder.fd, staged.name, staged.stat.st_dev)
         own = tree.lock(fd)
         try:
+            tree.spelling.refuse_alias(path, device)  # nobody can make one any more
             place = _Place(fd, name, claim=True)
             stack.callback(place.close)
             _check(tree, path, place, overwrite=options.overwrite, if_match=options.if_match)
@@ -256,12 +259,15 @@ def move(tree: Tree, source: str, target: str, *, overwrite: bool) -> Stat | Non
         fds: list[int] = []
         places: list[_Place] = []
         try:
+            if st.st_dev not in tree.spelling.exact:
+                tree.open_staging()
+                home = Folder(tree.open(HOME, _system.DIRECTORY))
+                tree.spelling.learn(st.st_dev, home.fd, "tmp")
+            tree.spelling.refuse_alias(target, st.st_dev)
             fds.append(tree.open_folder(folder))
             fds.append(tree.open(source_folder, _system.DIRECTORY))
-            if st.st_dev not in tree.spelling.exact:
-                fds.append(os.open("..", _system.DIRECTORY, dir_fd=tree.open_staging().fd))
-                tree.spelling.refuse_alias(target, fds[-1], "tmp", st.st_dev)
             with _both_locked(tree, fds[0], fds[1]):
+                tree.spelling.refuse_alias(target, st.st_dev)
                 old, new = _Place(fds[1], source_name), _Place(fds[0], name, claim=True)
                 places += old, new
                 stat = _move(tree, source, target, old, new, overwrite=overwrite)

@@ -37,20 +37,17 @@ class Spelling:
             return True
         return self._stands(path)
 
-    def refuse_alias(self, path: str, fd: int, name: str, device: int) -> None:
-        """Raises ``UnsupportedOperationError`` if something is at ``path`` that is spelled otherwise.
-
-        Args:
-            path: what is going to be written.
-            fd: a directory on the same device.
-            name: what is in there, and has a letter.
-            device: that device.
-        """
-        if device in self.exact:
-            return
-        if device not in self._folding:
+    def learn(self, device: int, fd: int, name: str) -> None:
+        """Asks ``device`` by ``name``, which has a letter and is in the directory ``fd`` on it."""
+        if device not in self.exact and device not in self._folding:
             folds = _is_found(fd, name, name.swapcase())
             (self._folding if folds else self.exact).add(device)
+
+    def refuse_alias(self, path: str, device: int) -> None:
+        """Raises ``UnsupportedOperationError`` if something is at ``path`` that is spelled otherwise.
+
+        Guaranteed: the device, on which ``path`` is going to be written, was asked.
+        """
         if device in self._folding:
             self._refuse(path)
 
