@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -71,6 +72,21 @@ class GCSServer:
         where = quote(endpoint_url or self.endpoint_url, safe=":/")
         return f"gs://{bucket}/{prefix}?endpoint_url={where}{query}"
 
+    def make_bucket(self, name: str) -> None:
+        """Makes a bucket, if there is none: the emulator takes the longer for each request the more a bucket holds."""
+        _make_bucket(self.emulator_url, name)
+
+
+def _make_bucket(emulator: str, name: str) -> None:
+    body = json.dumps({"name": name}).encode()
+    request = urllib.request.Request(f"{emulator}/storage/v1/b?project=p", body, {"Content-Type": "application/json"})
+    try:
+        urllib.request.urlopen(request, timeout=10).close()
+    except urllib.error.HTTPError as exc:
+        exc.close()
+        if exc.code != 409:
+            raise
+
 
 @contextmanager
 def running_gcs(directory: Path) -> Iterator[GCSServer]:
@@ -118,11 +134,7 @@ def _emulator(data: Path) -> Launch:
         if not answers_http(f"{url}/storage/v1/b"):
             return False
         for bucket in (BUCKET, PUBLIC_BUCKET):
-            body = json.dumps({"name": bucket}).encode()
-            request = urllib.request.Request(
-                f"{url}/storage/v1/b?project=p", body, {"Content-Type": "application/json"}, method="POST"
-            )
-            urllib.request.urlopen(request, timeout=10).close()
+            _make_bucket(url, bucket)
         return True
 
     argv = [str(_binary()), "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port),

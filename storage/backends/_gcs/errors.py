@@ -183,8 +183,10 @@ def _causes(exc: BaseException) -> list[BaseException]:
 
 
 def _timed_out(exc: BaseException) -> bool:
-    # A body that could not be sent in time comes as a ConnectionError around a TimeoutError.
-    return any(isinstance(inner, (wire.TimeoutError, http.Timeout, TimeoutError)) for inner in _causes(exc))
+    # A body that could not be sent in time comes as a ConnectionError around a TimeoutError. To urllib3 a refused
+    # connection is a timeout as well.
+    causes = [inner for inner in _causes(exc) if not isinstance(inner, wire.NewConnectionError)]
+    return any(isinstance(inner, (wire.TimeoutError, http.Timeout, TimeoutError)) for inner in causes)
 
 
 class Verdict(NamedTuple):

@@ -72,6 +72,7 @@ class Connection:
         self.http: requests.Session = self.client._http  # noqa: SLF001
         connection = self.client._connection  # noqa: SLF001
         self.endpoint = str(connection.get_api_base_url_for_mtls()).rstrip("/")
+        self.is_google = (urlsplit(self.endpoint).hostname or "").endswith(".googleapis.com")
         self.credentials = self.client._credentials  # noqa: SLF001
         self.signer: Any = None  # made by the first signature, where the credentials hold no key
         self._tune(str(connection.user_agent).strip())
@@ -88,7 +89,7 @@ class Connection:
         if isinstance(self.credentials, AnonymousCredentials):
             # They cannot be refreshed, and the attempt would hide the service's own answer.
             session._max_refresh_attempts = 0  # type: ignore[attr-defined]  # noqa: SLF001
-        if not urlsplit(self.endpoint).netloc.endswith("googleapis.com"):
+        if not self.is_google:
             # google-auth asks Google in the background where this account's data may be; another server's is no such account.
             manager = getattr(self.credentials, "_rab_manager", None)
             if manager is not None:
