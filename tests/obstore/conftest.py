@@ -31,6 +31,6 @@ def store(seaweedfs: S3Server, proxy: FaultProxy) -> Iterator[Storage]:  # noqa:
 @pytest.fixture
 def direct(store: Storage, proxy: FaultProxy, seaweedfs: S3Server) -> Iterator[Storage]:  # noqa: F811
     """The same store, past the proxy."""
-    url = store._recipe["url"].replace(proxy.url, seaweedfs.endpoint_url)
+    url = str(store._recipe["url"]).replace(proxy.url, seaweedfs.endpoint_url)
     with Storage(url, seaweedfs.auth) as direct:
         yield direct
