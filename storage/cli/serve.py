@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from storage.cli._app import command, opened, url_option, usage
+from storage.cli._app import command, opened, type_option, url_option, usage
 from storage.exceptions import StorageError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _MAX_UPLOAD = 5 * 1024**3
     "storage serve --url s3://bucket --browse",
 )
 @url_option
+@type_option
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8900, show_default=True, help="The port; 0: a free one.")
 @click.option(
@@ -41,17 +42,18 @@ _MAX_UPLOAD = 5 * 1024**3
     help="A longer upload is refused.",
 )
 @click.option("--browse", is_flag=True, help="Also show a page to browse the store, on this machine only.")
-def serve(url: str | None, host: str, port: int, max_upload: int, browse: bool) -> None:
+def serve(url: str | None, storage_type: str, host: str, port: int, max_upload: int, browse: bool) -> None:
     """Serve the signed URLs of a store until interrupted.
 
     The first line of output is the base URL: what ?serve_url= in the URL of a file:// store names. With --browse the second
-    line is the page; whoever knows it can read and write the store.
+    line is the page; whoever knows it can read and write the store. Every storage type is served, whatever --type is.
     """
     if browse and host not in _LOOPBACK:
         usage(
             f"--browse shows the whole store to whoever can reach it, so --host {host} is refused; use {_LOOPBACK[0]}"
         )
     with opened(url) as store, _listen(host, port) as listener:
+        store._route(storage_type)  # noqa: SLF001 (a wrong type is wrong usage here too)
         _check(store, browse=browse)
         shown = f"[{host}]" if ":" in host else host
         base = f"http://{shown}:{listener.getsockname()[1]}"

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from datetime import datetime
 from importlib.resources import files
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -35,7 +35,8 @@ __all__ = ["Browse"]
 
 _ENTRIES: Final = 1000  # of one level, at once; whoever wants others types how they begin
 _CALL_BYTES: Final = 64 * 1024
-_PROXIED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-real-ip", "via")
+_PROXIED: Final = ("forwarded", "x-real-ip", "via")  # and x-forwarded-…
+_NO_TOKEN: Final = "open the page by the URL that storage serve printed; this one has no token, or an old one"  # noqa: S105
 _ASSETS: Final = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/-/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -112,8 +113,10 @@ class Browse:
         except _WrongCallError as wrong:
             return _refused(wrong)
         name, kind = _ASSETS[request.url.path]
-        data = files("storage.server").joinpath("page", name).read_bytes()
-        return Response(data, media_type=kind, headers={**_FIXED, "content-security-policy": await in_thread(self._policy)})
+        data = files("storage.server").joinpath("page").joinpath(name).read_bytes()
+        return Response(
+            data, media_type=kind, headers={**_FIXED, "content-security-policy": await in_thread(self._policy)}
+        )
 
     def _policy(self) -> str:
         """Nothing but this page's own, and the bucket that the signed URLs point to."""
@@ -138,12 +141,17 @@ class Browse:
         """Refuses what did not come straight from a browser on this machine to this very address."""
         if request.headers.getlist("host") != [self._host]:
             raise _WrongCallError(403, f"this page is at http://{self._host} and nowhere else")
-        if any(name in request.headers for name in _PROXIED):
+        if any(name in _PROXIED or name.startswith("x-forwarded") for name in request.headers):
             raise _WrongCallError(403, "this page is for this machine alone, so it is not served through a proxy")
         if request.headers.get("origin", self._base) != self._base:
             raise _WrongCallError(403, "another page may not call this one")
         if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and request.method != "GET":
             raise _WrongCallError(403, "another page may not call this one")
+
+    def _check_token(self, request: Request) -> None:
+        given = request.headers.get("x-storage-token", "")
+        if not hmac.compare_digest(given.encode(), self._token.encode()):
+            raise _WrongCallError(401, _NO_TOKEN)
 
     def _call(self, function: Callable[..., Any]) -> Callable[[Request], Any]:
         """An endpoint that checks who asks, and gives ``function`` the members of the JSON object that was sent."""
@@ -151,9 +159,7 @@ class Browse:
         async def endpoint(request: Request) -> Response:
             try:
                 self._guard(request)
-                given = request.headers.get("x-storage-token", "")
-                if not hmac.compare_digest(given.encode(), self._token.encode()):
-                    raise _WrongCallError(401, "open the page by the URL that storage serve printed; this one has no token, or an old one")
+                self._check_token(request)
                 arguments = await _arguments(request)
                 result = await in_thread(_checked_call, function, arguments)
             except _WrongCallError as wrong:
@@ -163,7 +169,8 @@ class Browse:
         return endpoint
 
     def _describe(self) -> dict[str, Any]:
-        return {"url": self._store._shown, "types": list(self._store.storage_types), "entries": _ENTRIES}
+        shown = self._store._shown  # noqa: SLF001 (the same package)
+        return {"url": shown, "types": list(self._store.storage_types), "entries": _ENTRIES}
 
     def _list(self, storage_type: str, prefix: str = "") -> dict[str, Any]:
         level = self._store.iter_dir(prefix, storage_type)
@@ -184,7 +191,9 @@ class Browse:
         if method == "PUT":
             signed = self._store.sign_upload(key, storage_type, **options)
         else:
-            signed = self._store.sign_download(key, storage_type, method=method, **options)
+            signed = self._store.sign_download(
+                key, storage_type, method=cast("Any", method), **options
+            )  # checked there
         return {**asdict(signed), "headers": dict(signed.headers), "expires_at": signed.expires_at.isoformat()}
 
 
@@ -219,6 +228,4 @@ def _refused(wrong: _WrongCallError) -> Response:
 
 
 def _shown(info: ObjectInfo) -> dict[str, Any]:
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(info).items()
-    }
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(info).items()}

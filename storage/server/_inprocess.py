@@ -114,7 +114,7 @@ def adopt(url: str, *stores: Core | Backend, max_upload: int = DEFAULT_MAX_UPLOA
         stores: what it serves, also without having signed anything itself.
         max_upload: bytes; a longer body is refused.
     """
-    global _adopted, _stores  # noqa: PLW0603
+    global _adopted, _stores
     with _lock:
         _adopted, _stores = url, _Stores(*stores, max_upload=max_upload)
         return _stores
@@ -122,7 +122,7 @@ def adopt(url: str, *stores: Core | Backend, max_upload: int = DEFAULT_MAX_UPLOA
 
 def warn_once() -> bool:
     """Whether somebody should say that these URLs die with the process: once, unless the process is a server."""
-    global _warned  # noqa: PLW0603
+    global _warned
     with _lock:
         first, _warned = not _warned and _adopted is None, True
     return first

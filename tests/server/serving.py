@@ -48,7 +48,9 @@ def connect(url):
 def head(method, url, *lines):
     """The bytes of a request up to its body."""
     parts = urlsplit(url)
-    return "\r\n".join([f"{method} {parts.path}?{parts.query} HTTP/1.1", f"Host: {parts.netloc}", *lines, "", ""]).encode()
+    return "\r\n".join(
+        [f"{method} {parts.path}?{parts.query} HTTP/1.1", f"Host: {parts.netloc}", *lines, "", ""]
+    ).encode()
 
 
 def read_all(connection):

@@ -15,7 +15,7 @@ from storage import Storage
 from storage.backends import Setup
 from storage.backends.memory import MemoryBackend
 from storage.server import SignedURLs
-from storage.testing._http import send, send_request
+from storage.testing._http import send
 from tests.server.serving import connect, head, moved, read_all, serving, status_of
 
 
@@ -54,7 +54,10 @@ def test_refusals_carry_no_blob_and_are_not_kept(store):
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
 
 
-@pytest.mark.parametrize("path", ["/", "", "/x", "/favicon.ico", "/../..", "//", "/%00", "/%ff/%fe", "/.storage~/secret", "/data/a"])
+PATHS = ["/", "", "/x", "/favicon.ico", "/../..", "//", "/%00", "/%ff/%fe", "/.storage~/secret", "/data/a"]
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_nothing_unsigned(store, path):
     """No path but a signed one is answered, and there is no listing."""
     store.set("a", "secret")
@@ -104,8 +107,9 @@ def test_conditions_and_ranges(store, headers, status, body):
     """RFC 9110, for GET; HEAD answers the conditions alike, and knows no ranges."""
     store.set("a", "0123456789")
     answer = send("GET", store.get_signed_url("a"))
-    put_in = lambda text: text.replace("ETAG", answer.headers["etag"].strip('"')).replace("DATE", answer.headers["last-modified"])
-    headers = {name: put_in(value) for name, value in headers.items()}
+    facts = {"ETAG": answer.headers["etag"].strip('"'), "DATE": answer.headers["last-modified"]}
+    for word, fact in facts.items():
+        headers = {name: value.replace(word, fact) for name, value in headers.items()}
     found = send("GET", store.get_signed_url("a"), headers)
     assert found.status == status
     assert body is None or found.body == body
@@ -116,7 +120,7 @@ def test_conditions_and_ranges(store, headers, status, body):
         assert found.headers["content-range"] == "bytes */10"
     if status == 304:
         assert found.headers["etag"] == answer.headers["etag"]
-    found = send_request(store.sign_download("a", method="HEAD"), **{name.replace("-", "_"): value for name, value in headers.items()})
+    found = send("HEAD", store.sign_download("a", method="HEAD").url, headers)
     assert (found.status, found.body) == ({206: 200, 416: 200}.get(status, status), b"")
 
 
@@ -174,7 +178,12 @@ def md5(data):
 
 def test_what_the_client_decides(store):
     """Without anything bound, a client's headers describe the blob, and the answer has its etag."""
-    headers = {"Content-Type": "text/x", "Cache-Control": "max-age=1", "Content-Encoding": "br", "Content-MD5": md5(b"abc")}
+    headers = {
+        "Content-Type": "text/x",
+        "Cache-Control": "max-age=1",
+        "Content-Encoding": "br",
+        "Content-MD5": md5(b"abc"),
+    }
     answer = send("PUT", store.get_upload_url("a.json"), headers, b"abc")
     info = store.info("a.json")
     assert (answer.status, answer.headers["etag"]) == (200, f'"{info.etag}"')

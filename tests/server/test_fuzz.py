@@ -24,20 +24,32 @@ GET, PUT = urlsplit(STORE.get_signed_url("a")), urlsplit(STORE.get_upload_url("a
 BOUND = STORE.sign_upload("a", content_type="text/x", content_length=3, overwrite=False)
 
 NAMES = [
-    "range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "content-type", "content-length",
+    "range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "content-type",
+    "content-length",
     "content-md5", "content-encoding", "cache-control", "transfer-encoding", "expect", "origin", "access-control-request-method",
     "access-control-request-headers", "host", "connection", "x-forwarded-for",
 ]  # fmt: skip
 VALUES = [
-    "", "*", "0", "3", "-1", "1e9", "99999999999999999999", "bytes=", "bytes=0-", "bytes=-", "bytes=1-0", "bytes=0-0,2-2", '"x"', "W/",
+    "", "*", "0", "3", "-1", "1e9", "99999999999999999999", "bytes=", "bytes=0-", "bytes=-", "bytes=1-0", "bytes=0-0,2-2",
+    '"x"', "W/",
     "Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 99 Foo 99999 99:99:99 +9999", "chunked", "100-continue", "text/x", "null", "YQ==",
     "1B2M2Y8AsgTpgAmY7PhCfg==", "é\xff", "a" * 5000, "\x7f", ", ,", "GET",
 ]  # fmt: skip
-texts = st.one_of(st.sampled_from(VALUES), st.text(st.characters(min_codepoint=1, max_codepoint=255, exclude_characters="\r\n"), max_size=20))
-headers = st.lists(st.tuples(st.one_of(st.sampled_from(NAMES), st.from_regex(r"[a-z-]{1,12}", fullmatch=True)), texts), max_size=6)
-methods = st.one_of(st.sampled_from(["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH"]), st.text(max_size=5))
+texts = st.one_of(
+    st.sampled_from(VALUES),
+    st.text(st.characters(min_codepoint=1, max_codepoint=255, exclude_characters="\r\n"), max_size=20),
+)
+headers = st.lists(
+    st.tuples(st.one_of(st.sampled_from(NAMES), st.from_regex(r"[a-z-]{1,12}", fullmatch=True)), texts), max_size=6
+)
+methods = st.one_of(
+    st.sampled_from(["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH"]),
+    st.text(max_size=5),
+)
 targets = st.one_of(
-    st.sampled_from([(GET.path, GET.query), (PUT.path, PUT.query), (urlsplit(BOUND.url).path, urlsplit(BOUND.url).query)]),
+    st.sampled_from(
+        [(GET.path, GET.query), (PUT.path, PUT.query), (urlsplit(BOUND.url).path, urlsplit(BOUND.url).query)]
+    ),
     st.tuples(st.text(max_size=20).map(lambda text: "/" + text), st.text(max_size=30)),
     st.tuples(st.just(GET.path), st.text(st.characters(max_codepoint=255), max_size=40)),
 )
@@ -61,7 +73,8 @@ async def call(app, method, target, pairs, pieces, root_path="", *, leave=False)
 
     raw = path.encode("utf-8", "surrogatepass")
     scope = {
-        "type": "http", "method": method, "path": root_path + raw.decode("utf-8", "replace"), "raw_path": raw, "root_path": root_path,
+        "type": "http", "method": method, "path": root_path + raw.decode("utf-8", "replace"), "raw_path": raw,
+        "root_path": root_path,
         "query_string": query.encode("utf-8", "surrogatepass"), "client": ("127.0.0.1", 1), "scheme": "http",
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in pairs],
     }  # fmt: skip
@@ -85,7 +98,9 @@ def test_any_request(method, target, pairs, pieces, leave):
 
 
 @settings(max_examples=200)
-@given(targets.filter(lambda target: target[1] not in (GET.query, PUT.query, urlsplit(BOUND.url).query)), headers, bodies)
+@given(
+    targets.filter(lambda target: target[1] not in (GET.query, PUT.query, urlsplit(BOUND.url).query)), headers, bodies
+)
 def test_nothing_unsigned_changes_anything(target, pairs, pieces):
     """Without a valid signature no PUT is carried out."""
     before = STORE.info("a")
@@ -103,7 +118,9 @@ def mangled(rng, request):
         if kind == 0:
             data[at : at + 1] = bytes([rng.randrange(256)])
         elif kind == 1:
-            data[at:at] = rng.choice([b"\r\n", b"\n", b"\0", b" ", b":", b"%", b"\xff", b"Content-Length: 5\r\n", b"HTTP/1.1"])
+            data[at:at] = rng.choice(
+                [b"\r\n", b"\n", b"\0", b" ", b":", b"%", b"\xff", b"Content-Length: 5\r\n", b"HTTP/1.1"]
+            )
         elif kind == 2:
             del data[at : at + rng.randrange(1, 30)]
         elif kind == 3:
@@ -152,7 +169,14 @@ def test_where_it_is_mounted(root):
         async def answer(message):
             sent.append(message)
 
-        scope = {"type": "http", "method": "GET", "path": scope_path, "root_path": root, "query_string": GET.query.encode(), "headers": []}
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": scope_path,
+            "root_path": root,
+            "query_string": GET.query.encode(),
+            "headers": [],
+        }
         if raw_path is not None:
             scope["raw_path"] = raw_path.encode()
         await APP(scope, receive, answer)

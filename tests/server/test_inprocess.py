@@ -24,7 +24,11 @@ def port(url):
 def run(code, *options):
     """Runs a program with every warning an error; its output."""
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", *options, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-X", "dev", "-W", "error", *options, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout
@@ -133,7 +137,9 @@ def test_the_process_ends_in_silence():
 
 def test_a_program_that_only_signs():
     """Ending right after the first URL is no race either."""
-    assert run("from storage import Storage\nprint(Storage('memory://').get_signed_url('a')[:16])") == "http://127.0.0.1\n"
+    assert (
+        run("from storage import Storage\nprint(Storage('memory://').get_signed_url('a')[:16])") == "http://127.0.0.1\n"
+    )
 
 
 FORK = """

@@ -87,7 +87,9 @@ def test_a_secret_file_of_ones_own(tmp_path):
     assert [path.name for path in (tmp_path / ".storage~").iterdir()] == ["id"]
 
 
-@pytest.mark.parametrize("content", [b"", b"short\n", b"# only a comment, however long it may be\n", b"\xff" * 40, b"x" * 40 + b"\nshort\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"short\n", b"# only a comment, however long it may be\n", b"\xff" * 40, b"x" * 40 + b"\nshort\n"]
+)
 def test_a_file_without_secrets(tmp_path, content):
     """What holds no secrets is an error that names the file and the remedy, and does not show its content."""
     given = tmp_path / "given"

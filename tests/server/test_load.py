@@ -22,7 +22,7 @@ def content(client, round_):
 
 
 def test_64_clients():
-    """64 clients at once, each with a connection that it keeps, upload and read back; every byte is there, every answer is 200."""
+    """64 clients at once, each on one connection, upload and read back: every byte is there, every answer is 200."""
     failures = []
 
     with Storage("memory://") as store, serving(SignedURLs(store)) as base:
@@ -35,7 +35,10 @@ def test_64_clients():
                 start.wait(60)
                 for round_ in range(ROUNDS):
                     key, data = f"{client}/{round_}", content(client, round_)
-                    for method, url, body in (("PUT", store.get_upload_url(key), data), ("GET", store.get_signed_url(key), None)):
+                    for method, url, body in (
+                        ("PUT", store.get_upload_url(key), data),
+                        ("GET", store.get_signed_url(key), None),
+                    ):
                         parts = urlsplit(moved(url, base))
                         connection.request(method, f"{parts.path}?{parts.query}", body)
                         response = connection.getresponse()

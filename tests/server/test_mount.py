@@ -79,7 +79,9 @@ def test_on_another_event_loop(backend):
         with Storage("memory://") as store:
             transport = httpx.ASGITransport(SignedURLs(store))
             async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
-                assert (await client.put(moved(store.get_upload_url("a"), "http://t"), content=b"x" * 3_000_000)).status_code == 200
+                assert (
+                    await client.put(moved(store.get_upload_url("a"), "http://t"), content=b"x" * 3_000_000)
+                ).status_code == 200
                 answer = await client.get(moved(store.get_signed_url("a"), "http://t"))
                 return answer.status_code, len(answer.content)
 
@@ -88,7 +90,10 @@ def test_on_another_event_loop(backend):
 
 def test_a_store_with_types_elsewhere():
     """A ``Storage`` whose types live in different places is served whole."""
-    with Storage("memory://", storage_types={"data": "data/", "tmp": "memory://served-elsewhere"}) as store, serving(SignedURLs(store)) as base:
+    with (
+        Storage("memory://", storage_types={"data": "data/", "tmp": "memory://served-elsewhere"}) as store,
+        serving(SignedURLs(store)) as base,
+    ):
         for storage_type in ("data", "tmp"):
             store.set("a", storage_type, storage_type)
             assert send("GET", moved(store.get_signed_url("a", storage_type), base)).body == storage_type.encode()

@@ -16,7 +16,9 @@ from storage.backends import SignOptions
 NOW = 1_800_000_000.25
 KEYS = SigningKeys("0123456789abcdef0123456789abcdef", (b"s" * 64,))
 BASE = "http://127.0.0.1:8900"
-UPLOAD = SignOptions("PUT", 60, content_type="text/csv; a=b", content_length=12, content_md5="CY9rzUYh03PK3k6DJie09g==", overwrite=False)
+UPLOAD = SignOptions(
+    "PUT", 60, content_type="text/csv; a=b", content_length=12, content_md5="CY9rzUYh03PK3k6DJie09g==", overwrite=False
+)
 
 
 def take_apart(url, base=BASE):
@@ -43,7 +45,9 @@ def refused(url, method="GET", headers=None, **given):
 
 def test_everything_signed_comes_back():
     """``verify`` returns all that was bound, so that no server has to compare anything itself."""
-    options = SignOptions("GET", 60, content_disposition='attachment; filename="a&b=c +é%41"', content_type="text/x; q=1")
+    options = SignOptions(
+        "GET", 60, content_disposition='attachment; filename="a&b=c +é%41"', content_type="text/x; q=1"
+    )
     request = sign(KEYS, BASE, "data/a b/ü?#%.txt", options, NOW)
     assert (request.method, request.headers) == ("GET", {})
     assert check(request.url) == Grant("GET", "data/a b/ü?#%.txt", options.content_disposition, options.content_type)
@@ -125,7 +129,9 @@ def test_secrets_rotate():
     assert refused(old.url, keys=only_new) == 403
 
 
-@pytest.mark.parametrize("name", ["v", "expires", "type", "length", "md5", "create", "disposition", "signature", "x", ""])
+@pytest.mark.parametrize(
+    "name", ["v", "expires", "type", "length", "md5", "create", "disposition", "signature", "x", ""]
+)
 def test_repeated_parameters(name):
     """A parameter that is given twice, with one value or with two, is refused."""
     options = UPLOAD._replace(content_disposition="inline")
@@ -165,8 +171,8 @@ def test_a_bound_header_sent_twice():
     request = sign(KEYS, BASE, "a", UPLOAD, NOW)
     store, path, query = take_apart(request.url)
     headers = {name.lower(): [value] for name, value in request.headers.items()}
-    for name in headers:
-        twice = {**headers, name: headers[name] * 2}
+    for name, values in headers.items():
+        twice = {**headers, name: values * 2}
         with pytest.raises(RefusedError) as caught:
             verify(KEYS, "PUT", path, query, twice, NOW)
         assert caught.value.status == 403, name
@@ -215,7 +221,11 @@ def mutate(url, rng):
 def test_random_mutations(seed):
     """Of 10,000 mutations that change the decoded path or query of a valid URL (2,500 a seed), none is accepted."""
     rng = random.Random(seed)
-    options = [SignOptions("GET", 60), SignOptions("GET", 60, content_disposition="a&b=c%41 +", content_type="text/x"), UPLOAD]
+    options = [
+        SignOptions("GET", 60),
+        SignOptions("GET", 60, content_disposition="a&b=c%41 +", content_type="text/x"),
+        UPLOAD,
+    ]
     requests = [sign(KEYS, BASE, path, option, NOW) for option in options for path in ("data/a", "data/a b/ü%.txt")]
     count = same = 0
     while count < 2500:
@@ -265,7 +275,7 @@ def test_any_text_survives(path, disposition, kind):
 @given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=4), st.text(max_size=5))
 def test_texts_are_not_glued(pairs, path):
     """Two requests that differ have two signatures, also where one's text reads like the other's."""
-    from storage._signing import _signature  # noqa: PLC2701
+    from storage._signing import _signature
 
     def one(path, pairs):
         try:

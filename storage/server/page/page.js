@@ -205,6 +205,8 @@ async function showDetails() {
       link),
     make("dl", {}, ...facts.flatMap(([name, value, code]) => [make("dt", {}, name), make("dd", { class: code ? "code" : null }, value)])));
   box.hidden = false;
+  // On a narrow screen the details stand above the listing.
+  if (matchMedia("(max-width: 900px)").matches) box.scrollIntoView({ block: "start" });
   await showPreview(type, info, preview).catch((error) => {
     preview.replaceChildren(make("p", {}, `No preview: ${error.message}`));
     preview.hidden = false;
@@ -313,7 +315,6 @@ function enqueue(item) {
   item.text.textContent = "waiting";
   item.cancelled = false;
   item.button.textContent = "Cancel";
-  item.button.hidden = false;
   item.button.onclick = () => { item.cancelled = true; if (item.request) item.request.abort(); else end(item, "failed", "cancelled"); };
   waiting.push(item);
   next();
@@ -323,7 +324,6 @@ function end(item, outcome, text) {
   item.request = null;
   item.row.className = outcome;
   item.text.textContent = text;
-  item.button.hidden = outcome === "done";
   if (outcome === "failed") {
     item.button.textContent = text.startsWith("exists") ? "Replace" : "Try again";
     item.button.onclick = () => { item.overwrite = item.overwrite || text.startsWith("exists"); enqueue(item); };

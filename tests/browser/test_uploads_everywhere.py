@@ -1,0 +1,94 @@
+"""One page of somebody's application, one test, every backend: upload from the browser, download with a signed URL."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from storage import Storage
+from tests.servers.gcs import gcs  # noqa: F401
+from tests.servers.s3 import seaweedfs  # noqa: F401
+
+pytestmark = pytest.mark.browser
+
+# What an application would ship: a file goes up by the signed request, and comes back by the signed URL.
+PAGE = b"""<!doctype html><meta charset="utf-8"><title>An application</title><input type="file" id="file"><script>
+async function upload(request, file) {
+  const headers = {...request.headers};
+  for (const name of Object.keys(headers)) if (name.toLowerCase() === "content-length") delete headers[name];
+  const answer = await fetch(request.url, {method: request.method, headers, body: file});
+  return answer.status;
+}
+async function download(url) {
+  const answer = await fetch(url);
+  const data = new Uint8Array(await crypto.subtle.digest("SHA-256", await answer.clone().arrayBuffer()));
+  return [answer.status, [...data].map(byte => byte.toString(16).padStart(2, "0")).join(""), answer.headers.get("etag") !== null];
+}
+</script>"""
+
+
+class _Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(PAGE)))
+        self.end_headers()
+        self.wfile.write(PAGE)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def app_page() -> Iterator[str]:
+    """The application's page, on an origin of its own."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(params=["memory", "file", "s3", "gs"])
+def store(request: pytest.FixtureRequest, tmp_path) -> Iterator[Storage]:
+    """A store: all that differs between backends is the URL."""
+    if request.param == "memory":
+        where: dict[str, Any] = {"url": f"memory://{uuid.uuid4().hex}"}
+    elif request.param == "file":
+        where = {"url": f"file://{tmp_path}/store"}
+    else:
+        server = request.getfixturevalue({"s3": "seaweedfs", "gs": "gcs"}[request.param])
+        where = {"url": server.url(), "auth": server.auth if request.param == "s3" else server.account()}
+    with Storage(**where) as storage:
+        yield storage
+
+
+def test_upload_and_download(open_page, store, tmp_path):
+    """A page that ``setup(cors_origins=…)`` allows uploads a file and reads it back; what is bound holds for it, too."""
+    import hashlib
+
+    data = os.urandom(300_000)
+    (tmp_path / "photo.jpg").write_bytes(data)
+    with app_page() as origin:
+        store.setup(cors_origins=[origin])
+        page = open_page(origin)
+        page.set_input_files("#file", tmp_path / "photo.jpg")
+        signed = store.sign_upload(
+            "photos/p 1.jpg", content_type="image/jpeg", content_length=len(data), overwrite=False
+        )
+        send = "([request]) => upload(request, document.querySelector('#file').files[0])"
+        request = {"method": signed.method, "url": signed.url, "headers": dict(signed.headers)}
+        assert page.evaluate(send, [request]) in (200, 201, 204)
+        info = store.info("photos/p 1.jpg")
+        assert (info.size, info.content_type) == (len(data), "image/jpeg")
+        status, digest, etag = page.evaluate("url => download(url)", store.get_signed_url("photos/p 1.jpg"))
+        assert (status, digest) == (200, hashlib.sha256(data).hexdigest())
+        assert etag
