@@ -227,7 +227,7 @@ def test_what_is_not_ours_stays_bare() -> None:
 def test_an_answer_that_is_no_json(proxied: Proxied) -> None:
     """A proxy's login page instead of an answer is a failure of the service, not a bug."""
     store = proxied.open(retries=0)
-    for call in (lambda: store.info("a"), lambda: store.set("a", b"1"), lambda: store.list()):
+    for call in (lambda: store.info("a"), lambda: store.set("a", b"1"), store.list):
         proxied.proxy.script(answer(200, b"<html>log in</html>"))
         with pytest.raises(ours.UnavailableError):
             call()

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.servers.process import Launch, answers_http, free_ports, shared_server
 from tests.servers.s3 import run_directory
 
-__all__ = ["BUCKET", "IAM_ACCOUNT", "READER", "WRITER", "GCSServer", "gcs", "new_key", "running_gcs"]
+__all__ = ["BUCKET", "IAM_ACCOUNT", "PUBLIC_BUCKET", "READER", "WRITER", "GCSServer", "gcs", "new_key", "running_gcs"]
 
 BUCKET = "bucket-of-tests"
 PUBLIC_BUCKET = "public-bucket-of-tests"

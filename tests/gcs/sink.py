@@ -1,0 +1,132 @@
+"""A server that answers as Cloud Storage does and keeps nothing: bytes that come are counted, bytes that go are zeros."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import google_crc32c
+from typing_extensions import Self
+
+from storage.backends._gcs.resource import encoded_crc
+
+__all__ = ["Sink"]
+
+MIB = 1024 * 1024
+SIZE = 1024 * MIB
+ZEROS = bytes(MIB)
+
+
+def resource(size: int, crc: str | None = None) -> dict[str, Any]:
+    made = {
+        "name": "x",
+        "size": str(size),
+        "generation": "1",
+        "timeCreated": "2026-01-01T00:00:00Z",
+        "contentType": "a/b",
+    }
+    return {**made, "crc32c": crc} if crc else made
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    sink: ClassVar[Sink]
+
+    def take(self) -> int:
+        """Reads the body and forgets it; its CRC32C is kept."""
+        left = length = int(self.headers.get("Content-Length", 0))
+        self.crc = 0
+        while left:
+            piece = self.rfile.read(min(left, MIB))
+            if not piece:
+                raise ConnectionError("the body ended early")
+            self.crc = google_crc32c.extend(self.crc, piece)
+            left -= len(piece)
+        with self.sink.lock:
+            self.sink.received += length
+        return length
+
+    def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        length = self.take()
+        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        if query.get("uploadType") == ["resumable"]:
+            location = f"http://{self.headers['Host']}/upload?upload_id={secrets.token_hex(8)}"
+            return self.reply(200, Location=location)
+        if "uploads" in query:
+            return self.reply(200, b"<R><UploadId>u1</UploadId></R>")
+        if "uploadId" in query:
+            return self.reply(200, b"<R/>", X_Goog_Generation="1")
+        return self.reply(200, json.dumps(resource(length)).encode())
+
+    def do_PUT(self) -> None:
+        self.take()
+        span = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", self.headers.get("Content-Range", ""))
+        if span is None:
+            return self.reply(200, ETag='"e"', X_Goog_Hash=f"crc32c={encoded_crc(self.crc)}")
+        if span[3] == "*":
+            return self.reply(308, Range=f"bytes=0-{span[2]}")
+        return self.reply(200, json.dumps(resource(int(span[3]))).encode())
+
+    def do_GET(self) -> None:
+        if "alt=media" not in self.path:
+            return self.reply(200, json.dumps(resource(SIZE)).encode())
+        span = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        first = int(span[1]) if span else 0
+        last = int(span[2]) if span and span[2] else SIZE - 1
+        if "warm" in self.path:
+            return self.reply(200, b"x" * 1000, X_Goog_Generation="1")
+        self.send_response(206 if span else 200)
+        if span:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{SIZE}")
+        self.send_header("X-Goog-Generation", "1")
+        self.send_header("Content-Length", str(last - first + 1))
+        self.end_headers()
+        left = last - first + 1
+        while left:
+            left -= self.wfile.write(ZEROS[: min(left, MIB)])
+        return None
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (as it is called)
+        """Nobody reads it."""
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is no error here."""
+
+
+class Sink:
+    """The server, in threads of this process."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.lock = threading.Lock()
+        self._server = Server(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"sink": self}))
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
