@@ -19,6 +19,7 @@ from storage import Storage
 
 __all__ = [
     "Command",
+    "NobodyReads",
     "Reported",
     "app",
     "command",
@@ -43,10 +44,22 @@ class Reported(Exception):  # noqa: N818 (it is an outcome)
         self.status = status
 
 
+class NobodyReads(Exception):  # noqa: N818 (it is an outcome)
+    """Standard output is a pipe that was closed at its other end."""
+
+
 class Command(click.Command):
     """A command whose help ends with examples."""
 
     examples: tuple[str, ...] = ()
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs it."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as exc:
+            # click would exit with 1 here, which means "not there".
+            raise NobodyReads from exc
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the examples, one a line, as they are typed."""

@@ -26,7 +26,15 @@ __all__ = ["run", "status_of"]
 
 DONE, NOT_THERE, WRONG_USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 _WRONG = (click.ClickException, ConfigurationError, InvalidKeyError, InvalidStorageTypeError, MissingDependencyError)
-_BAD_FILE_NAME = {errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
+_BAD_FILE_NAME = {
+    errno.ENOENT,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EINVAL,
+}
 # What registers the commands, in the order of the help.
 COMMANDS = (blobs, listing, copying, signing, serve, syncing, upkeep)
 
@@ -38,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         status = _app.app.main(list(argv), prog_name="storage", standalone_mode=False)
         _output.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, _app.NobodyReads):
         _output.close()  # whoever read our output has seen enough
     except _app.Reported as reported:
         return _ended(reported.status)

@@ -1,0 +1,330 @@
+"""``set``, ``get``, ``info``, ``exists``, ``rm``: one blob, lists of keys, and folders."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime, timedelta
+
+import pytest
+
+from storage import Storage
+
+BINARY = bytes(range(256)) * 3
+
+
+# ---- set -----------------------------------------------------------------------------------------------------------
+
+
+def test_set_text(storage, store):
+    """A text is stored as UTF-8, and nothing is printed."""
+    assert storage("set", "a/b.txt", "--text", "grüße") == (0, b"", "")
+    assert store.get("a/b.txt") == "grüße"
+    assert store.info("a/b.txt").content_type == "text/plain"
+
+
+def test_set_a_file(storage, store, tmp_path):
+    """A file is stored as it is."""
+    (tmp_path / "f").write_bytes(BINARY)
+    assert storage("set", "k", str(tmp_path / "f")).status == 0
+    assert store.get_bytes("k") == BINARY
+
+
+@pytest.mark.parametrize("words", [["k"], ["k", "-"]])
+def test_set_standard_input(storage, store, words):
+    """Without a file, or with '-', standard input is stored, byte by byte."""
+    assert storage("set", *words, stdin=BINARY).status == 0
+    assert store.get_bytes("k") == BINARY
+
+
+def test_set_options(storage, store):
+    """Every header and the metadata go to the blob, and --json shows what was stored."""
+    ran = storage(
+        "set", "k", "--text", "x", "--type", "tmp", "--content-type", "a/b", "--cache-control", "no-store",
+        "--content-encoding", "gzip", "--metadata", "who=é=1", "--metadata", "n=", "--json",
+    )  # fmt: skip
+    info = store.info("k", "tmp")
+    assert (info.content_type, info.cache_control, info.content_encoding) == ("a/b", "no-store", "gzip")
+    assert info.metadata == {"who": "é=1", "n": ""}
+    (shown,) = ran.objects
+    assert (shown["key"], shown["storage_type"], shown["etag"], shown["metadata"]) == (
+        "k",
+        "tmp",
+        info.etag,
+        info.metadata,
+    )
+
+
+def test_set_conditions(storage, store):
+    """--no-overwrite and --if-match lose where the library's do: status 3, and the old blob stands."""
+    etag = store.set("k", "old").etag
+    ran = storage("set", "k", "--text", "new", "--no-overwrite")
+    assert ran.status == 3
+    assert "overwrite=False" in ran.err
+    assert storage("set", "k", "--text", "new", "--if-match", "other").status == 3
+    assert store.get("k") == "old"
+    assert storage("set", "k", "--text", "new", "--if-match", etag).status == 0
+    assert store.get("k") == "new"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["k", "/no/such/file"],
+        ["k", "."],
+        ["k", "f", "--text", "x"],
+        ["/bad", "--text", "x"],
+        ["k", "--text", "x", "--type", "nope"],
+        ["k", "--text", "x", "--metadata", "novalue"],
+        ["k", "--text", "x", "--metadata", "Bad_Name=1"],
+        ["k", "--text", "x", "--content-type", "é"],
+        ["k", "--text", "x", "--no-overwrite", "--if-match", "e"],
+        ["k", "--text", "x", "--url", "nowhere"],
+        ["k", "--text", "x", "--url", "ftp://host"],
+        ["k", "--text", "x", "--url", "s3://"],
+        ["k", "--unknown"],
+        [],
+        ["k", "-r"],
+        ["k", "/no/such/folder", "-r"],
+    ],
+)
+def test_set_wrong_usage(storage, store, words):
+    """A bad key, type, URL, option or file name is status 2, one line, and nothing is stored."""
+    ran = storage("set", *words)
+    assert (ran.status, ran.out) == (2, b"")
+    assert ran.err.startswith("storage: ")
+    assert ran.err.count("\n") == 1
+    assert store.list() == []
+
+
+# ---- get -----------------------------------------------------------------------------------------------------------
+
+
+def test_get(storage, store, tmp_path):
+    """To standard output as they are, or to a file; into a folder under the last part of the key."""
+    store.set("a/b.bin", BINARY)
+    assert storage("get", "a/b.bin") == (0, BINARY, "")
+    assert storage("get", "a/b.bin", "-") == (0, BINARY, "")
+    assert storage("get", "a/b.bin", str(tmp_path / "out")) == (0, b"", "")
+    assert (tmp_path / "out").read_bytes() == BINARY
+    ran = storage("get", "a/b.bin", str(tmp_path), "--json")
+    assert (tmp_path / "b.bin").read_bytes() == BINARY
+    assert ran.objects[0]["size"] == len(BINARY)
+
+
+def test_get_absent(storage, tmp_path):
+    """An absent blob is status 1, and what stood in the file still stands."""
+    (tmp_path / "f").write_text("old")
+    ran = storage("get", "k", str(tmp_path / "f"))
+    assert (ran.status, ran.out) == (1, b"")
+    assert "there is no such blob" in ran.err
+    assert (tmp_path / "f").read_text() == "old"
+    assert os.listdir(tmp_path) == ["f"]
+
+
+@pytest.mark.parametrize(
+    "words", [["k", "no/such/folder/f"], ["k", "--json"], [], ["k", "f", "g"], ["k", "-r"], ["k//l"]]
+)
+def test_get_wrong_usage(storage, store, words):
+    """What cannot be written is status 2; the message names the file that was asked for."""
+    store.set("k", "1")
+    ran = storage("get", *words)
+    assert ran.status == 2
+    assert ran.err.count("\n") == 1
+    assert ".storage~" not in ran.err
+
+
+# ---- info, exists, rm ----------------------------------------------------------------------------------------------
+
+
+def test_info(storage, store):
+    """What is known of a blob, for a person and as JSON."""
+    info = store.set("k.txt", "x" * 5000, metadata={"who": "é"})
+    ran = storage("info", "k.txt")
+    rows = dict(line.split(maxsplit=1) for line in ran.lines if not line.startswith("metadata"))
+    assert rows["size"] == "5000 (4.9 KiB)"
+    assert rows["etag"] == info.etag
+    assert "metadata who      é" in ran.lines
+    (shown,) = storage("info", "k.txt", "--json").objects
+    assert shown["metadata"] == {"who": "é"}
+    when = datetime.fromisoformat(shown["last_modified"])
+    assert when == info.last_modified
+    assert when.utcoffset() == timedelta(0)
+    assert list(shown) == [
+        "key", "storage_type", "size", "etag", "last_modified",
+        "content_type", "cache_control", "content_encoding", "metadata",
+    ]  # fmt: skip
+
+
+def test_exists(storage, store):
+    """Status 0 or 1, and not a word."""
+    store.set("k", "1")
+    assert storage("exists", "k") == (0, b"", "")
+    assert storage("exists", "l") == (1, b"", "")
+    assert storage("exists", "k", "l", "--json").objects == [
+        {"key": "k", "storage_type": "data", "exists": True},
+        {"key": "l", "storage_type": "data", "exists": False},
+    ]
+    assert storage("exists", "k//").status == 2
+
+
+def test_exists_is_an_error_without_a_store(storage, tmp_path):
+    """No store is no absence: status 3."""
+    ran = storage("exists", "k", "--url", f"file://{tmp_path}/none?create=false")
+    assert ran.status == 3
+
+
+def test_rm(storage, store):
+    """Deletes each; an absent one is status 1 and stops none of the others."""
+    store.set_many({"a": "1", "b": "1", "c": "1"})
+    ran = storage("rm", "a", "nope", "b")
+    assert ran.status == 1
+    assert "'nope'" in ran.err
+    assert store.list() == ["c"]
+    assert storage("rm", "--missing-ok", "nope", "c", "--json").objects == [
+        {"key": "nope", "storage_type": "data", "deleted": False},
+        {"key": "c", "storage_type": "data", "deleted": True},
+    ]
+
+
+def test_rm_checks_keys_first(storage, store):
+    """A bad key among them deletes none."""
+    store.set("a", "1")
+    assert storage("rm", "a", "//").status == 2
+    assert store.list() == ["a"]
+
+
+def test_keys_that_look_like_options(storage, store):
+    """After '--' a key may begin with a dash."""
+    assert storage("set", "--text", "x", "--", "-rf").status == 0
+    assert storage("get", "--", "-rf").out == b"x"
+    assert storage("rm", "--", "-rf").status == 0
+    assert store.list() == []
+
+
+# ---- lists of keys -------------------------------------------------------------------------------------------------
+
+
+def test_keys_from(storage, store, tmp_path):
+    """Lists of keys come from a file or from standard input, one a line, for every command that takes many."""
+    store.set_many({"a": "1", "é ü": "2", "d/x": "3"})
+    (tmp_path / "keys").write_text("a\r\n\né ü\n")
+    keys = str(tmp_path / "keys")
+    assert storage("exists", "--keys-from", keys) == (0, "a\né ü\n".encode(), "")
+    assert storage("exists", "--keys-from", "-", stdin=b"a\nnope\n") == (1, b"a\n", "")
+    assert [shown["size"] for shown in storage("info", "--json", "--keys-from", keys).objects] == [1, 1]
+    ran = storage("get", "--keys-from", "-", str(tmp_path / "out"), stdin=b"a\nd/x\n")
+    assert ran.status == 0
+    assert (tmp_path / "out/d/x").read_text() == "3"
+    assert storage("rm", "d/x", "--keys-from", keys).status == 0
+    assert store.list() == []
+    assert storage("rm", "--keys-from", "/no/such/list").status == 2
+
+
+def test_keys_that_are_none(storage, store):
+    """A line that is no key is named, and the others are done."""
+    store.set("a", "1")
+    ran = storage("rm", "--keys-from", "-", stdin=b"//\n\xff\na\n")
+    assert ran.status == 2
+    assert ran.err.count("\n") == 2
+    assert store.list() == []
+
+
+# ---- folders -------------------------------------------------------------------------------------------------------
+
+
+def tree(directory):
+    return {str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+
+
+def test_a_folder_becomes_a_prefix_and_back(storage, store, tmp_path):
+    """``set -r`` and ``get -r`` keep every file, in the folder and below it."""
+    source = tmp_path / "in"
+    (source / "deep/er").mkdir(parents=True)
+    for name in ("a.txt", "deep/b c.csv", "deep/er/é", "deep/er/empty"):
+        (source / name).write_bytes(name.encode() * (name[-1] != "y"))
+    ran = storage("set", "-r", "p", str(source), "--metadata", "from=disk")
+    assert (ran.status, ran.out) == (0, b"")
+    assert store.list() == ["p/a.txt", "p/deep/b c.csv", "p/deep/er/empty", "p/deep/er/é"]
+    assert store.info("p/deep/b c.csv").content_type == "text/csv"
+    assert store.info("p/a.txt").metadata == {"from": "disk"}
+    store.set("pq", "not in the folder p")
+    for prefix in ("p", "p/"):
+        ran = storage("get", "-r", prefix, str(tmp_path / prefix), "--json")
+        assert (ran.status, len(ran.objects)) == (0, 4)
+        assert tree(tmp_path / "p") == tree(source)
+
+
+def test_a_whole_store_and_back(storage, store, tmp_path):
+    """The empty prefix is the store's root."""
+    store.set_many({"a": "1", "b/c": "2"})
+    assert storage("get", "-r", "", str(tmp_path / "all")).status == 0
+    assert tree(tmp_path / "all") == {"a": b"1", "b/c": b"2"}
+    assert storage("set", "-r", "", str(tmp_path / "all"), "--type", "tmp").status == 0
+    assert store.list(storage_type="tmp") == ["a", "b/c"]
+
+
+def test_get_of_no_folder(storage, tmp_path):
+    """A prefix below which there is nothing is absent."""
+    ran = storage("get", "-r", "nope", str(tmp_path / "out"))
+    assert ran.status == 1
+    assert "no blob below" in ran.err
+
+
+def test_files_that_are_no_files(storage, store, tmp_path):
+    """Links to files are followed; links to folders, dangling ones and pipes are left out, and named."""
+    source = tmp_path / "in"
+    source.mkdir()
+    (tmp_path / "target").write_text("linked")
+    (tmp_path / "folder").mkdir()
+    (source / "file").symlink_to(tmp_path / "target")
+    (source / "dir").symlink_to(tmp_path / "folder")
+    (source / "dangling").symlink_to("nowhere")
+    os.mkfifo(source / "pipe")
+    ran = storage("set", "-r", "p", str(source))
+    assert ran.status == 0
+    assert store.list() == ["p/file"]
+    assert store.get("p/file") == "linked"
+    for name in ("dir", "dangling", "pipe"):
+        assert f"{name}'" in ran.err
+
+
+def test_one_failure_of_a_folder(storage, store, tmp_path):
+    """A file whose name is no key is named, and the others are stored."""
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "good").write_text("1")
+    (source / "bad\\name").write_text("1")
+    (source / ".storage~x").write_text("1")
+    ran = storage("set", "-r", "p", str(source))
+    assert ran.status == 2
+    assert store.list() == ["p/good"]
+    assert "backslash" in ran.err
+
+
+def test_a_key_beside_its_folder_in_a_folder(storage, store, tmp_path):
+    """A local folder cannot hold 'a' and 'a/b': one is named as the failure, the other is there."""
+    store.set_many({"a": "1", "a/b": "2", "c": "3"})
+    ran = storage("get", "-r", "", str(tmp_path / "out"), "--concurrency", "1")
+    assert ran.status == 2
+    assert tree(tmp_path / "out") == {"a": b"1", "c": b"3"}
+
+
+def test_a_raw_key_does_not_leave_the_folder(storage, tmp_path):
+    """A key with '..', which keys=raw allows, is written nowhere."""
+    raw = "memory://cli-raw?keys=raw"
+    with Storage(raw) as store:
+        store.set("../evil", "x")
+        store.set("good", "x")
+    ran = storage("get", "-r", "", str(tmp_path / "a/out"), "--url", raw)
+    assert ran.status == 2
+    assert tree(tmp_path) == {"a/out/good": b"x"}
+
+
+def test_json_is_one_object_a_line(storage, store):
+    """Whatever is in a key, a line of JSON stays one line."""
+    raw = "memory://cli-json?keys=raw"
+    with Storage(raw) as raw_store:
+        raw_store.set("line\nbreak\x1b[31m\ud800", "x")
+    (line,) = storage("ls", "--json", "--url", raw).lines
+    assert json.loads(line)["key"] == "line\nbreak\x1b[31m\ud800"

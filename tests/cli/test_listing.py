@@ -1,0 +1,310 @@
+"""``ls``, ``du``, ``cp``, ``mv``, ``sign``, ``upload-url``, ``gc``, ``doctor``, ``completion``."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+import pytest
+
+from storage import Storage
+
+BLOBS = {"a": "1", "a-b": "22", "a/b": "333", "a/c/d": "4444", "z é": "x" * 5000}
+
+
+@pytest.fixture
+def blobs(store):
+    store.set_many(BLOBS)
+    return store
+
+
+# ---- ls and du -----------------------------------------------------------------------------------------------------
+
+
+def test_ls_one_level(storage, blobs):
+    """Whole keys of one level, one a line, in order; folders end in a slash."""
+    assert storage("ls").lines == ["a", "a-b", "a/", "z é"]
+    assert storage("ls", "a/").lines == ["a/b", "a/c/"]
+    assert storage("ls", "z").lines == ["z é"]
+    assert storage("ls", "nope") == (0, b"", "")
+
+
+@pytest.mark.parametrize("option", ["-r", "--recursive"])
+def test_ls_recursive(storage, blobs, option):
+    """Every key that starts with the prefix."""
+    assert storage("ls", option).lines == list(BLOBS)
+    assert storage("ls", option, "a/").lines == ["a/b", "a/c/d"]
+
+
+def test_ls_long(storage, blobs):
+    """Size, time in UTC and key, in columns."""
+    lines = storage("ls", "-l").lines
+    assert [line.split()[-1] for line in lines] == ["a", "a-b", "a/", "é"]
+    size, when, key = lines[0].split()
+    assert (size, key) == ("1", "a")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", when)
+    assert len({line.rindex(" ") for line in lines[:3]}) == 1
+
+
+def test_ls_json(storage, blobs):
+    """ObjectInfo's field names, times in ISO 8601; a folder has no size."""
+    objects = storage("ls", "--json").objects
+    assert [(o["key"], o["size"]) for o in objects] == [("a", 1), ("a-b", 2), ("a/", None), ("z é", 5000)]
+    assert datetime.fromisoformat(objects[0]["last_modified"]) == blobs.info("a").last_modified
+    assert len({tuple(o) for o in objects}) == 1
+    assert [o["key"] for o in storage("ls", "-r", "--json").objects] == list(BLOBS)
+
+
+def test_ls_of_a_type(storage, blobs):
+    """--type names the storage type."""
+    blobs.set("t", "1", "tmp")
+    assert storage("ls", "--type", "tmp").lines == ["t"]
+    ran = storage("ls", "--type", "nope")
+    assert ran.status == 2
+    assert "'data', 'tmp', 'result'" in ran.err
+
+
+def test_du(storage, blobs):
+    """Bytes and blobs, of all or below a prefix."""
+    assert storage("du").lines == ["5010 bytes (4.9 KiB) in 5 blobs"]
+    assert storage("du", "a/b").lines == ["3 bytes in 1 blob"]
+    assert storage("du", "a/", "--json").objects == [{"prefix": "a/", "storage_type": "data", "bytes": 7, "blobs": 2}]
+
+
+# ---- cp and mv -----------------------------------------------------------------------------------------------------
+
+
+def test_cp(storage, blobs):
+    """A copy with its headers, in the same type or another."""
+    blobs.set("k", "x", content_type="a/b", metadata={"m": "1"})
+    assert storage("cp", "k", "l") == (0, b"", "")
+    (shown,) = storage("cp", "k", "k", "--new-type", "tmp", "--json").objects
+    assert (shown["storage_type"], shown["metadata"]) == ("tmp", {"m": "1"})
+    assert blobs.info("l").content_type == blobs.info("k", "tmp").content_type == "a/b"
+
+
+def test_mv(storage, blobs):
+    """The old blob is gone."""
+    assert storage("mv", "a", "b/c").status == 0
+    assert blobs.get("b/c") == "1"
+    assert not blobs.exists("a")
+
+
+@pytest.mark.parametrize("command", ["cp", "mv"])
+def test_cp_and_mv_fail(storage, blobs, command):
+    """Absent is status 1; --no-overwrite on a blob is status 3 and changes nothing; a bad key is status 2."""
+    assert storage(command, "nope", "x").status == 1
+    assert storage(command, "a", "a-b", "--no-overwrite").status == 3
+    assert storage(command, "a", "x//y").status == 2
+    assert storage(command, "a").status == 2
+    assert {key: blobs.get(key) for key in blobs.list()} == BLOBS
+
+
+@pytest.mark.parametrize("command, left", [("cp", ["a/b", "a/c/d"]), ("mv", [])])
+def test_folders(storage, blobs, command, left):
+    """With -r all blobs below one folder go below another."""
+    ran = storage(command, "-r", "a", "new/", "--json")
+    assert [o["key"] for o in ran.objects] == ["new/b", "new/c/d"]
+    assert blobs.list("a/") == left
+    assert {key: blobs.get(key) for key in blobs.list("new/")} == {"new/b": "333", "new/c/d": "4444"}
+    assert blobs.list("a")[:2] == ["a", "a-b"]
+
+
+def test_folders_that_overlap(storage, blobs):
+    """A folder into itself, or out of itself, would overwrite what is still to be moved: refused."""
+    for old, new in (("a", "a"), ("a", "a/c"), ("a/c", "a"), ("", "x"), ("a", "")):
+        assert storage("mv", "-r", old, new).status == 2
+    assert storage("cp", "-r", "", "", "--new-type", "tmp").status == 0
+    assert blobs.list(storage_type="tmp") == list(BLOBS)
+    assert storage("cp", "-r", "nope", "x").status == 1
+    assert {key: blobs.get(key) for key in blobs.list()} == BLOBS
+
+
+# ---- signing -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["sign", "a"], ["upload-url", "a"]])
+@pytest.mark.parametrize("where", ["file", "memory"])
+def test_signing_without_a_server(storage, blobs, words, where):
+    """A URL that would die with the command is none: status 2, naming what to run."""
+    ran = storage(*words, *(["--url", "memory://"] if where == "memory" else []))
+    assert (ran.status, ran.out) == (2, b"")
+    assert "storage serve" in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_signing_with_a_server(storage, url, blobs):
+    """With a serve_url a URL is printed alone, and --json has what a client must send."""
+    served = f"{url}&serve_url=http://127.0.0.1:9"
+    ran = storage("sign", "a", "z é", "--expires", "60", "--url", served)
+    assert ran.status == 0
+    assert len(ran.lines) == 2
+    assert all(line.startswith("http://127.0.0.1:9/") for line in ran.lines)
+    (shown,) = storage("upload-url", "n", "--content-type", "a/b", "--json", "--url", served).objects
+    assert shown["method"] == "PUT"
+    assert {name.lower(): value for name, value in shown["headers"].items()} == {"content-type": "a/b"}
+    assert datetime.fromisoformat(shown["expires_at"]) > datetime.fromisoformat("2026-01-01T00:00:00+00:00")
+    ran = storage("upload-url", "n", "--content-type", "a/b", "--url", served)
+    assert len(ran.lines) == 1
+    assert "a/b" in ran.err
+    assert ran.lines[0] not in ran.err
+
+
+@pytest.mark.parametrize("seconds", ["0", "604801", "x"])
+def test_signing_out_of_range(storage, url, seconds):
+    """An expiry out of range is status 2."""
+    assert storage("sign", "a", "--expires", seconds, "--url", f"{url}&serve_url=http://127.0.0.1:9").status == 2
+
+
+def test_a_signed_url_of_s3_is_printed(storage, monkeypatch):
+    """A cloud's URL is signed by the cloud's own rules, without a server and without the network."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    ran = storage("sign", "k", "--url", "s3://bucket?region=eu-central-1")
+    assert ran.status == 0
+    assert "X-Amz-Signature=" in ran.lines[0]
+
+
+# ---- gc and doctor -------------------------------------------------------------------------------------------------
+
+
+def test_gc(storage, blobs):
+    """Nothing to sweep is a message, and no output."""
+    ran = storage("gc")
+    assert (ran.status, ran.out) == (0, b"")
+    assert "nothing to sweep" in ran.err
+
+
+def test_gc_of_expired_blobs(storage, blobs, tmp_path):
+    """What expired is swept, and said."""
+    import os
+    import time
+
+    blobs.set("old", "1", "tmp")
+    blobs.set("young", "1", "tmp")
+    blobs.setup(tmp_days=1)
+    old = time.time() - 2 * 86400
+    os.utime(tmp_path / "store/tmp/old", (old, old))
+    ran = storage("gc", "--json")
+    assert ran.status == 0
+    assert any("1" in shown["swept"] for shown in ran.objects)
+    assert blobs.list(storage_type="tmp") == ["young"]
+    assert blobs.list() == list(BLOBS)
+
+
+def test_doctor(storage, blobs):
+    """A healthy store: every check is good, nothing is left behind, status 0."""
+    ran = storage("doctor")
+    assert ran.status == 0
+    assert ran.err == ""
+    checks = {line.split(": ")[0].split()[1] for line in ran.lines}
+    assert checks >= {"configuration", "bucket", "write", "read", "list", "delete", "clock", "signing"}
+    assert "WRONG" not in ran.out.decode()
+    assert blobs.list() == list(BLOBS)
+
+
+def test_doctor_counts_foreign_names(storage, blobs, tmp_path):
+    """Names that are no keys are a note, not an error."""
+    (tmp_path / "store/data/back\\slash").write_text("x")
+    ran = storage("doctor", "--json")
+    assert ran.status == 0
+    notes = [shown for shown in ran.objects if (shown["check"], shown["state"]) == ("names", "note")]
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize(
+    "url, words",
+    [
+        ("nowhere", "no scheme"),
+        ("s3://", "bucket"),
+        ("file:///tmp/x?typo=1", "typo"),
+        ("file:///nonexistent-root-of-storage/x?create=false", "is not a directory"),
+        ("s3://bucket?endpoint_url=http://127.0.0.1:9", "127.0.0.1|network|reached"),
+    ],
+)
+def test_doctor_says_what_is_wrong(storage, url, words, monkeypatch):
+    """Each fault is one line that says what it is; status 3."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setattr("storage._retry.time.sleep", lambda _seconds: None)
+    ran = storage("doctor", "--url", url)
+    assert ran.status == 3
+    wrong = [line for line in ran.lines if line.startswith("WRONG")]
+    assert len(wrong) == 1
+    assert re.search(words, wrong[0])
+    assert "Traceback" not in ran.err
+
+
+def test_doctor_finds_a_server_that_ignores_conditions(storage, monkeypatch):
+    """A server that overwrites in silence is wrong, and the line says so."""
+    from storage.backends.memory import MemoryBackend
+
+    put = MemoryBackend.put
+
+    def careless(self, path, data, options):
+        return put(self, path, data, options._replace(overwrite=True, if_match=None))
+
+    monkeypatch.setattr(MemoryBackend, "put", careless)
+    ran = storage("doctor", "--url", "memory://careless")
+    assert ran.status == 3
+    assert "overwrites in silence" in ran.out.decode()
+
+
+def test_doctor_finds_a_wrong_clock(storage, monkeypatch):
+    """A store whose clock is far away from this machine's is told from one whose is not."""
+    from datetime import timedelta
+
+    from storage.backends.memory import MemoryBackend
+
+    put = MemoryBackend.put
+
+    def late(self, path, data, options):
+        stat = put(self, path, data, options)
+        return stat._replace(last_modified=stat.last_modified + timedelta(minutes=20))
+
+    monkeypatch.setattr(MemoryBackend, "put", late)
+    ran = storage("doctor", "--url", "memory://late")
+    assert ran.status == 3
+    assert re.search(r"WRONG clock: this machine is 1,\d{3} seconds behind", ran.out.decode())
+
+
+def test_doctor_finds_what_is_forbidden(storage, monkeypatch):
+    """Credentials that may not do something are told so, by name of what they lack."""
+    from storage import PermissionDeniedError
+    from storage.backends.memory import MemoryBackend
+
+    def forbidden(self, path):
+        raise PermissionDeniedError
+
+    monkeypatch.setattr(MemoryBackend, "delete", forbidden)
+    ran = storage("doctor", "--url", "memory://forbidden")
+    assert ran.status == 3
+    assert any("WRONG delete: " in line and "permission to delete blobs" in line for line in ran.lines)
+
+
+# ---- completion ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(storage, shell):
+    """Each shell gets a script that calls the program back."""
+    ran = storage("completion", shell)
+    assert ran.status == 0
+    assert b"_STORAGE_COMPLETE" in ran.out
+
+
+def test_completion_of_keys(spawn, url):
+    """A shell completes commands, keys and folders of the store, and types; and an error is no noise."""
+    with Storage(url) as store:
+        store.set_many(BLOBS)
+
+    def complete(line: str, **more: str) -> list[str]:
+        words = line.split(" ")
+        ran = spawn(_STORAGE_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1), **more)
+        return [found.partition(",")[2] for found in ran.lines if found]
+
+    assert complete("storage up") == ["upload-url"]
+    assert complete("storage get a") == ["a", "a-b", "a/"]
+    assert complete("storage get a/") == ["a/b", "a/c/"]
+    assert complete("storage ls --type r") == ["result"]
+    assert complete("storage get a", STORAGE_URL="nowhere") == []
