@@ -20,10 +20,10 @@ __all__ = ["BatchTests"]
 class BatchTests(Suite):
     """CONTRACT: ``set_many``, ``get_many``, ``delete_many``."""
 
-    @pytest.mark.parametrize("concurrency", [None, 1, 3, 50])
+    @pytest.mark.parametrize("concurrency", [None, 1, 20])
     def test_there_and_back(self, storage: Storage, concurrency: int | None) -> None:
         """What goes in comes out in the order asked for, with any concurrency."""
-        items: dict[str, Any] = {f"k/{n}": b"%d" % n for n in range(60)}
+        items: dict[str, Any] = {f"k/{n}": b"%d" % n for n in range(30)}
         storage.set_many(items, concurrency=concurrency)
         storage.set_many(((key, value) for key, value in items.items()), "tmp", concurrency=concurrency)
         keys = list(reversed(items))
@@ -32,7 +32,7 @@ class BatchTests(Suite):
             assert got == [(key, items[key]) for key in keys]
         storage.delete_many(iter(keys), concurrency=concurrency)
         assert storage.list() == []
-        assert len(storage.list(storage_type="tmp")) == 60
+        assert len(storage.list(storage_type="tmp")) == 30
 
     def test_every_kind_of_value_in_a_batch(self, storage: Storage) -> None:
         """``set_many`` takes what ``set`` takes."""
@@ -58,8 +58,8 @@ class BatchTests(Suite):
 
     def test_delete_many_ignores_absent_keys(self, storage: Storage) -> None:
         """Absent keys are no failure, and more keys than one request takes are deleted too."""
-        keys = [f"k{n:05}" for n in range(min(1_200, self.harness.many))]
-        storage.set_many((key, b"") for key in keys[::4])
+        keys = [f"k{n:05}" for n in range(storage.backend.batch_size + 50)]
+        storage.set_many((key, b"") for key in keys[:: len(keys) // 20])
         storage.set("stays", b"1")
         storage.delete_many(keys)
         assert storage.list() == ["stays"]

@@ -34,6 +34,7 @@ class Lack(Enum):
     # What the server does otherwise. Asserted: all the rest of the same tests.
     LISTING_ORDER = "each key is listed once and start_after continues, in the server's order"
     CREATE_ONLY_BESIDE_FOLDER = "overwrite=False on `a` where only `a/b` exists may be AlreadyExistsError"
+    RACES = "calls at the same moment may fail or mix; run one after the other they hold"
     EMPTY_FOLDERS = "iter_dir may go on showing a prefix whose last blob is gone"
     OCTET_STREAM = "the type application/octet-stream is replaced by the server's own guess"
     LARGE_CREATE_ONLY_IGNORED = "overwrite=False is honoured by small writes; a large one (in parts) overwrites"

@@ -359,7 +359,7 @@ class OnePageOnly(MemoryBackend):
             return
 
 
-@fault("test_deleting_what_is_listed")
+@fault("test_changes_while_listing")
 class PagesByOffset(Scanning):
     def scan(self, prefix, *, start_after=None, delimiter=False, page_size=1000, **_):
         offset = 0
@@ -420,7 +420,7 @@ class ListsWrongTypes(MemoryBackend):
             yield [(path, stat and stat._replace(content_type="text/plain")) for path, stat in page]
 
 
-@fault("test_a_thousand_calls_in_threads")
+@fault("test_many_calls_in_threads")
 class SharesItsCursor(MemoryBackend):
     def get(self, path, start=0, end=None, if_match=None):
         self._current = path

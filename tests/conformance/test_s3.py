@@ -54,6 +54,7 @@ class MotoHarness(Harness):
 
     lacks: ClassVar = {
         Lack.HTTP: "moto in the process answers boto3 alone",
+        Lack.RACES: "moto in the process takes no lock",
         Lack.CREATE_ONLY_COPY_IGNORED: "moto ignores If-None-Match on CopyObject",
         Lack.LARGE_IF_MATCH_IGNORED: "moto ignores If-Match when a multipart upload is completed",
     }
