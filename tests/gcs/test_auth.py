@@ -38,7 +38,7 @@ def test_kinds_of_auth(gcs: GCSServer, tmp_path: Path) -> None:
     info = gcs.account()
     file = tmp_path / "account.json"
     file.write_text(json.dumps(info))
-    token: Any = service_account.Credentials.from_service_account_info(info)  # type: ignore[no-untyped-call]
+    token: Any = service_account.Credentials.from_service_account_info(info)
     signed: Any = token.with_always_use_jwt_access(True)
     for auth in (info, file, str(file), token, signed):
         assert works(Storage(gcs.url(), auth=auth))
@@ -277,12 +277,12 @@ def test_credentials_of_the_caller_are_used_as_they_are(gcs: GCSServer) -> None:
 
     class Own(google.auth.credentials.Credentials):
         def __init__(self, inner: Any) -> None:
-            super().__init__()  # type: ignore[no-untyped-call]
+            super().__init__()
             self._inner = inner
 
         def refresh(self, request: Any) -> None:
             self._inner.refresh(request)
             self.token = self._inner.token
 
-    inner: Any = service_account.Credentials.from_service_account_info(gcs.account(), scopes=["x"])  # type: ignore[no-untyped-call]
+    inner: Any = service_account.Credentials.from_service_account_info(gcs.account(), scopes=["x"])
     assert works(Storage(gcs.url(), auth=Own(inner)))

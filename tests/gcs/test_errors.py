@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import google.auth.exceptions as auth
 import pytest
@@ -75,7 +76,7 @@ def body(status: int, reason: str, message: str) -> bytes:
 @pytest.mark.parametrize("status,reason,message,kind", ANSWERS, ids=[f"{n}-{row[0]}" for n, row in enumerate(ANSWERS)])
 def test_answers(status: int, reason: str, message: str, kind: type[ours.StorageError]) -> None:
     """What an answer's status, reason and message make of it."""
-    assert classify(from_http_status(status, message, errors=[{"reason": reason}])) is kind  # type: ignore[no-untyped-call]
+    assert classify(from_http_status(status, message, errors=[{"reason": reason}])) is kind
 
 
 ONE_OF_EACH = {kind: row for row in reversed(ANSWERS) if (kind := row[3]) is not BlobOrBucketMissing and row[0] != 404}
@@ -159,7 +160,7 @@ def made(status: int) -> Response:
     return response
 
 
-POOL = None
+POOL: Any = None
 EXCEPTIONS: list[tuple[BaseException, type[ours.StorageError], bool | None, bool]] = [
     # exception, what it is, whether it is tried again (None: yes, as without an answer), whether it may have been carried out
     (http.ConnectTimeout("x"), ours.StorageTimeoutError, None, True),
@@ -171,13 +172,13 @@ EXCEPTIONS: list[tuple[BaseException, type[ours.StorageError], bool | None, bool
         ours.UnavailableError,
         None,
         False,
-    ),  # type: ignore[arg-type]
+    ),
     (
         http.ConnectTimeout(wire.MaxRetryError(POOL, "/", wire.ConnectTimeoutError("x"))),
         ours.StorageTimeoutError,
         None,
         False,
-    ),  # type: ignore[arg-type]
+    ),
     (http.SSLError("CERTIFICATE_VERIFY_FAILED"), ours.UnavailableError, False, False),
     (http.SSLError("UNEXPECTED_EOF_WHILE_READING"), ours.UnavailableError, None, True),
     (http.ProxyError("x"), ours.UnavailableError, None, True),
@@ -188,7 +189,7 @@ EXCEPTIONS: list[tuple[BaseException, type[ours.StorageError], bool | None, bool
     (http.InvalidSchema("x"), ours.ConfigurationError, False, False),
     (wire.ProtocolError("x"), ours.UnavailableError, None, True),
     (wire.IncompleteRead(1, 2), ours.UnavailableError, None, True),
-    (wire.ReadTimeoutError(POOL, "/", "x"), ours.StorageTimeoutError, None, True),  # type: ignore[arg-type]
+    (wire.ReadTimeoutError(POOL, "/", "x"), ours.StorageTimeoutError, None, True),
     (auth.DefaultCredentialsError("x"), ours.AuthenticationError, False, False),
     (auth.RefreshError("x"), ours.AuthenticationError, False, False),
     (auth.RefreshError("x", retryable=True), ours.UnavailableError, True, False),
@@ -212,9 +213,9 @@ def test_exceptions(exc: BaseException, kind: type[ours.StorageError], again: bo
 
 def test_exceptions_of_the_sdk_itself() -> None:
     """What a caller's own use of ``storage.backend.client`` may raise is known as well."""
-    assert classify(DataCorruption(made(200), "x")) is ours.IntegrityError  # type: ignore[no-untyped-call]
-    assert classify(InvalidResponse(made(503), "x")) is ours.UnavailableError  # type: ignore[no-untyped-call]
-    assert classify(InvalidResponse(made(404), "x")) is BlobOrBucketMissing  # type: ignore[no-untyped-call]
+    assert classify(DataCorruption(made(200), "x")) is ours.IntegrityError
+    assert classify(InvalidResponse(made(503), "x")) is ours.UnavailableError
+    assert classify(InvalidResponse(made(404), "x")) is BlobOrBucketMissing
 
 
 def test_what_is_not_ours_stays_bare() -> None:

@@ -7,7 +7,7 @@ import itertools
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from urllib3.util.retry import Retry
@@ -29,6 +29,7 @@ from storage.testing.faults import (
     STALL,
     STALL_BODY,
     TRUNCATE,
+    Fault,
     FaultProxy,
     Randomly,
     Request,
@@ -137,19 +138,19 @@ def test_a_lost_answer_to_a_copy_that_creates(proxied: Proxied) -> None:
 
 
 @pytest.mark.parametrize("fault", [TRUNCATE, RESET_BODY])
-def test_a_cut_body_is_resumed(proxied: Proxied, fault: object) -> None:
+def test_a_cut_body_is_resumed(proxied: Proxied, fault: Fault) -> None:
     """A body that ends half way is read on from there, of the same version, and nothing is read twice."""
     data = random.Random(1).randbytes(3 * MIB)
     etag = proxied.honest.set("a", data).etag
-    proxied.proxy.script(fault, fault, when=lambda r: "alt=media" in r.target)  # type: ignore[arg-type]
+    proxied.proxy.script(fault, fault, when=lambda r: "alt=media" in r.target)
     assert proxied.store.get_bytes("a") == data
     ranges = [request.headers.get("range") for request in proxied.proxy.requests]
     assert ranges[0] is None
     assert all(text and text.startswith("bytes=") for text in ranges[1:])
     assert all(f"ifGenerationMatch={etag}" in request.target for request in proxied.proxy.requests[1:])
-    proxied.proxy.script(fault, when=lambda r: "alt=media" in r.target)  # type: ignore[arg-type]
+    proxied.proxy.script(fault, when=lambda r: "alt=media" in r.target)
     assert b"".join(proxied.store.iter_bytes("a", start=100, end=2 * MIB)) == data[100 : 2 * MIB]
-    proxied.proxy.script(fault, when=lambda r: "alt=media" in r.target)  # type: ignore[arg-type]
+    proxied.proxy.script(fault, when=lambda r: "alt=media" in r.target)
     target = io.BytesIO()
     proxied.store.get_file("a", target)
     assert target.getvalue() == data
@@ -180,7 +181,7 @@ def test_a_blob_replaced_while_it_is_read(proxied: Proxied) -> None:
 def test_a_blob_replaced_between_its_infos_and_its_bytes(proxied: Proxied) -> None:
     """A stream that has given nothing yet takes the new version, whole."""
     proxied.honest.set("a", b"1" * 100, metadata={"v": "1"})
-    done = []
+    done: list[object] = []
 
     def replace(request: Request) -> None:
         if "alt=media" in request.target and not done:
@@ -275,11 +276,11 @@ def test_rate_limits_that_come_as_403_are_retried(proxied: Proxied) -> None:
 
 
 @pytest.mark.parametrize("fault", [RESET, LOST, answer(503), answer(429), TRUNCATE])
-def test_a_large_write_goes_on_after_a_fault(proxied: Proxied, fault: object) -> None:
+def test_a_large_write_goes_on_after_a_fault(proxied: Proxied, fault: Fault) -> None:
     """A resumable upload asks how far it got and goes on from there; the blob is whole."""
     data = random.Random(3).randbytes(BIG + 12345)
     chunks = itertools.count()
-    proxied.proxy.plan = lambda r: fault if r.method == "PUT" and next(chunks) in (0, 2, 5) else None  # type: ignore[return-value]
+    proxied.proxy.plan = lambda r: fault if r.method == "PUT" and next(chunks) in (0, 2, 5) else None
     proxied.store.set("a", io.BytesIO(data), overwrite=False)
     proxied.proxy.plan = None
     assert proxied.honest.get_bytes("a") == data
@@ -299,7 +300,7 @@ def test_a_large_write_that_fails_leaves_nothing(proxied: Proxied) -> None:
     """An upload that is given up is cancelled at the service, and what stood there stands."""
     proxied.honest.set("a", "old")
 
-    def broken() -> object:
+    def broken() -> Iterator[bytes]:
         yield b"x" * (10 * MIB)
         raise RuntimeError("the source broke")
 
@@ -307,7 +308,7 @@ def test_a_large_write_that_fails_leaves_nothing(proxied: Proxied) -> None:
         proxied.store.backend.parallel_uploads = parallel  # type: ignore[attr-defined]
         proxied.proxy.requests.clear()
         with pytest.raises(RuntimeError, match="the source broke"):
-            proxied.store.set("a", broken())  # type: ignore[arg-type]
+            proxied.store.set("a", broken())
         assert proxied.proxy.requests[-1].method == "DELETE"
         assert proxied.honest.get("a") == "old"
 
@@ -327,12 +328,12 @@ def test_no_upload_session_is_named_in_an_exception(proxied: Proxied) -> None:
 
 
 @pytest.mark.parametrize("fault", [RESET, LOST, answer(503)])
-def test_parallel_parts_go_on_after_a_fault(proxied: Proxied, fault: object) -> None:
+def test_parallel_parts_go_on_after_a_fault(proxied: Proxied, fault: Fault) -> None:
     """Each part is sent again by itself, and a lost answer to the last request is recognised."""
     data = random.Random(4).randbytes(BIG + 777)
     proxied.store.backend.parallel_uploads = True  # type: ignore[attr-defined]
-    proxied.proxy.script(fault, when=lambda r: "partNumber=2" in r.target)  # type: ignore[arg-type]
-    proxied.proxy.script(fault, when=lambda r: r.method == "POST" and "uploadId=" in r.target)  # type: ignore[arg-type]
+    proxied.proxy.script(fault, when=lambda r: "partNumber=2" in r.target)
+    proxied.proxy.script(fault, when=lambda r: r.method == "POST" and "uploadId=" in r.target)
     made = proxied.store.set(
         "a", io.BytesIO(data), content_type="text/x", metadata={"m": "1"}, cache_control="no-store"
     )
@@ -347,7 +348,7 @@ def test_what_parts_cannot_do_goes_up_in_chunks(proxied: Proxied) -> None:
     proxied.store.backend.parallel_uploads = True  # type: ignore[attr-defined]
     for options in ({"overwrite": False}, {"metadata": {"m": "é"}}, {"metadata": {"m": " x"}}):
         proxied.proxy.requests.clear()
-        proxied.store.set("a", io.BytesIO(b"x" * BIG), **options)  # type: ignore[arg-type]
+        proxied.store.set("a", io.BytesIO(b"x" * BIG), **options)
         assert any("uploadType=resumable" in request.target for request in proxied.proxy.requests)
         assert proxied.honest.info("a").metadata == options.get("metadata", {})
         proxied.honest.delete("a")

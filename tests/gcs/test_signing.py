@@ -136,9 +136,9 @@ def test_signing_offline(gcs: GCSServer) -> None:
 @pytest.fixture
 def keyless(gcs: GCSServer) -> Any:
     """Credentials that the gate knows and that hold no key."""
-    account = service_account.Credentials.from_service_account_info(gcs.account(), scopes=["x"])  # type: ignore[no-untyped-call]
-    account.refresh(google.auth.transport.requests.Request())  # type: ignore[no-untyped-call]
-    return google.oauth2.credentials.Credentials(account.token)  # type: ignore[no-untyped-call]
+    account = service_account.Credentials.from_service_account_info(gcs.account(), scopes=["x"])
+    account.refresh(google.auth.transport.requests.Request())
+    return google.oauth2.credentials.Credentials(account.token)
 
 
 @pytest.fixture
@@ -184,9 +184,10 @@ def test_iam_is_asked_again(gcs: GCSServer, keyless: Any, iam: FaultProxy) -> No
 
 def test_iam_refuses(gcs: GCSServer, keyless: Any, iam: FaultProxy) -> None:
     """An account that may not be signed as is a SigningError that names the role; asked once."""
-    with Storage(gcs.url(query="&service_account_email=stranger@x.iam.gserviceaccount.com"), auth=keyless) as store:
-        with pytest.raises(SigningError, match=r"stranger@x.*serviceAccountTokenCreator"):
-            store.get_signed_url("a")
+    url = gcs.url(query="&service_account_email=stranger@x.iam.gserviceaccount.com")
+    refused = pytest.raises(SigningError, match=r"stranger@x.*serviceAccountTokenCreator")
+    with Storage(url, auth=keyless) as store, refused:
+        store.get_signed_url("a")
     assert len(iam.requests) == 1
 
 
@@ -217,7 +218,7 @@ def test_a_machine_of_googles(gcs: GCSServer, keyless: Any, iam: FaultProxy, mon
     expiry = datetime.now(timezone.utc).replace(tzinfo=None) + timedelta(hours=1)
     monkeypatch.setattr(_metadata, "get_service_account_token", lambda *args, **kwargs: (keyless.token, expiry))
     monkeypatch.setattr(_metadata, "get_universe_domain", lambda *args, **kwargs: "googleapis.com")
-    credentials: Any = compute_engine.Credentials()  # type: ignore[no-untyped-call]
+    credentials: Any = compute_engine.Credentials()
     with Storage(gcs.url(), auth=credentials) as store:
         store.set("a", "1")
         assert send("GET", store.get_signed_url("a")).body == b"1"
@@ -236,11 +237,11 @@ def test_impersonated_credentials(gcs: GCSServer, keyless: Any, monkeypatch: pyt
 
         tries.append(message)
         if len(tries) < 3:
-            raise TransportError("503")  # type: ignore[no-untyped-call]
+            raise TransportError("503")
         return bytes(key.sign(message, padding.PKCS1v15(), hashes.SHA256()))
 
     monkeypatch.setattr(impersonated_credentials.Credentials, "sign_bytes", sign_bytes)
-    credentials: Any = impersonated_credentials.Credentials(keyless, WRITER, ["x"])  # type: ignore[no-untyped-call]
+    credentials: Any = impersonated_credentials.Credentials(keyless, WRITER, ["x"])
     credentials.token = keyless.token
     credentials.expiry = datetime.now(timezone.utc).replace(tzinfo=None) + timedelta(hours=1)
     with Storage(gcs.url("i"), auth=gcs.account()) as honest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
@@ -66,8 +67,18 @@ class Reading:
 
     def whole(self) -> bytes:
         """The bytes at once."""
-        pieces = list(self.chunks())
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        chunks = self.chunks()
+        first = next(chunks, b"")
+        second = next(chunks, None)
+        if second is None:
+            return first
+        # Unlike a list that is joined, this never holds the bytes twice.
+        whole = io.BytesIO()
+        whole.write(first)
+        whole.write(second)
+        for piece in chunks:
+            whole.write(piece)
+        return whole.getvalue()
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes in pieces; to be iterated once, and closed if not to the end.
