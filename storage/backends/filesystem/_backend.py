@@ -13,11 +13,12 @@ from urllib.parse import quote
 
 from storage import _signing
 from storage._key_files import KeyFiles
+from storage._keys import is_portable
 from storage._retry import Retries, Timeout
 from storage._types import SignedRequest
 from storage._urls import StorageURL, endpoint
 from storage.backends._protocol import Backend, Download, PutOptions, Setup, SignOptions, Stat
-from storage.backends.filesystem import _keeping, _listing, _publishing, _records, _sidecars, _staging, _system
+from storage.backends.filesystem import _keeping, _listing, _publishing, _records, _short, _sidecars, _staging, _system
 from storage.backends.filesystem._records import Record
 from storage.backends.filesystem._staging import Staged, Swept
 from storage.backends.filesystem._tree import HOME, Tree, checked
@@ -126,7 +127,11 @@ class FilesystemBackend(Backend):
     # ---- writing -----------------------------------------------------------------------------------------------
 
     def put(self, path: str, data: bytes, options: PutOptions) -> Stat:
-        self._prepare(path)
+        if not (self._has_swept and is_portable(path)):
+            self._prepare(path)
+        stat = _short.put(self._tree, path, data, options)
+        if stat is not None:
+            return stat
         while True:
             staged = Staged(self._tree)
             try:

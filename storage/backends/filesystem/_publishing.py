@@ -26,8 +26,6 @@ __all__ = ["delete", "move", "publish"]
 _NO_LINK = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
 # What says that a directory was removed as empty, or made, since it was looked at.
 _CHANGED = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
-# What a rename says where there is a directory of this name, or none to put it in, or one on another file system.
-_LONG_WAY = frozenset({errno.EISDIR, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EXDEV})
 
 
 class _Place:
@@ -80,16 +78,7 @@ def _look(fd: int, name: str) -> os.stat_result | None:
 
 def publish(tree: Tree, path: str, staged: Staged) -> Stat:
     """Gives the finished ``staged`` the name ``path``, durably, under its options, and closes it."""
-    folder, _, name = path.rpartition("/")
-    options = staged.options
-    is_plain = (
-        options.overwrite
-        and options.if_match is None
-        and not staged.sidecar
-        and staged.stat.st_dev in tree.spelling.exact
-    )
-    if is_plain and _replace(tree, folder, name, staged):
-        return staged.published()
+    folder = path.rpartition("/")[0]
     for _ in range(TRIES):
         try:
             _put(tree, path, staged)
@@ -132,28 +121,6 @@ def _put(tree: Tree, path: str, staged: Staged) -> None:
             tree.unlock(fd, own)
         if tree.fsync:
             _system.sync(place.fd)
-
-
-def _replace(tree: Tree, folder: str, name: str, staged: Staged) -> bool:
-    """The short way where it does not matter what was there; ``False``: nothing was done, it takes the long one."""
-    try:
-        fd = tree.open(folder, _system.DIRECTORY)
-    except OSError:
-        return False
-    try:
-        if not _system.lock(fd):
-            return False
-        os.rename(staged.name, name, src_dir_fd=staged.folder.fd, dst_dir_fd=fd)
-        if tree.fsync:
-            _system.unlock(fd)
-            _system.sync(fd)
-    except OSError as exc:
-        if exc.errno in _LONG_WAY:
-            return False
-        raise
-    finally:
-        os.close(fd)
-    return True
 
 
 def _check(tree: Tree, path: str, place: _Place, *, overwrite: bool, if_match: str | None) -> None:

@@ -17,9 +17,20 @@ from storage.backends.filesystem._records import Unattached
 from storage.backends.filesystem._tree import BESIDE, BLOB, STAGING, TRIES, Folder, Tree
 from storage.exceptions import UnavailableError
 
-__all__ = ["Staged", "Swept", "sweep_all", "sweep_staging"]
+__all__ = ["NEW", "Staged", "Swept", "sweep_all", "sweep_staging"]
 
-_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+_process = object()  # another one after a fork
+
+
+def _start_process() -> None:
+    global _process  # noqa: PLW0603 (os.register_at_fork knows functions only)
+    _process = object()
+
+
+os.register_at_fork(after_in_child=_start_process)
 
 
 class Swept(Exception):  # noqa: N818 (not an error: the file is made again)
@@ -39,24 +50,24 @@ class Staged:
         sidecar: whether its record could not be attached, and has to be written beside it.
     """
 
-    __slots__ = ("_pid", "_tree", "etag", "fd", "folder", "name", "options", "sidecar", "stat")
+    __slots__ = ("_process", "_tree", "etag", "fd", "folder", "name", "options", "sidecar", "stat")
 
     options: PutOptions
     stat: os.stat_result
-    etag: bytes
 
     def __init__(self, tree: Tree, folder: Folder | None = None) -> None:
         """``folder``: make it in there, and not where temporary files are made otherwise."""
         self.fd = -1
         self.sidecar = False
         self._tree = tree
-        self._pid = os.getpid()
-        begin = BESIDE if folder else "t"
+        self._process = _process
+        unique = os.urandom(20)
+        self.etag = unique[:8]
+        self.name = (BESIDE if folder else "t") + unique[8:].hex()
         for _ in range(TRIES):
             self.folder = folder or tree.staging or tree.open_staging()
-            self.name = begin + os.urandom(12).hex()
             try:
-                fd = os.open(self.name, _NEW, 0o666, dir_fd=self.folder.fd)
+                fd = os.open(self.name, NEW, 0o666, dir_fd=self.folder.fd)
             except FileNotFoundError:
                 if folder:
                     raise
@@ -66,6 +77,7 @@ class Staged:
                 self.fd = fd
                 return
             os.close(fd)
+            self.name += "t"
         raise UnavailableError(f"temporary files below {tree.root!r} vanish again and again")
 
     @classmethod
@@ -95,7 +107,6 @@ class Staged:
         if not st.st_nlink:
             raise Swept
         self.options = options
-        self.etag = _records.new_etag()
         try:
             _records.attach(self.fd, self.record())
         except Unattached:
@@ -135,7 +146,7 @@ class Staged:
         fd, self.fd = self.fd, -1
         if fd < 0:
             return
-        if os.getpid() == self._pid:
+        if _process is self._process:
             with contextlib.suppress(OSError):
                 os.unlink(self.name, dir_fd=self.folder.fd)
         with contextlib.suppress(OSError):

@@ -79,7 +79,7 @@ class Folder:
     __slots__ = ("fd",)
 
     def __init__(self, fd: int) -> None:
-        self.fd = fd
+        self.fd: int = fd
 
     def __del__(self) -> None:
         os.close(self.fd)
@@ -92,14 +92,16 @@ class Tree:
         root: the absolute path of the root, as the user gave it.
         spelling: keeps names apart where the file system does not.
         staging: the directory for temporary files, if it is open.
+        takes_attributes: whether a short extended attribute is worth a try.
     """
 
     def __init__(self, root: str, *, create: bool, fsync: bool) -> None:
         self.root = root
-        self.create = create
-        self.fsync = fsync
-        self.spelling = Spelling(self)
+        self.create: bool = create
+        self.fsync: bool = fsync
+        self.spelling: Spelling = Spelling(self)
         self.staging: Folder | None = None
+        self.takes_attributes = True
         self._base = f"{root}/"  # without links, once one was met
         self._target: tuple[int, int] | None = None  # device and inode of a root that is reached through links
 
