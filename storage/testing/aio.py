@@ -62,18 +62,19 @@ def _portal(library: str) -> BlockingPortal:
 class BlockingStorage(Storage):
     """``AsyncStorage`` with the face of ``Storage``: each call is awaited in an event loop of another thread."""
 
-    def __init__(self, library: str, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._library = library
-        self._async = AsyncStorage.__new__(AsyncStorage)
-        plain = Storage.__new__(Storage)
-        vars(plain).update({name: value for name, value in vars(self).items() if name not in ("_async", "_library")})
-        self._async._start(plain)  # noqa: SLF001 (both faces must share a private memory://)
+    @classmethod
+    def over(cls, store: Storage, library: str) -> BlockingStorage:
+        """The asynchronous face of ``store``, which shares everything with it."""
+        self = cls.__new__(cls)
+        vars(self).update(vars(store), _library=library, _async=AsyncStorage.__new__(AsyncStorage))
+        self._async._start(store)  # noqa: SLF001 (both faces must share a private memory://)
+        return self
+
+    _library: str
+    _async: AsyncStorage
 
     def __reduce__(self) -> tuple[Any, ...]:
-        self.__getstate__()  # raises what cannot be pickled
-        recipe = {name: value for name, value in self._recipe.items() if name not in ("url", "backend")}
-        return _rebuilt, (self._library, self._recipe["url"], self._recipe["backend"], recipe)
+        return _rebuilt, (self._async._sync, self._library)  # noqa: SLF001
 
     def open(self, key: str, *args: Any, **options: Any) -> Any:
         """As ``Storage.open``."""
@@ -83,8 +84,8 @@ class BlockingStorage(Storage):
         return _BlockingFile(portal, file)
 
 
-def _rebuilt(library: str, url: Any, backend: Any, recipe: dict[str, Any]) -> BlockingStorage:
-    return BlockingStorage(library, url, backend=backend, **recipe)
+def _rebuilt(store: Storage, library: str) -> BlockingStorage:
+    return BlockingStorage.over(store, library)
 
 
 def _coroutine(name: str) -> Callable[..., Any]:
@@ -190,13 +191,19 @@ class Asynchronous(Harness):
         self._library = library
 
     def __getattribute__(self, name: str) -> Any:
-        # What the base class has a default for is the other harness's to say.
-        if name in _THEIRS:
-            return getattr(object.__getattribute__(self, "_harness"), name)
-        return object.__getattribute__(self, name)
+        # What the base class has a default for is the other harness's to say, and so is what it keeps for itself.
+        if name in _OURS or name.startswith("__"):
+            return object.__getattribute__(self, name)
+        return getattr(object.__getattribute__(self, "_harness"), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OURS:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._harness, name, value)
 
     def storage(self, name: str, **options: Any) -> Storage:
-        return BlockingStorage(self._library, self.url(name), **{**self.kwargs(), **options})
+        return BlockingStorage.over(self._harness.storage(name, **options), self._library)
 
 
-_THEIRS = {name for name in vars(Harness) if not name.startswith("_")} - {"storage"}
+_OURS = {"_harness", "_library", "storage"}

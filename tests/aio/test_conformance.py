@@ -2,14 +2,58 @@
 
 from __future__ import annotations
 
+import pytest
+
 from storage.testing import Conformance
 from storage.testing.aio import Asynchronous
-from tests.conformance.test_memory import MemoryHarness
+from tests.conformance import test_gcs, test_obstore, test_s3
+from tests.conformance.harnesses import FilesystemHarness, MemoryHarness
+from tests.servers.s3 import moto_s3, seaweedfs  # noqa: F401
 
 
 class TestMemoryOnAsyncio(Conformance):
-    harness = Asynchronous(MemoryHarness(), "asyncio")
+    harness = Asynchronous(MemoryHarness())
 
 
+class TestMotoServerOnAsyncio(test_s3.TestMotoServer):
+    harness = Asynchronous(test_s3.MotoServerHarness())
+
+
+@pytest.mark.slow
 class TestMemoryOnTrio(Conformance):
     harness = Asynchronous(MemoryHarness(), "trio")
+
+
+@pytest.mark.slow
+class TestFilesystemOnAsyncio(Conformance):
+    harness = Asynchronous(FilesystemHarness())
+
+
+@pytest.mark.slow
+class TestFilesystemOnTrio(Conformance):
+    harness = Asynchronous(FilesystemHarness(), "trio")
+
+
+@pytest.mark.slow
+class TestSeaweedFSOnTrio(test_s3.TestSeaweedFS):
+    harness = Asynchronous(test_s3.SeaweedFSHarness(), "trio")
+
+
+@pytest.mark.slow
+class TestGCSOnAsyncio(test_gcs.TestGCS):
+    harness = Asynchronous(test_gcs.GCSHarness())
+
+
+@pytest.mark.slow
+class TestGCSOnTrio(test_gcs.TestGCS):
+    harness = Asynchronous(test_gcs.GCSHarness(), "trio")
+
+
+@pytest.mark.slow
+class TestObstoreOnAsyncio(test_obstore.TestObstoreOnSeaweedFS):
+    harness = Asynchronous(test_obstore.SeaweedFSHarness())
+
+
+@pytest.mark.slow
+class TestObstoreOnTrio(test_obstore.TestObstoreOnSeaweedFS):
+    harness = Asynchronous(test_obstore.SeaweedFSHarness(), "trio")
