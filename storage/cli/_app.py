@@ -19,6 +19,7 @@ from storage import Storage
 
 __all__ = [
     "Command",
+    "Interrupted",
     "NobodyReads",
     "Reported",
     "app",
@@ -48,6 +49,10 @@ class NobodyReads(Exception):  # noqa: N818 (it is an outcome)
     """Standard output is a pipe that was closed at its other end."""
 
 
+class Interrupted(Exception):  # noqa: N818 (it is an outcome)
+    """The user pressed Ctrl-C."""
+
+
 class Command(click.Command):
     """A command whose help ends with examples."""
 
@@ -60,6 +65,8 @@ class Command(click.Command):
         except BrokenPipeError as exc:
             # click would exit with 1 here, which means "not there".
             raise NobodyReads from exc
+        except KeyboardInterrupt as exc:
+            raise Interrupted from exc  # click would print an empty line
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the examples, one a line, as they are typed."""

@@ -50,7 +50,7 @@ def run(argv: Sequence[str]) -> int:
         _output.close()  # whoever read our output has seen enough
     except _app.Reported as reported:
         return _ended(reported.status)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort, _app.Interrupted):
         return INTERRUPTED
     except Exception as exc:
         if debug and not isinstance(exc, click.ClickException):

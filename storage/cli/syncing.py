@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +21,13 @@ _FAILED = 3
 _DONE = {"copied": "copy", "deleted": "delete", "same": "same", "kept": "keep", "vanished": "gone"}
 
 
-class Rate(click.ParamType):  # type: ignore[type-arg]  # generic for checkers alone
+if TYPE_CHECKING:
+    _Float = click.ParamType[float]  # generic for checkers alone
+else:
+    _Float = click.ParamType
+
+
+class Rate(_Float):
     """Bytes a second: a number, with K, M, G or T for powers of 1,024."""
 
     name = "rate"
