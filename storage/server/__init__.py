@@ -10,11 +10,11 @@ from storage.exceptions import MissingDependencyError
 try:
     from storage.server._app import DEFAULT_MAX_UPLOAD, SignedURLs
     from storage.server._inprocess import stop
-except ModuleNotFoundError as exc:
-    if exc.name is None or exc.name.partition(".")[0] == "storage":
+except ModuleNotFoundError as _exc:
+    if _exc.name is None or _exc.name.partition(".")[0] == "storage":
         raise
     raise MissingDependencyError(
-        f"serving signed URLs needs the package {exc.name.partition('.')[0]!r}: pip install 'storage-facade[server]'"
-    ) from exc
+        f"serving signed URLs needs the package {_exc.name.partition('.')[0]!r}: pip install 'storage-facade[server]'"
+    ) from _exc
 
 __all__ = ["DEFAULT_MAX_UPLOAD", "SignedURLs", "stop"]

@@ -123,6 +123,7 @@ def make_server(app: ASGIApp, *, graceful_seconds: int = 1) -> Server:
     """A server for ``app``, to be run on sockets. It configures no logging and trusts no proxy's headers."""
     config = uvicorn.Config(
         app,
+        interface="asgi3",
         loop="asyncio",
         http=_Connection,
         ws="none",

@@ -422,6 +422,7 @@ async function start() {
 let typing;
 $("begin").addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(list, 150); });
 $("reload").addEventListener("click", list);
+$("upload").addEventListener("click", () => $("files").click());
 $("files").addEventListener("change", (event) => { upload(event.target.files); event.target.value = ""; });
 $("clear").addEventListener("click", () => {
   for (const row of [...$("queue").children]) if (row.className) row.remove();
