@@ -27,6 +27,10 @@ test: $(READY)  ## Run the tests, in parallel, with branch coverage; starts ever
 test-all: $(READY)  ## Run the long proofs: many blobs, large blobs, killed writers, more examples.
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
+test-browser: $(READY)  ## Drive the page of storage serve, and uploads to every backend, in real Chromium (installed on Debian).
+	@tests/browser/install-chromium
+	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
 test-python: $(READY)  ## Run the tests on every Python from 3.10 to 3.13 that is found (PYTHONS=…).
 	@set -e; for python in $(PYTHONS); do \
 	  version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
