@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
 from contextlib import aclosing, nullcontext
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from typing_extensions import Self, TypeIs
 
@@ -55,8 +55,9 @@ async def _pieces(source: AsyncSource, size: int) -> AsyncGenerator[bytes, None]
     # A file may be iterable too, by lines: its `read` comes first.
     read = getattr(source, "read", None)
     if read is None:
-        async with aclosing(source) if hasattr(source, "aclose") else nullcontext():
-            async for item in source:  # type: ignore[union-attr]
+        items = cast("AsyncGenerator[bytes, None]", source)  # or an iterator without `aclose`
+        async with aclosing(items) if hasattr(items, "aclose") else nullcontext():
+            async for item in items:
                 yield as_bytes(item, "the asynchronous iterator yielded")
         return
     while data := await read(size):

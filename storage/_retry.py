@@ -94,8 +94,8 @@ class Attempts:
     def __init__(self, retries: Retries, sleep: Callable[[float], Any] = time.sleep) -> None:
         self._retries = retries
         self._sleep = sleep
-        self.tries = 1
-        self.lost = False
+        self.tries: int = 1
+        self.lost: bool = False
 
     def failed(
         self,

@@ -105,7 +105,7 @@ class Trace(threading.local):
     request_id: str | None = None
 
 
-trace = Trace()
+trace: Trace = Trace()
 
 
 class BlobOrBucketMissing(NotFoundError):  # noqa: N818 (an answer of ``classify``, which users never meet)

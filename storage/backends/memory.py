@@ -61,7 +61,7 @@ class MemoryBackend(Backend):
 
     def __init__(self, name: str = "") -> None:
         self._name = name
-        self.private = not name
+        self.private: bool = not name
         self._blobs: dict[str, tuple[bytes, Stat]] = {}
         # Sorted paths, made when a listing wants them, and good until a path comes or goes.
         self._sorted: list[str] | None = None

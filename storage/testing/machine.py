@@ -44,7 +44,7 @@ class StorageMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.name = f"machine-{secrets.token_hex(8)}"
+        self.name: str = f"machine-{secrets.token_hex(8)}"
         self.store: Storage = self.harness.storage(self.name)
         self.model: _Model = {}
         self.etags: dict[tuple[str, str], str] = {}

@@ -71,18 +71,18 @@ class Connection:
         self.client._bucket_metadata_cache = None  # noqa: SLF001
         self.http: requests.Session = self.client._http  # noqa: SLF001
         connection = self.client._connection  # noqa: SLF001
-        self.endpoint = str(connection.get_api_base_url_for_mtls()).rstrip("/")
-        self.is_google = (urlsplit(self.endpoint).hostname or "").endswith(".googleapis.com")
-        self.credentials = self.client._credentials  # noqa: SLF001
+        self.endpoint: str = str(connection.get_api_base_url_for_mtls()).rstrip("/")
+        self.is_google: bool = (urlsplit(self.endpoint).hostname or "").endswith(".googleapis.com")
+        self.credentials: Any = self.client._credentials  # noqa: SLF001
         self.signer: Any = None  # made by the first signature, where the credentials hold no key
         self._tune(str(connection.user_agent).strip())
         bucket = quote(settings.bucket, safe="")
-        self.bucket_url = f"{self.endpoint}/storage/v1/b/{bucket}"
-        self.object_url = f"{self.bucket_url}/o/"
-        self.media_url = f"{self.endpoint}/download/storage/v1/b/{bucket}/o/"
-        self.upload_url = f"{self.endpoint}/upload/storage/v1/b/{bucket}/o"
-        self.xml_url = f"{self.endpoint}/{bucket}/"
-        self.batch_url = f"{self.endpoint}/batch/storage/v1"
+        self.bucket_url: str = f"{self.endpoint}/storage/v1/b/{bucket}"
+        self.object_url: str = f"{self.bucket_url}/o/"
+        self.media_url: str = f"{self.endpoint}/download/storage/v1/b/{bucket}/o/"
+        self.upload_url: str = f"{self.endpoint}/upload/storage/v1/b/{bucket}/o"
+        self.xml_url: str = f"{self.endpoint}/{bucket}/"
+        self.batch_url: str = f"{self.endpoint}/batch/storage/v1"
 
     def _tune(self, user_agent: str) -> None:
         session = self.http
@@ -119,7 +119,9 @@ class Session:
     """
 
     def __init__(self, settings: Settings, retries: Retries, timeout: Timeout) -> None:
-        self.settings, self.retries, self.timeout = settings, retries, timeout
+        self.settings: Settings = settings
+        self.retries: Retries = retries
+        self.timeout: Timeout = timeout
         self._connection: Connection | None = None
         self._inherited: Connection | None = None
         self._lock = threading.Lock()

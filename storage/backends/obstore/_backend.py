@@ -39,7 +39,7 @@ class ObstoreBackend(Backend, AsyncBackend):
     concurrency = 128
     batch_size = 1000
     chunk_size = PART_SIZE
-    parallel_from = 16 * _MIB
+    parallel_from: int | None = 16 * _MIB
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

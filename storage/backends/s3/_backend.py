@@ -43,7 +43,7 @@ class S3Backend(Backend):
     concurrency = POOL_SIZE
     batch_size = 1000
     chunk_size = PART_SIZE
-    parallel_from = 16 * 1024 * 1024
+    parallel_from: int | None = 16 * 1024 * 1024
 
     def __init__(self, settings: Settings, retries: Retries, encryption: Encryption | None = None) -> None:
         self._settings, self._retries = settings, retries
@@ -205,9 +205,9 @@ class S3Backend(Backend):
         try:
             self._requests.send("head_bucket")
         except ClientError as exc:
-            if status_of(exc) == 404:
-                return False
-            raise
+            if status_of(exc) not in (301, 404):
+                raise
+            return status_of(exc) == 301  # it is there, in another region
         return True
 
     # ---- the bucket itself -------------------------------------------------------------------------------------
