@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 from pathlib import Path
+
+import click
 
 from storage.cli import _app, _run
 
@@ -37,12 +40,10 @@ def test_commands_in_the_pages_exist():
 
 
 def _parse(line, page):
-    import shlex
-
     words = shlex.split(line.partition(">")[0])
     if words[0] in ("COMMAND", "[OPTIONS]") or "[OPTIONS]" in words or words[0] == "--debug":
         return
     command = _app.app.commands.get(words[0])
     assert command is not None, f"{page.name}: {line}"
-    context = command.make_context(words[0], words[1:], resilient_parsing=False)
-    context.close()
+    root = click.Context(_app.app, info_name="storage", **_app.app.context_settings)
+    command.make_context(words[0], words[1:], parent=root).close()
