@@ -226,10 +226,17 @@ class SharedClient:
         # It would cost a second round trip for a kilobyte.
         events.unregister("before-call.s3", add_expect_header)
         events.register("before-parse.s3.ListObjectsV2", keep_body)
+        events.register_last("before-parameter-build.s3", _follow_no_redirect)
         if not self._aws:
             for operation in _NEEDS_MD5:
                 events.register(f"before-sign.s3.{operation}", _use_md5)
         return client
+
+
+def _follow_no_redirect(model: Any, context: dict[str, Any], **_: Any) -> None:
+    """botocore asks with HeadBucket where a redirect leads: one that is itself redirected would ask for ever."""
+    if model.name == "HeadBucket":
+        context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _is_aws(endpoint_url: str) -> bool:

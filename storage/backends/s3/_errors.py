@@ -113,7 +113,7 @@ _BOTO: tuple[tuple[tuple[type[BaseException], ...], type[StorageError]], ...] = 
         AuthenticationError,
     ),
     ((b.InvalidProxiesConfigError,), ConfigurationError),
-    ((b.HTTPClientError, b.IncompleteReadError, b.MetadataRetrievalError), UnavailableError),
+    ((b.HTTPClientError, b.ConnectionError, b.IncompleteReadError, b.MetadataRetrievalError), UnavailableError),
     (
         (
             b.ProfileNotFound,
@@ -173,11 +173,14 @@ def _of_answer(exc: ClientError) -> type[StorageError]:
         "GetRoleCredentials",
     ) and (status is None or status < 500):
         return AuthenticationError
-    kind = CODES.get(code) or CODES.get(str(status))
+    kind = CODES.get(code)
     if kind is not None:
         return kind
     if code.startswith("KMS."):
         return ConfigurationError
+    kind = CODES.get(str(status))
+    if kind is not None:
+        return kind
     if status is not None and status >= 500:
         return UnavailableError
     return StorageError

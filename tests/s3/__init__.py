@@ -1,0 +1,1 @@
+"""What only the S3 driver does, beside the conformance suite."""
