@@ -1,0 +1,84 @@
+"""The FastAPI example of the docs, in its own server."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import socket
+import threading
+import time
+import tracemalloc
+
+import pytest
+import uvicorn
+
+from storage import Storage
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def address(tmp_path, monkeypatch):
+    monkeypatch.setenv("STORAGE_URL", f"file://{tmp_path}/store?fsync=false")
+    from examples.fastapi_app import app
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield listener.getsockname()
+    server.should_exit = True
+    thread.join(10)
+    listener.close()
+
+
+def test_a_large_blob_passes_through_both_ways_without_being_held(address):
+    """64 MiB up, and down again, the same bytes, in memory that is a fraction of them."""
+    piece = bytes(range(256)) * 4096
+    digest = hashlib.sha256(piece * 64).hexdigest()
+    tracemalloc.start()
+    try:
+        client = http.client.HTTPConnection(*address)
+        client.request(
+            "PUT",
+            "/blobs/big/one.bin",
+            body=(piece for _ in range(64)),
+            headers={"Content-Type": "application/x-big"},
+            encode_chunked=True,
+        )
+        answer = client.getresponse()
+        assert (answer.status, b'"size":67108864' in answer.read()) == (201, True)
+        client.request("GET", "/blobs/big/one.bin")
+        answer = client.getresponse()
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "application/x-big")
+        received = hashlib.sha256()
+        while data := answer.read(MIB):
+            received.update(data)
+        client.close()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert received.hexdigest() == digest
+    assert peak < 32 * MIB
+
+
+def test_a_client_that_goes_away_leaves_the_old_blob(address):
+    """Half an upload is no blob."""
+    store = Storage()
+    store.set("key", "old")
+    with socket.create_connection(address) as client:
+        client.sendall(b"PUT /blobs/key HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\n\r\n" + bytes(5 * MIB))
+    time.sleep(0.5)
+    assert store.get("key") == "old"
+    assert store.list() == ["key"]
+
+
+@pytest.mark.parametrize("path", ["/blobs/none", "/blobs/a%2F..%2Fb"])
+def test_what_is_not_there(address, path):
+    """An absent blob and a key that cannot be are both 404."""
+    client = http.client.HTTPConnection(*address)
+    client.request("GET", path)
+    assert client.getresponse().status == 404
+    client.close()
