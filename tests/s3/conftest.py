@@ -24,14 +24,14 @@ def at_once(total: int = 3, **options: Any) -> Retry:
 
 
 @pytest.fixture
-def proxy(moto_s3: S3Server) -> Iterator[FaultProxy]:  # noqa: F811
+def proxy(moto_s3: S3Server) -> Iterator[FaultProxy]:
     """A proxy in front of moto's server, which is the quicker one."""
     with FaultProxy(moto_s3.endpoint_url, hold=30) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def open_store(moto_s3: S3Server) -> Iterator[OpenStore]:  # noqa: F811
+def open_store(moto_s3: S3Server) -> Iterator[OpenStore]:
     """Opens stores, closed at the end. ``prefix`` of its own for each, unless given."""
     opened: list[Storage] = []
 

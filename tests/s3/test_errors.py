@@ -103,7 +103,7 @@ def test_code(stub, status, code, kind) -> None:
     calls = {
         "get": lambda: store.get("k"),
         "set": lambda: store.set("k", "v"),
-        "list": lambda: store.list(),
+        "list": store.list,
         "delete_many": lambda: store.delete_many(["k"]),
     }
     for name, call in calls.items():
@@ -304,7 +304,7 @@ def test_nothing_secret_is_shown(stub, caplog) -> None:
         signed = store.get_signed_url("k")
         shown = [repr(store), repr(store.backend), repr(store.backend._settings), repr(store.sign_upload("k"))]
         proxy.plan = lambda _: error(403, "SignatureDoesNotMatch")
-        for call in (lambda: store.get("k"), lambda: store.exists("k"), lambda: store.list()):
+        for call in (lambda: store.get("k"), lambda: store.exists("k"), store.list):
             with pytest.raises(s.StorageError) as caught:
                 call()
             shown += [str(caught.value), repr(caught.value), str(caught.value.__cause__)]

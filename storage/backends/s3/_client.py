@@ -234,7 +234,7 @@ class SharedClient:
 
 
 def _follow_no_redirect(model: Any, context: dict[str, Any], **_: Any) -> None:
-    """botocore asks with HeadBucket where a redirect leads: one that is itself redirected would ask for ever."""
+    """To know where a redirect leads botocore asks with HeadBucket: one that is itself redirected would ask for ever."""
     if model.name == "HeadBucket":
         context.setdefault("s3_redirect", {})["redirected"] = True
 
