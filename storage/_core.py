@@ -181,7 +181,7 @@ class Core:
     # ---- errors ------------------------------------------------------------------------------------------------
 
     def _do(
-        self, name: str, route: Route, key: str | None, storage_type: str, method: Callable[..., T], *args: Any
+        self, name: str, route: Route, key: str | None, storage_type: str | None, method: Callable[..., T], *args: Any
     ) -> T:
         """``method(*args)`` of a backend, its exceptions classified, worded and chained."""
         try:
@@ -190,7 +190,7 @@ class Core:
             self._raise(exc, name, route, key, storage_type)
 
     def _call(
-        self, name: str, route: Route, key: str | None, storage_type: str, method: Callable[..., T], *args: Any
+        self, name: str, route: Route, key: str | None, storage_type: str | None, method: Callable[..., T], *args: Any
     ) -> T:
         """As ``_do``, for what is all of a user's call: with its line in the log."""
         if not log.isEnabledFor(DEBUG):
@@ -203,7 +203,9 @@ class Core:
             line.size = _size(result)
             return result
 
-    def _mapped(self, name: str, route: Route, key: str | None, storage_type: str, items: Iterable[T]) -> Iterator[T]:
+    def _mapped(
+        self, name: str, route: Route, key: str | None, storage_type: str | None, items: Iterable[T]
+    ) -> Iterator[T]:
         """``items`` of a backend, its exceptions classified, worded and chained also while they come."""
         iterator = iter(items)
         while True:
@@ -290,7 +292,7 @@ class Line:
         size: bytes moved, where that is known.
     """
 
-    def __init__(self, name: str, storage_type: str, key: str | None) -> None:
+    def __init__(self, name: str, storage_type: str | None, key: str | None) -> None:
         self._name, self._storage_type, self._key = name, storage_type, key
         self._began = perf_counter()
         self.size: int | None = None

@@ -1,0 +1,227 @@
+"""One blob and the caller's files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import IO, Any, BinaryIO, Literal, TextIO, overload
+
+from storage._core import Core, made_info
+from storage._files import BlobReader, BlobWriter, open_reader, open_writer, parse_mode
+from storage._local import replacing
+from storage._options import put_options
+from storage._routes import Route
+from storage._sources import ReadableFile, file_chunks
+from storage._transfer import CallerFault, Sink, download
+from storage._types import ObjectInfo
+from storage._upload import Upload
+from storage.exceptions import PreconditionFailedError
+
+__all__ = ["Files"]
+
+
+class Files(Core):
+    """What ``Storage`` does with files: from a file, to a file, as a file."""
+
+    def set_file(
+        self,
+        key: str,
+        file_obj: str | os.PathLike[str] | ReadableFile,
+        storage_type: str = "data",
+        *,
+        progress: Callable[[int], object] | None = None,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        overwrite: bool = True,
+        if_match: str | None = None,
+    ) -> ObjectInfo:
+        """Stores a file as a blob, in bounded memory; a large one goes up in parallel parts where the backend can.
+
+        Args:
+            key: a portable key.
+            file_obj: a file's name, or a binary file object, read from where it stands.
+            storage_type: one of the store's types.
+            progress: called with the number of bytes moved since the last call.
+            content_type: as for :meth:`set`, like the rest.
+            cache_control: as for :meth:`set`.
+            content_encoding: as for :meth:`set`.
+            metadata: as for :meth:`set`.
+            overwrite: as for :meth:`set`.
+            if_match: as for :meth:`set`.
+
+        Returns:
+            The new blob's info.
+
+        Raises:
+            OSError: the caller's own file cannot be read; like any exception of ``file_obj`` and ``progress`` it comes bare.
+            StorageError: as for :meth:`set`.
+        """
+        route, _ = self._locate(key, storage_type)
+        options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
+        if isinstance(file_obj, (str, os.PathLike)):
+            with open(file_obj, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                upload = Upload(self, "set_file", route, key, storage_type, options, size)
+                return upload.run(file_chunks(file, route.backend.chunk_size), progress)
+        if not hasattr(file_obj, "read"):
+            raise TypeError(f"file_obj must be a file name or a binary file object, not {type(file_obj).__name__}")
+        upload = Upload(self, "set_file", route, key, storage_type, options)
+        return upload.run(file_chunks(file_obj, route.backend.chunk_size), progress)
+
+    def get_file(
+        self,
+        key: str,
+        file_obj: str | os.PathLike[str] | BinaryIO,
+        storage_type: str = "data",
+        *,
+        progress: Callable[[int], object] | None = None,
+    ) -> ObjectInfo:
+        """Writes the blob to a file, in bounded memory; a large one comes in parallel ranges where the backend can.
+
+        Args:
+            key: a portable key.
+            file_obj: a file's name, which appears whole or not at all (on failure what stood there still stands), or a binary
+                file object, written from where it stands.
+            storage_type: one of the store's types.
+            progress: called with the number of bytes moved since the last call.
+
+        Returns:
+            The info of the version that was written.
+
+        Raises:
+            NotFoundError: there is no such blob.
+            PreconditionFailedError: it was replaced meanwhile (for a named file: twice).
+            OSError: the caller's own file cannot be written; like any exception of ``file_obj`` and ``progress`` it comes bare.
+        """
+        route, path = self._locate(key, storage_type)
+        if not isinstance(file_obj, (str, os.PathLike)):
+            if not hasattr(file_obj, "write"):
+                raise TypeError(f"file_obj must be a file name or a binary file object, not {type(file_obj).__name__}")
+            return self._download(route, path, key, storage_type, Sink(file_obj, progress))
+        try:
+            with replacing(file_obj) as file:
+                return self._download(route, path, key, storage_type, Sink(file, progress))
+        except PreconditionFailedError:
+            # Replaced meanwhile. Nothing of the old version is left, so the new one may be had, but only once.
+            with replacing(file_obj) as file:
+                return self._download(route, path, key, storage_type, Sink(file, progress))
+
+    def _download(self, route: Route, path: str, key: str, storage_type: str, sink: Sink) -> ObjectInfo:
+        try:
+            stat = self._call("get_file", route, key, storage_type, download, route.backend, path, sink)
+        except CallerFault as fault:
+            raise fault.error from None
+        return made_info(key, storage_type, stat)
+
+    @overload
+    def open(self, key: str, mode: Literal["rb"] = "rb", storage_type: str = "data") -> BinaryIO: ...
+    @overload
+    def open(
+        self,
+        key: str,
+        mode: Literal["wb", "xb"],
+        storage_type: str = "data",
+        *,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        overwrite: bool = True,
+        if_match: str | None = None,
+    ) -> BinaryIO: ...
+    @overload
+    def open(
+        self,
+        key: str,
+        mode: Literal["r", "rt", "w", "wt", "x", "xt"],
+        storage_type: str = "data",
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        overwrite: bool = True,
+        if_match: str | None = None,
+    ) -> TextIO: ...
+    @overload
+    def open(
+        self,
+        key: str,
+        mode: str,
+        storage_type: str = "data",
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        overwrite: bool = True,
+        if_match: str | None = None,
+    ) -> IO[Any]: ...
+
+    def open(
+        self,
+        key: str,
+        mode: str = "rb",
+        storage_type: str = "data",
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        overwrite: bool = True,
+        if_match: str | None = None,
+    ) -> Any:
+        """A file object.
+
+        Args:
+            key: a portable key.
+            mode: ``rb``, ``r``: seekable, reads ranges on demand, all of one version. ``wb``, ``w``: streams; the blob appears at
+                ``close``, and an exception inside ``with`` leaves the old one. ``xb``, ``x``: the same with ``overwrite=False``.
+            storage_type: one of the store's types.
+            encoding: of text; ``None``: UTF-8.
+            errors: how text is decoded or encoded where it cannot be, as for Python's ``open``.
+            newline: how line ends are treated in text, as for Python's ``open``.
+            content_type: as for :meth:`set`, like the rest; when writing.
+            cache_control: as for :meth:`set`.
+            content_encoding: as for :meth:`set`.
+            metadata: as for :meth:`set`.
+            overwrite: as for :meth:`set`.
+            if_match: as for :meth:`set`.
+
+        Raises:
+            NotFoundError: reading, and there is no such blob.
+            PreconditionFailedError: while reading: the blob was replaced meanwhile; at ``close``: as for :meth:`set`.
+            ValueError: a mode or option that cannot be.
+        """
+        letter, text = parse_mode(mode)
+        if not text and not (encoding is errors is newline is None):
+            raise ValueError(f"mode {mode!r} is binary: encoding, errors and newline are for text")
+        route, path = self._locate(key, storage_type)
+        if letter == "r":
+            writing = (content_type, cache_control, content_encoding, metadata, if_match)
+            if not overwrite or any(option is not None for option in writing):
+                raise ValueError(f"mode {mode!r} reads: content_type, metadata and the like are for writing")
+            stat = self._call("open", route, key, storage_type, route.backend.stat, path)
+
+            def fetch(start: int, end: int) -> bytes:
+                return self._do("open", route, key, storage_type, route.backend.get, path, start, end, stat.etag)
+
+            return open_reader(
+                BlobReader(fetch, stat.size, key), text=text, encoding=encoding, errors=errors, newline=newline
+            )
+        options = put_options(
+            key, content_type, cache_control, content_encoding, metadata, overwrite and letter != "x", if_match
+        )
+        upload = Upload(self, "open", route, key, storage_type, options)
+        return open_writer(BlobWriter(upload, key), text=text, encoding=encoding, errors=errors, newline=newline)

@@ -1,0 +1,93 @@
+"""Many blobs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from storage._batch import batched, ordered_map
+from storage._facade.blobs import Blobs
+from storage._options import check_count
+from storage._routes import Route
+from storage._sources import Value
+
+__all__ = ["Many"]
+
+
+class Many(Blobs):
+    """The batches of ``Storage``."""
+
+    def set_many(
+        self,
+        items: Mapping[str, Value] | Iterable[tuple[str, Value]],
+        storage_type: str = "data",
+        *,
+        concurrency: int | None = None,
+    ) -> None:
+        """Stores many blobs, several at once.
+
+        Args:
+            items: a mapping from key to value, or pairs; read as they are needed.
+            storage_type: one of the store's types.
+            concurrency: how many at once; ``None``: what suits the backend.
+
+        Raises:
+            StorageError: once the others in flight have ended; of several, the first in the order given. It carries its ``key``.
+        """
+        route = self._route(storage_type)
+        pairs = items.items() if isinstance(items, Mapping) else items
+
+        def store(pair: tuple[str, Value]) -> None:
+            self.set(pair[0], pair[1], storage_type)
+
+        for _ in ordered_map(store, pairs, self._concurrency(route, concurrency)):
+            pass
+
+    def get_many(
+        self, keys: Iterable[str], storage_type: str = "data", *, concurrency: int | None = None
+    ) -> Iterator[tuple[str, bytes]]:
+        """Reads many blobs, several at once, with bounded look-ahead.
+
+        Args:
+            keys: read as they are needed.
+            storage_type: one of the store's types.
+            concurrency: how many at once; ``None``: what suits the backend.
+
+        Yields:
+            ``(key, bytes)`` in the order of ``keys``.
+
+        Raises:
+            StorageError: as for :meth:`set_many`.
+        """
+        route = self._route(storage_type)
+
+        def load(key: str) -> tuple[str, bytes]:
+            return key, self.get_bytes(key, storage_type)
+
+        return ordered_map(load, keys, self._concurrency(route, concurrency))
+
+    def delete_many(self, keys: Iterable[str], storage_type: str = "data", *, concurrency: int | None = None) -> None:
+        """Deletes many blobs, in batches where the backend can; absent ones are fine.
+
+        Args:
+            keys: read as they are needed.
+            storage_type: one of the store's types.
+            concurrency: how many requests at once; ``None``: what suits the backend.
+
+        Raises:
+            StorageError: as for :meth:`set_many`.
+        """
+        route = self._route(storage_type)
+        backend = route.backend
+
+        def drop(batch: list[str]) -> None:
+            paths = {self._locate(key, storage_type)[1]: key for key in batch}
+            failed = self._call("delete_many", route, batch[0], storage_type, backend.delete_batch, list(paths))
+            for path, key in paths.items():
+                if path in failed:
+                    self._raise(failed[path], "delete_many", route, key, storage_type)
+
+        for _ in ordered_map(drop, batched(keys, backend.batch_size), self._concurrency(route, concurrency)):
+            pass
+
+    def _concurrency(self, route: Route, concurrency: int | None) -> int:
+        return route.backend.concurrency if concurrency is None else check_count("concurrency", concurrency)

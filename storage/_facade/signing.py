@@ -1,0 +1,105 @@
+"""Signed URLs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from storage._core import Core
+from storage._options import download_options, upload_options
+from storage._types import SignedRequest
+from storage.backends import SignOptions
+
+__all__ = ["Signing"]
+
+
+class Signing(Core):
+    """What ``Storage`` signs."""
+
+    def get_signed_url(
+        self,
+        key: str,
+        storage_type: str = "data",
+        *,
+        expires_in: float | timedelta = 3600,
+        content_disposition: str | None = None,
+        content_type: str | None = None,
+    ) -> str:
+        """A URL that anyone can GET until it expires. It does not check that the blob exists.
+
+        Args:
+            key: a portable key.
+            storage_type: one of the store's types.
+            expires_in: seconds or a ``timedelta``, 1 second to 7 days.
+            content_disposition: the response's header, as in ``attachment; filename="a.csv"``.
+            content_type: the response's header; ``None``: the blob's own.
+
+        Raises:
+            SigningError: these credentials cannot sign; the message says what to configure.
+            ValueError: an expiry out of range, or a header that is not allowed.
+        """
+        options = download_options("GET", expires_in, content_disposition, content_type)
+        return self._sign("get_signed_url", key, storage_type, options).url
+
+    def get_upload_url(
+        self,
+        key: str,
+        storage_type: str = "data",
+        *,
+        expires_in: float | timedelta = 3600,
+        content_type: str | None = None,
+        content_length: int | None = None,
+        content_md5: str | None = None,
+        overwrite: bool = True,
+    ) -> str:
+        """A URL that anyone can PUT the blob's bytes to until it expires: the ``url`` of :meth:`sign_upload`."""
+        options = upload_options(expires_in, content_type, content_length, content_md5, overwrite)
+        return self._sign("get_upload_url", key, storage_type, options).url
+
+    def sign_download(
+        self,
+        key: str,
+        storage_type: str = "data",
+        *,
+        expires_in: float | timedelta = 3600,
+        content_disposition: str | None = None,
+        content_type: str | None = None,
+        method: Literal["GET", "HEAD"] = "GET",
+    ) -> SignedRequest:
+        """As :meth:`get_signed_url`, as a request; also for ``method="HEAD"``, for which a GET's URL does not serve."""
+        options = download_options(method, expires_in, content_disposition, content_type)
+        return self._sign("sign_download", key, storage_type, options)
+
+    def sign_upload(
+        self,
+        key: str,
+        storage_type: str = "data",
+        *,
+        expires_in: float | timedelta = 3600,
+        content_type: str | None = None,
+        content_length: int | None = None,
+        content_md5: str | None = None,
+        overwrite: bool = True,
+    ) -> SignedRequest:
+        """What a client sends to store the blob, with the headers that it must send. Every option is bound into the signature.
+
+        Args:
+            key: a portable key.
+            storage_type: one of the store's types.
+            expires_in: seconds or a ``timedelta``, 1 second to 7 days.
+            content_type: another type is refused.
+            content_length: bytes; another length is refused.
+            content_md5: base64 of the digest; other bytes are refused.
+            overwrite: ``False``: a key that has a blob is refused.
+
+        Raises:
+            SigningError: these credentials cannot sign; the message says what to configure.
+            UnsupportedOperationError: this backend cannot bind that option.
+            ValueError: an expiry out of range, or an option that is not allowed.
+        """
+        options = upload_options(expires_in, content_type, content_length, content_md5, overwrite)
+        return self._sign("sign_upload", key, storage_type, options)
+
+    def _sign(self, name: str, key: str, storage_type: str, options: SignOptions) -> SignedRequest:
+        route, path = self._locate(key, storage_type)
+        return self._call(name, route, key, storage_type, route.backend.sign, path, options)
