@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, TypeVar
 
 from storage.backends import Backend, Stat
+from storage.backends._protocol import Tally
 from storage.exceptions import IntegrityError
 
 if TYPE_CHECKING:  # 5 ms, which only large blobs pay for
@@ -257,6 +258,7 @@ def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iter
     from concurrent.futures import ThreadPoolExecutor
 
     todo = _ranges(found.size, RANGE_SIZE)
+    taker = _Taker(sink, backend.tally(found))
     with ThreadPoolExecutor(_RANGES_AHEAD, thread_name_prefix="storage-range") as pool:
         ahead: deque[Future[bytes]] = deque()
 
@@ -270,17 +272,35 @@ def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iter
                 ask()
             left = RANGE_SIZE
             for chunk in chunks:  # the first range is the beginning of the stream that is open already
-                sink.write(chunk[:left])
+                taker.take(chunk[:left])
                 left -= len(chunk)
                 if left <= 0:
                     break
             while ahead:
-                data = ahead.popleft().result()
-                sink.write(data)
+                taker.take(ahead.popleft().result())
                 ask()
+            taker.check()
         finally:
             for future in ahead:
                 future.cancel()
+
+
+class _Taker:
+    """Writes bytes in order, and has them checked where something can."""
+
+    def __init__(self, sink: Sink, tally: Tally | None) -> None:
+        self._sink, self._tally = sink, tally
+        self._position = 0
+
+    def take(self, data: bytes) -> None:
+        if self._tally is not None:
+            self._tally.add(self._position, data)
+        self._position += len(data)
+        self._sink.write(data)
+
+    def check(self) -> None:
+        if self._tally is not None:
+            self._tally.check()
 
 
 class _Scatter:
@@ -289,6 +309,7 @@ class _Scatter:
     def __init__(self, backend: Backend, path: str, found: Stat, sink: Sink) -> None:
         self._backend, self._path, self._found, self._sink = backend, path, found, sink
         self._todo = deque(_ranges(found.size))
+        self._tally = backend.tally(found)
         self._stop = threading.Event()
         # Bytes moved, or what ended a worker: `None` is a good end.
         self._news: SimpleQueue[int | BaseException | None] = SimpleQueue()
@@ -314,6 +335,8 @@ class _Scatter:
                     raise news
             if moved != self._found.size:
                 raise IntegrityError(f"{moved} bytes came, but the blob has {self._found.size}; try again")
+            if self._tally is not None:
+                self._tally.check()
         finally:
             self._stop.set()
             for worker in workers:
@@ -366,5 +389,7 @@ class _Scatter:
 
     def _write(self, position: int, chunk: bytes) -> None:
         if chunk:
+            if self._tally is not None:
+                self._tally.add(position, chunk)
             self._sink.write_at(position, chunk)
             self._news.put(len(chunk))

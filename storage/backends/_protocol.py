@@ -36,6 +36,7 @@ __all__ = [
     "Setup",
     "SignOptions",
     "Stat",
+    "Tally",
     "Trace",
     "Writer",
     "trace",
@@ -96,6 +97,16 @@ class Download(NamedTuple):
 
     stat: Stat
     chunks: Iterator[bytes]
+
+
+class Tally(Protocol):
+    """Compares a blob that comes in pieces, in any order and from many threads, with the checksum that the service keeps."""
+
+    def add(self, position: int, data: bytes) -> None:
+        """Counts ``data``, which stands at ``position`` of the blob. Each byte of the blob is given once."""
+
+    def check(self) -> None:
+        """Called once all bytes have come. Raises ``IntegrityError`` unless they are the blob's."""
 
 
 class Trace(threading.local):
@@ -190,6 +201,11 @@ class Backend(Protocol):
 
         The answer's status is known on return. A replaced blob is a ``PreconditionFailedError`` while iterating, never a mix.
         """
+
+    def tally(self, found: Stat) -> Tally | None:
+        """What checks a download in parallel ranges of the blob whose ``stream`` gave ``found``; ``None``: nothing does."""
+        del found
+        return None
 
     @abstractmethod
     def stat(self, path: str) -> Stat:

@@ -22,7 +22,7 @@ from storage._retry import Retries, Timeout, outcome_unknown, parse_retries, par
 from storage._transfer import PART_SIZE, PartWriter
 from storage._types import SignedRequest
 from storage._urls import StorageURL, endpoint
-from storage.backends._gcs import batch, bucket, downloads, errors, listing, parts, resource, signing, uploads
+from storage.backends._gcs import batch, bucket, crc, downloads, errors, listing, parts, resource, signing, uploads
 from storage.backends._gcs.session import CONCURRENCY, Session, Settings, parsed
 from storage.backends._protocol import Backend, Download, PutOptions, Setup, SignOptions, Stat, Writer
 from storage.exceptions import (
@@ -173,6 +173,10 @@ class GCSBackend(Backend):
             self.stat(path)  # an absent blob is absent, whatever the etag
             raise PreconditionFailedError
         return number
+
+    def tally(self, found: Stat) -> crc.CRCTally | None:
+        expected = found.crc if isinstance(found, resource.CheckedStat) else None
+        return None if expected is None else crc.CRCTally(expected)
 
     def stat(self, path: str) -> Stat:
         session = self._session

@@ -8,6 +8,8 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from urllib3.util.retry import Retry
@@ -404,3 +406,28 @@ def test_soak(proxied: Proxied) -> None:  # noqa: C901, PLR0912 (a model of the 
     for key, possible in known.items():
         held = proxied.honest.get_bytes(key) if proxied.honest.exists(key) else None
         assert held in possible, key
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_parallel_ranges_are_compared_with_the_checksum(
+    proxied: Proxied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    """A blob that comes down in parallel ranges is compared as a whole, though each range comes without a checksum."""
+    monkeypatch.setattr(proxied.store.backend, "parallel_from", 1)
+    data = random.Random(9).randbytes(20 * MIB + 17)
+    proxied.honest.set("a", data)
+    target: Any = tmp_path / "target" if named else io.BytesIO()
+    proxied.store.get_file("a", target)
+    assert (target.read_bytes() if named else target.getvalue()) == data
+    etag = proxied.honest.info("a").etag
+    last = 16 * MIB
+    damaged = data[last:-1] + bytes([data[-1] ^ 1])
+    headers = {"X-Goog-Generation": etag, "Content-Range": f"bytes {last}-{len(data) - 1}/{len(data)}"}
+    # Which requests ask for the last range depends on who is first; damage it for all of them.
+    proxied.proxy.plan = lambda r: (
+        answer(206, damaged, headers) if r.headers.get("range") == f"bytes={last}-{len(data) - 1}" else None
+    )
+    target = tmp_path / "other" if named else io.BytesIO()
+    with pytest.raises(IntegrityError, match="CRC32C"):
+        proxied.store.get_file("a", target)
+    assert not named or not target.exists()

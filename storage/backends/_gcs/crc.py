@@ -1,11 +1,15 @@
-"""CRC32C of what is put together from pieces, from the CRC32Cs of the pieces. Pure."""
+"""CRC32C of what is put together from pieces, from the CRC32Cs of the pieces. No I/O."""
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["combined"]
+from storage.backends._gcs.resource import checksum, encoded_crc
+from storage.exceptions import IntegrityError
+
+__all__ = ["CRCTally", "combined"]
 
 _POLYNOMIAL: Final = 0x82F63B78  # Castagnoli's, lowest bit first
 _BITS: Final = 32
@@ -47,3 +51,29 @@ def _zeros(length: int) -> _Map:
         power = tuple(_apply(power, column) for column in power)
         bits >>= 1
     return result
+
+
+class CRCTally:
+    """As :class:`storage.backends._protocol.Tally`: ``expected`` is the CRC32C of the blob, as the service writes it."""
+
+    def __init__(self, expected: str) -> None:
+        self._expected = expected
+        # Where a run of bytes that have come ends: where it begins, and its CRC.
+        self._runs: dict[int, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, position: int, data: bytes) -> None:
+        with self._lock:
+            start, crc = self._runs.pop(position, (position, 0))
+        crc = checksum(data, crc)
+        with self._lock:
+            self._runs[position + len(data)] = (start, crc)
+
+    def check(self) -> None:
+        whole = 0
+        for end, (start, crc) in sorted(self._runs.items()):
+            whole = combined(whole, crc, end - start)
+        if encoded_crc(whole) != self._expected:
+            raise IntegrityError(
+                f"the bytes that came have the CRC32C {encoded_crc(whole)}, the blob has {self._expected}; read it again"
+            )

@@ -17,6 +17,7 @@ __all__ = [
     "FIELDS",
     "LISTED",
     "NONCE",
+    "CheckedStat",
     "checksum",
     "condition",
     "description",
@@ -33,6 +34,12 @@ LISTED: Final = "name,size,generation,timeCreated"
 NONCE: Final = "storage_write"
 
 
+class CheckedStat(Stat):
+    """A ``Stat`` that remembers the blob's CRC32C, as the service writes it."""
+
+    crc: str | None = None
+
+
 def stat_of(resource: Mapping[str, Any], *, listed: bool = False) -> Stat:
     """The ``Stat`` of an object resource. ``listed``: it has only :data:`LISTED`."""
     if listed:
@@ -40,7 +47,7 @@ def stat_of(resource: Mapping[str, Any], *, listed: bool = False) -> Stat:
     metadata = resource.get("metadata") or {}
     if NONCE in metadata:
         metadata = {name: value for name, value in metadata.items() if name != NONCE}
-    return Stat(
+    stat = CheckedStat(
         int(resource["size"]),
         str(resource["generation"]),
         # `updated` would also tell of changes of the metadata; the bytes are as old as their generation.
@@ -50,6 +57,8 @@ def stat_of(resource: Mapping[str, Any], *, listed: bool = False) -> Stat:
         resource.get("contentEncoding"),
         metadata,
     )
+    stat.crc = resource.get("crc32c")
+    return stat
 
 
 def moment(text: str) -> datetime:
