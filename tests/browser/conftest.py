@@ -33,6 +33,11 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+def _is_own_policy(message: str) -> bool:
+    """Whether the page did what its own policy forbids; that it lets nobody frame it is what a test tries."""
+    return "Content Security Policy" in message and not message.startswith("Framing")
+
+
 @contextmanager
 def served(url: str, *options: str, env: dict[str, str] | None = None) -> Iterator[list[str]]:
     """``storage serve`` in a process of its own; yields the lines that it printed."""
@@ -60,10 +65,7 @@ def open_page(browser: Any) -> Iterator[Any]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on(
-            "console",
-            lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None,
-        )
+        page.on("console", lambda message: errors.append(message.text) if _is_own_policy(message.text) else None)
         page.goto(url)
         return page
 

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from tests.servers.gcs_cors import cors_headers
 from tests.servers.gcs_uploads import Multipart, Resumable, body_of, parts_of
 from tests.servers.gcs_v4 import verify
 from tests.servers.gcs_wire import Answer, Refused, Request, as_json, xml_refusal
@@ -356,6 +357,11 @@ class Gate:
             return xml_refusal(exc.answer.status, codes.get(exc.answer.status, "InvalidArgument"), str(exc))
         return xml_refusal(405, "MethodNotAllowed", "The method is not allowed.")
 
+    def for_browsers(self, request: Request) -> dict[str, str]:
+        """What the bucket's CORS rules add to an answer of the XML API."""
+        rules = self._settings.get(unquote(request.path.lstrip("/").partition("/")[0]), {}).get("cors", [])
+        return cors_headers(rules, request.method, request.headers)
+
     def _signed_get(self, request: Request, bucket: str, name: str) -> Answer:
         answer = self.media(request, bucket, name, None)
         headers = dict(answer.headers)
@@ -402,9 +408,10 @@ class Handler(BaseHTTPRequestHandler):
             name = given.lower()
             headers[name] = f"{headers[name]},{value}" if name in headers else value
         body, whole = self._body(headers)
-        answer = self.gate.answer(Request(self.command, path, query, headers, body, whole))
+        request = Request(self.command, path, query, headers, body, whole)
+        answer = Answer(200, {}, b"") if self.command == "OPTIONS" else self.gate.answer(request)
         self.send_response(answer.status)
-        for name, value in answer.headers.items():
+        for name, value in {**answer.headers, **self.gate.for_browsers(request)}.items():
             self.send_header(name, value)
         if answer.status not in (204, 304):
             self.send_header("Content-Length", str(len(answer.body)))
@@ -437,7 +444,7 @@ class Handler(BaseHTTPRequestHandler):
             left = 1
         return b"".join(pieces), not left
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = _serve  # noqa: N815 (the names http.server calls)
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = do_OPTIONS = _serve  # noqa: N815 (the names http.server calls)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (as it is called)
         """A test run has no use for it, and a signed URL in it would be a leak."""
