@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from datetime import datetime, timezone
 from typing import Any
 
@@ -89,7 +90,7 @@ def made(etag: str | None, size: int, options: PutOptions) -> Stat:
     return Stat(
         size,
         _unquoted(etag),
-        datetime.now(timezone.utc).replace(microsecond=0),
+        datetime.fromtimestamp(int(time.time()), timezone.utc),  # replace(microsecond=0) costs ten microseconds
         options.content_type,
         options.cache_control,
         options.content_encoding,
