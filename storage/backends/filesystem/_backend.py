@@ -18,7 +18,17 @@ from storage._retry import Retries, Timeout
 from storage._types import SignedRequest
 from storage._urls import StorageURL, endpoint
 from storage.backends._protocol import Backend, Download, PutOptions, Setup, SignOptions, Stat
-from storage.backends.filesystem import _keeping, _listing, _publishing, _records, _short, _sidecars, _staging, _system
+from storage.backends.filesystem import (
+    _details,
+    _keeping,
+    _listing,
+    _publishing,
+    _records,
+    _short,
+    _sidecars,
+    _staging,
+    _system,
+)
 from storage.backends.filesystem._records import Record
 from storage.backends.filesystem._staging import Staged, Swept
 from storage.backends.filesystem._tree import HOME, Tree, checked
@@ -264,17 +274,9 @@ class FilesystemBackend(Backend):
     ) -> Iterator[Iterable[tuple[str, Stat | None]]]:
         for page in _listing.pages(self._tree, prefix, start_after, page_size, delimiter=delimiter):
             if detail:
-                yield [(path, stat) for path, stat in map(self._detailed, page) if stat or path[-1] == "/"]
+                yield list(_details.detailed(self._tree, page, self.stat))
             else:
                 yield [(path, None) for path in page]
-
-    def _detailed(self, path: str) -> tuple[str, Stat | None]:
-        if path[-1] == "/":
-            return path, None
-        try:
-            return path, self.stat(path)
-        except NotFoundError:  # deleted since
-            return path, None
 
     # ---- signing -----------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ __all__ = [
     "derived_etag",
     "encode",
     "fetch",
+    "fetch_named",
     "new_stat",
     "to_stat",
 ]
@@ -128,6 +129,18 @@ def fetch(fd: int) -> Record | None:
         return None
     try:
         return Record.decode(_getxattr(fd, _ATTRIBUTE))
+    except OSError as exc:
+        if exc.errno in _NO_ATTRIBUTE:
+            return None
+        raise
+
+
+def fetch_named(fd: int, name: str) -> Record | None:
+    """As ``fetch``, of the file ``name`` in the directory ``fd``; an ``OSError`` where the system has no ``/proc``."""
+    if _getxattr is None:
+        return None
+    try:
+        return Record.decode(_getxattr(f"/proc/self/fd/{fd}/{name}", _ATTRIBUTE, follow_symlinks=False))
     except OSError as exc:
         if exc.errno in _NO_ATTRIBUTE:
             return None
