@@ -92,3 +92,29 @@ def test_upload_and_download(open_page, store, tmp_path):
         status, digest, etag = page.evaluate("url => download(url)", store.get_signed_url("photos/p 1.jpg"))
         assert (status, digest) == (200, hashlib.sha256(data).hexdigest())
         assert etag
+
+
+def test_the_example(open_page, tmp_path):
+    """``examples/browser_upload.py`` does what the docs say: a file goes up, is listed, comes down, and is not replaced."""
+    import subprocess
+    import sys
+
+    data = os.urandom(1_000_000)
+    (tmp_path / "photo 1.jpg").write_bytes(data)
+    command = [sys.executable, "examples/browser_upload.py", f"file://{tmp_path}/store"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            page = open_page(process.stdout.readline().strip())
+            page.set_input_files("#file", tmp_path / "photo 1.jpg")
+            page.wait_for_selector("#list a")
+            assert page.locator("#said").inner_text() == "photo 1.jpg is stored"
+            with page.expect_download() as download:
+                page.click("text=photo 1.jpg >> nth=-1")
+            assert download.value.path().read_bytes() == data
+            page.set_input_files("#file", [])
+            page.set_input_files("#file", tmp_path / "photo 1.jpg")
+            page.wait_for_selector("text=there is a file of this name already")
+        finally:
+            process.terminate()
+            process.wait(20)
