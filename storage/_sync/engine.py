@@ -13,7 +13,7 @@ from storage._keys import is_portable
 from storage._routes import Route
 from storage._sync.copying import Abandoned, Copier, Pair, check_there
 from storage._sync.places import check_apart
-from storage._sync.plan import Entry, Filter, OutOfOrder, checked_order, compare, entry_of, merge
+from storage._sync.plan import Entry, Filter, OutOfOrder, checked_order, compare, entry_of, latest, merge
 from storage._sync.spool import Spool, sorted_on_disk
 from storage._sync.types import SyncEvent, SyncFailure, SyncResult
 from storage.exceptions import NotFoundError, SyncError
@@ -26,6 +26,7 @@ __all__ = ["Sync"]
 _MOST_FAILURES: Final = 1000
 _MOST_THREADS: Final = 64
 _TELL_EVERY: Final = 1000  # blobs between two events of the listing
+_FILE_TICK: Final = 10_000  # microseconds: what the kernel's clock for files may be behind
 _ANSWERS: Final = {
     "copy": "not there",
     "size": "another size",
@@ -129,6 +130,7 @@ class Sync:
         with ExitStack() as stack:
             ours = self._entries(stack, self._source, pair.source, pair.storage_type)
             theirs = self._entries(stack, self._target, pair.target, pair.storage_type)
+            tick = _FILE_TICK if pair.source.backend.scheme == "file" else 0
             for source, target in merge(ours, theirs):
                 seen += 1
                 if seen % _TELL_EVERY == 0:
@@ -141,7 +143,7 @@ class Sync:
                     jobs.append((number, source.key, source.size, "copy", "", ""))
                     total += source.size
                     continue
-                outcome, by = compare(source, target, checksum=self._checksum)
+                outcome, by = compare(latest(source, tick), target, checksum=self._checksum)
                 if outcome in ("same", "differs"):
                     self._compared[by] += 1
                 if outcome == "same":

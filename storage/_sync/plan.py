@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-__all__ = ["Entry", "Filter", "OutOfOrder", "Verdict", "checked_order", "compare", "entry_of", "is_md5", "merge"]
+__all__ = [
+    "Entry",
+    "Filter",
+    "OutOfOrder",
+    "Verdict",
+    "checked_order",
+    "compare",
+    "entry_of",
+    "is_md5",
+    "latest",
+    "merge",
+]
 
 _MD5 = re.compile(r"[0-9a-f]{32}").fullmatch
 _PARTS = re.compile(r"[0-9a-f]{32}-[0-9]+").fullmatch
@@ -24,13 +35,27 @@ class Entry(NamedTuple):
     key: str
     size: int
     etag: str
-    modified: int  # microseconds since the epoch, UTC
+    modified: int  # microseconds since the epoch, UTC; of a source's blob the latest that it can be
 
 
 def entry_of(key: str, size: int, etag: str, modified: datetime) -> Entry:
     """The entry of a blob; its time exact to the microsecond."""
     # timestamp() is a float, which has no room for microseconds after the year 2255, and rounds before.
     return Entry(key, size, etag, int(modified.timestamp()) * _SECOND + modified.microsecond)
+
+
+def latest(entry: Entry, tick: int = 0) -> Entry:
+    """A blob of the source, with the latest time at which it can have been written.
+
+    A service that tells whole seconds or milliseconds has cut the rest off. So a blob that was written in the same second as its
+    copy is copied once more, rather than that a change which followed the copy is never seen.
+
+    Args:
+        entry: as listed.
+        tick: microseconds by which its clock may be behind.
+    """
+    rest = _SECOND - 1 if entry.modified % _SECOND == 0 else 999 if entry.modified % 1000 == 0 else 0
+    return entry._replace(modified=entry.modified + max(rest, tick))
 
 
 # ---- filters -------------------------------------------------------------------------------------------------------
@@ -171,7 +196,7 @@ def compare(source: Entry, target: Entry, *, checksum: bool) -> Verdict:
     """
     if source.size != target.size:
         return Verdict("differs", "size")
-    younger = modified_before(source) > target.modified
+    younger = source.modified > target.modified
     if source.etag == target.etag and (_MD5(source.etag) or _PARTS(source.etag)):
         # The same bytes written anew may have got other headers, which no listing tells.
         return Verdict("ask" if younger else "same", "checksum" if is_md5(source.etag) else "etag")
@@ -180,10 +205,3 @@ def compare(source: Entry, target: Entry, *, checksum: bool) -> Verdict:
     if checksum:
         return Verdict("read", "content")
     return Verdict("differs" if younger else "same", "size and time")
-
-
-def modified_before(entry: Entry) -> int:
-    """The latest time at which a blob can have been written, in microseconds, given how exactly its service tells times."""
-    if entry.modified % _SECOND == 0:
-        return entry.modified + _SECOND - 1
-    return entry.modified + 999 if entry.modified % 1000 == 0 else entry.modified

@@ -15,7 +15,7 @@ from storage import Storage
 from storage.backends.filesystem import FilesystemBackend
 from storage.cli.syncing import Rate
 from tests.cli.conftest import environment, program
-from tests.sync.stores import contents
+from tests.sync.stores import aged, contents
 
 
 @pytest.fixture
@@ -25,9 +25,10 @@ def other(tmp_path):
 
 
 @pytest.fixture
-def blobs(store):
+def blobs(store, tmp_path):
     store.set_many({"a": "1", "b/c.txt": "22"})
     store.set("t", "333", "tmp", metadata={"m": "é"})
+    aged(tmp_path / "store")
     return store
 
 
@@ -99,6 +100,7 @@ def test_a_plain_folder(storage, other, tmp_path, monkeypatch):
     (tmp_path / "in/deep/f.txt").write_text("1")
     (tmp_path / "in/data").mkdir()
     (tmp_path / "in/data/g").write_text("2")
+    aged(tmp_path / "in")
     assert storage("sync", "./in", other).status == 0
     assert contents(Storage(other)).keys() == {("data", "data/g"), ("data", "deep/f.txt")}
     Storage(other).set("t", "1", "tmp")
@@ -174,6 +176,7 @@ def test_killed_and_run_again(store, url, other, tmp_path, number):
         for n in range(600)
     }
     store.set_many(data)
+    aged(tmp_path / "store")
     copied = 0
     for _ in range(3):
         command = program("sync", url, other, "--concurrency", "3", "--bwlimit", "12M")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from storage import Storage, UnavailableError
 from storage.backends import Download, PutOptions, Stat
 from storage.backends.memory import MemoryBackend
 
-__all__ = ["Faulty", "contents", "filled", "store_of"]
+__all__ = ["Faulty", "aged", "contents", "filled", "store_of"]
 
 
 class Faulty(MemoryBackend):
@@ -95,3 +98,11 @@ def contents(store: Storage, *types: str) -> dict[tuple[str, str], tuple[Any, ..
             headers = (info.content_type, info.cache_control, info.content_encoding, dict(info.metadata or {}))
             found[name, key] = (store.get_bytes(key, name), *headers)
     return found
+
+
+def aged(directory: Path, seconds: float = 10.0) -> None:
+    """Makes all files of a directory older: what was written a moment before its copy is looked at twice."""
+    when = time.time() - seconds
+    for path in directory.rglob("*"):
+        if path.is_file():
+            os.utime(path, (when, when))

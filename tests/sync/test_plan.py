@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage._sync import spool
-from storage._sync.plan import Entry, Filter, OutOfOrder, checked_order, compare, entry_of, merge
+from storage._sync.plan import Entry, Filter, OutOfOrder, checked_order, compare, entry_of, latest, merge
 from storage._sync.spool import Spool, sorted_on_disk
 
 MD5_A, MD5_B = "a" * 32, "b" * 32
@@ -86,13 +86,13 @@ def test_compare(source, target, checksum, verdict):
 
 
 @pytest.mark.parametrize(
-    "modified, least",
-    [(5_000_000, 5_999_999), (5_001_000, 5_001_999), (5_001_001, 5_001_001)],
-    ids=["seconds", "milliseconds", "microseconds"],
+    "modified, tick, least",
+    [(5_000_000, 0, 5_999_999), (5_001_000, 0, 5_001_999), (5_001_001, 0, 5_001_001), (5_001_001, 10_000, 5_011_001)],
+    ids=["seconds", "milliseconds", "microseconds", "a coarse clock"],
 )
-def test_times_are_trusted_as_far_as_they_are_exact(modified, least):
+def test_times_are_trusted_as_far_as_they_are_exact(modified, tick, least):
     """A source that tells whole seconds may have been written at the end of that second, after the copy was."""
-    source = entry(modified=modified)
+    source = latest(entry(modified=modified), tick)
     assert compare(source, entry(modified=least), checksum=False).outcome == "same"
     assert compare(source, entry(modified=least - 1), checksum=False).outcome == "differs"
 

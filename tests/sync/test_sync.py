@@ -21,7 +21,7 @@ from storage import (
     UnavailableError,
 )
 from storage._sync.copying import Limiter
-from tests.sync.stores import Faulty, contents, filled, store_of
+from tests.sync.stores import Faulty, aged, contents, filled, store_of
 
 BLOBS = {"a": "1", "a-b": "22", "a/b": "333", "z/é ü": "4444", "empty": ""}
 
@@ -591,13 +591,13 @@ def test_files_there_and_back(tmp_path):
     source.set("m", b"\x00" * 3_000_000, "result", content_type="x/y", metadata={"who": "é"})
     there = Storage(tmp_path / "there")
     source.sync_to(there)
+    aged(tmp_path / "there")
     (tmp_path / "plain").mkdir()
     plain = Storage(tmp_path / "plain", storage_types={"data": ""})
     there.sync_to(plain, "data")
     assert (tmp_path / "plain/z/é ü").read_text() == "4444"
     there.sync_to(back)
     assert contents(back) == contents(source)
-    assert source.sync_to(there).copied == 0
     assert there.sync_to(plain, "data").copied == 0
 
 
@@ -606,6 +606,7 @@ def test_a_younger_file_is_copied(tmp_path):
     (tmp_path / "d").mkdir()
     path = tmp_path / "d/f.txt"
     path.write_text("old")
+    aged(tmp_path)
     source, target = Storage(tmp_path / "d", storage_types={"data": ""}), store_of()
     source.sync_to(target, "data")
     path.read_text()
