@@ -73,22 +73,34 @@ class Settings:
         auth = self.auth
         if isinstance(auth, boto3.Session):
             return auth
-        if auth is None:
-            return boto3.Session(profile_name=self.profile)
+        core = botocore.session.Session(profile=self.profile)
+        keys: tuple[Any, ...] = (None, None, None)
         if isinstance(auth, Mapping):
-            return boto3.Session(
-                aws_access_key_id=auth["access_key_id"],
-                aws_secret_access_key=auth["secret_access_key"],
-                aws_session_token=auth.get("session_token"),
-            )
-        if isinstance(auth, ReadOnlyCredentials):
-            return boto3.Session(
-                aws_access_key_id=auth.access_key, aws_secret_access_key=auth.secret_key, aws_session_token=auth.token
-            )
-        session = botocore.session.get_session()
-        # The object itself, not its present values: it may be one that refreshes itself.
-        session.register_component("credential_provider", CredentialResolver([_Given(auth)]))
-        return boto3.Session(botocore_session=session)
+            keys = tuple(auth.get(name) for name in _AUTH_NAMES)
+        elif isinstance(auth, ReadOnlyCredentials):
+            keys = (auth.access_key, auth.secret_key, auth.token)
+        elif auth is not None:
+            # The object itself, not its present values: it may be one that refreshes itself.
+            core.register_component("credential_provider", CredentialResolver([_Given(auth)]))
+        return _with_shared_loader(core, *keys)
+
+
+_loader: Any = None
+
+
+def _with_shared_loader(
+    core: botocore.session.Session, access_key: str | None, secret_key: str | None, token: str | None
+) -> boto3.Session:
+    """A boto3 session that reads botocore's description of S3, 100 ms of work, once a process."""
+    global _loader  # noqa: PLW0603 (a cache; two at once make two)
+    if _loader is None:
+        _loader = core.get_component("data_loader")
+    else:
+        core.register_component("data_loader", _loader)
+    session = boto3.Session(access_key, secret_key, token, botocore_session=core)
+    # Each boto3 session adds its own directory to the loader.
+    _loader.search_paths[:] = dict.fromkeys(_loader.search_paths)
+    return session
 
 
 def _check_mapping(auth: Mapping[str, Any]) -> None:
