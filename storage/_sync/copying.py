@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from storage._options import put_options
 from storage._routes import Route
+from storage._sync.digest import Digest
 from storage._sync.plan import is_md5
 from storage._types import ObjectInfo
 from storage._upload import Upload
@@ -28,7 +28,7 @@ from storage.exceptions import (
 if TYPE_CHECKING:
     from storage._storage import Storage
 
-__all__ = ["Abandoned", "Copier", "Limiter", "Pair", "check_there", "md5"]
+__all__ = ["Abandoned", "Copier", "Limiter", "Pair", "check_there"]
 
 _NAME: Final = "sync_to"
 _TRIES: Final = 5
@@ -151,7 +151,7 @@ class Copier:
         )
 
     def _transfer(self, pair: Pair, key: str, *, careful: bool) -> tuple[Stat, str, ObjectInfo]:
-        """Writes the blob that is there now; returns what it was, the MD5 of its bytes, and what the copy is."""
+        """Writes the blob that is there now; returns what it was, the digest of its bytes, and what the copy is."""
         source = pair.source
         path = source.prefix + key
         stat, chunks = self._source._call(_NAME, source, key, pair.storage_type, source.backend.stream, path)  # noqa: SLF001
@@ -161,7 +161,7 @@ class Copier:
             options = put_options(
                 key, stat.content_type or None, stat.cache_control, stat.content_encoding, stat.metadata or None
             )
-            digest = md5()
+            digest = Digest(pair.target.backend.chunk_size)
 
             def pieces() -> Iterator[bytes]:
                 size = 0
@@ -183,8 +183,10 @@ class Copier:
             close = getattr(chunks, "close", None)
             if close is not None:
                 close()
-        self._learn(stat.etag, info.etag, digest.hexdigest())
-        return stat, digest.hexdigest(), info
+        found = digest.result()
+        if is_md5(found):
+            self._learn(stat.etag, info.etag, found)
+        return stat, found, info
 
     def _described(self, pair: Pair, key: str, stat: Stat) -> Stat:
         """``stat`` with the metadata that a stream does not tell."""
@@ -208,12 +210,14 @@ class Copier:
     def _verify(self, pair: Pair, key: str, digest: str, info: ObjectInfo) -> None:
         """Compares the copy with the bytes that were read.
 
-        An etag that is the MD5 of the bytes proves it, since the service computed it. Else the copy is read back.
+        An etag that is the MD5 of the bytes, or of the MD5s of their parts, proves it, since the service computed it. Else the
+        copy is read back.
         """
-        if is_md5(info.etag) and info.etag == digest:
+        if info.etag == digest:
             return
         try:
-            found, size = self._digest(self._target, pair.target, pair, key, info.etag)
+            part = pair.target.backend.chunk_size
+            found, size = self._digest(self._target, pair.target, pair, key, info.etag, part)
         except NotFoundError:
             raise Changed from None  # somebody deleted it; the source's blob is there, as far as is known
         if found == digest:
@@ -285,12 +289,14 @@ class Copier:
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
-    def _digest(self, store: Storage, route: Route, pair: Pair, key: str, etag: str | None = None) -> tuple[str, int]:
-        """The MD5 and the size of a blob, all of one version; of the version ``etag`` if that is given."""
+    def _digest(
+        self, store: Storage, route: Route, pair: Pair, key: str, etag: str | None = None, part: int | None = None
+    ) -> tuple[str, int]:
+        """The :class:`Digest` and the size of a blob, all of one version; of the version ``etag`` if that is given."""
         path = route.prefix + key
         args = (path,) if etag is None else (path, 0, None, etag)
         _, chunks = store._call(_NAME, route, key, pair.storage_type, route.backend.stream, *args)  # noqa: SLF001
-        digest, size = md5(), 0
+        digest, size = Digest(part), 0
         try:
             for chunk in self._pieces(store, route, pair, key, chunks):
                 digest.update(chunk)
@@ -299,7 +305,7 @@ class Copier:
             close = getattr(chunks, "close", None)
             if close is not None:
                 close()
-        return digest.hexdigest(), size
+        return digest.result(), size
 
     def _pieces(self, store: Storage, route: Route, pair: Pair, key: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in store._mapped(_NAME, route, key, pair.storage_type, chunks):  # noqa: SLF001
@@ -343,11 +349,6 @@ def _is_there(backend: Backend) -> bool:
         # To the backend a directory that is missing is an empty store: not to a sync, which might delete by it.
         return os.path.isdir(unquote_to_bytes(backend.location.removeprefix("file://")))
     return backend.bucket_exists()
-
-
-def md5() -> hashlib._Hash:
-    """A new MD5: what the services give as etags. Against accidents, not against an attacker."""
-    return hashlib.md5(usedforsecurity=False)
 
 
 def _headers(stat: Stat) -> tuple[object, ...]:

@@ -1,0 +1,44 @@
+"""What a copy is verified by."""
+
+from __future__ import annotations
+
+import hashlib
+
+__all__ = ["Digest"]
+
+
+class Digest:
+    """What S3 gives as etag: the MD5 of the bytes, or of the MD5s of their parts. Against accidents, not against an attacker.
+
+    Args:
+        part: bytes of a part; a blob of more gets the MD5 of its parts' MD5s, a dash, and their number. ``None``: never.
+    """
+
+    def __init__(self, part: int | None = None) -> None:
+        self._part = part
+        self._room = part or 0
+        self._done: list[bytes] = []
+        self._now = hashlib.md5(usedforsecurity=False)
+
+    def update(self, data: bytes) -> None:
+        """Takes the next bytes."""
+        if self._part is None:
+            self._now.update(data)
+            return
+        view = memoryview(data)
+        while view:
+            if not self._room:
+                self._done.append(self._now.digest())
+                self._now = hashlib.md5(usedforsecurity=False)
+                self._room = self._part
+            taken = view[: self._room]
+            self._now.update(taken)
+            self._room -= len(taken)
+            view = view[len(taken) :]
+
+    def result(self) -> str:
+        """The digest of all that was taken."""
+        if not self._done:
+            return self._now.hexdigest()
+        parts = [*self._done, self._now.digest()]
+        return f"{hashlib.md5(b''.join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
