@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -18,8 +19,15 @@ from storage.backends._gcs.resource import encoded_crc
 __all__ = ["Sink"]
 
 MIB = 1024 * 1024
-SIZE = 1024 * MIB
 ZEROS = bytes(MIB)
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+
+def crc_of_zeros(size: int) -> int:
+    crc = 0
+    for _ in range(size // MIB):
+        crc = google_crc32c.extend(crc, ZEROS)
+    return int(google_crc32c.extend(crc, ZEROS[: size % MIB]))
 
 
 def resource(size: int, crc: str | None = None) -> dict[str, Any]:
@@ -67,7 +75,8 @@ class Handler(BaseHTTPRequestHandler):
             location = f"http://{self.headers['Host']}/upload?upload_id={secrets.token_hex(8)}"
             return self.reply(200, Location=location)
         if "uploads" in query:
-            return self.reply(200, b"<R><UploadId>u1</UploadId></R>")
+            begun = f'<InitiateMultipartUploadResult xmlns="{NAMESPACE}"><UploadId>u1</UploadId></InitiateMultipartUploadResult>'
+            return self.reply(200, begun.encode())
         if "uploadId" in query:
             return self.reply(200, b"<R/>", X_Goog_Generation="1")
         return self.reply(200, json.dumps(resource(length)).encode())
@@ -83,15 +92,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if "alt=media" not in self.path:
-            return self.reply(200, json.dumps(resource(SIZE)).encode())
+            return self.reply(200, json.dumps(resource(self.sink.size, self.sink.crc)).encode())
         span = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         first = int(span[1]) if span else 0
-        last = int(span[2]) if span and span[2] else SIZE - 1
+        last = int(span[2]) if span and span[2] else self.sink.size - 1
         if "warm" in self.path:
             return self.reply(200, b"x" * 1000, X_Goog_Generation="1")
         self.send_response(206 if span else 200)
         if span:
-            self.send_header("Content-Range", f"bytes {first}-{last}/{SIZE}")
+            self.send_header("Content-Range", f"bytes {first}-{last}/{self.sink.size}")
         self.send_header("X-Goog-Generation", "1")
         self.send_header("Content-Length", str(last - first + 1))
         self.end_headers()
@@ -113,9 +122,11 @@ class Server(ThreadingHTTPServer):
 
 
 class Sink:
-    """The server, in threads of this process."""
+    """The server, in threads of this process. Every blob has ``size`` zeros."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 1024 * MIB) -> None:
+        self.size = size
+        self.crc = encoded_crc(crc_of_zeros(size))
         self.received = 0
         self.lock = threading.Lock()
         self._server = Server(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"sink": self}))
@@ -130,3 +141,14 @@ class Sink:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def main() -> None:
+    """Serves blobs of as many bytes as the first argument says; prints the URL, and ends with standard input."""
+    with Sink(int(sys.argv[1])) as sink:
+        print(sink.url, flush=True)  # noqa: T201 (what the program is for)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
