@@ -18,6 +18,7 @@ class ServerHarness(Harness):
 
     server: S3Server
     secrets = (SECRET_KEY,)
+    many = 2_050  # three pages
 
     def url(self, name: str) -> str:
         return self.server.url(name)
@@ -40,6 +41,7 @@ class SeaweedFSHarness(ServerHarness):
 
 
 class MotoServerHarness(ServerHarness):
+    many = 1_050  # two pages; moto takes its time
     lacks: ClassVar = {
         Lack.SIGNATURES: "moto checks no signature",
         Lack.EXPIRY: "moto checks no expiry",
@@ -51,6 +53,8 @@ class MotoServerHarness(ServerHarness):
 
 class MotoHarness(Harness):
     """moto in this process, as the users of ``mock_aws`` have it: a URL and nothing else."""
+
+    many = 1_050
 
     lacks: ClassVar = {
         Lack.HTTP: "moto in the process answers boto3 alone",
