@@ -55,7 +55,7 @@ def test_auth(stub, kind) -> None:
 def test_refreshable_credentials(stub) -> None:
     """Credentials that refresh themselves are used as such, not as they were at first."""
     proxy, _ = stub
-    made = []
+    made: list[str] = []
 
     def fresh():
         made.append(f"AKIA{len(made)}")

@@ -268,7 +268,7 @@ def test_garbage(stub) -> None:
         (boto.ConnectionClosedError(endpoint_url="u"), s.UnavailableError),
         (boto.ConnectTimeoutError(endpoint_url="u"), s.StorageTimeoutError),
         (boto.ReadTimeoutError(endpoint_url="u"), s.StorageTimeoutError),
-        (boto.SSLError(endpoint_url="u", error="e"), s.UnavailableError),
+        (boto.SSLError(endpoint_url="u", error=OSError("e")), s.UnavailableError),
         (boto.ProxyConnectionError(proxy_url="u"), s.UnavailableError),
         (boto.IncompleteReadError(actual_bytes=1, expected_bytes=2), s.UnavailableError),
         (boto.ResponseStreamingError(error="e"), s.UnavailableError),
@@ -302,7 +302,7 @@ def test_nothing_secret_is_shown(stub, caplog) -> None:
     caplog.set_level(logging.DEBUG, "storage")
     with Storage(url, auth, 0) as store:
         signed = store.get_signed_url("k")
-        shown = [repr(store), repr(store.backend), repr(store.backend._settings), repr(store.sign_upload("k"))]
+        shown = [repr(store), repr(store.backend), repr(vars(store.backend)["_settings"]), repr(store.sign_upload("k"))]
         proxy.plan = lambda _: error(403, "SignatureDoesNotMatch")
         for call in (lambda: store.get("k"), lambda: store.exists("k"), store.list):
             with pytest.raises(s.StorageError) as caught:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import random
-import resource
 import subprocess
 import sys
 
 import pytest
 
 from storage import AlreadyExistsError, Storage, UnavailableError
-from storage.testing.faults import LOST, RESET, TRUNCATE, Randomly, answer
+from storage.testing.faults import LOST, RESET, TRUNCATE, FaultProxy, Randomly, answer
 from tests.s3.conftest import at_once
 
 PART = 5 * 1024 * 1024
@@ -29,8 +28,6 @@ def uploads(store: Storage) -> list[str]:
 def test_a_failed_upload_leaves_no_parts(open_store, request, which, how) -> None:
     """An upload that fails, at whichever step, is aborted, and what was there before is there still."""
     server = request.getfixturevalue(which)
-    from storage.testing.faults import FaultProxy
-
     with FaultProxy(server.endpoint_url) as proxy:
         store = open_store(proxy.url, retries=at_once(1))
         store.set("k", "old", metadata={"a": "b"})
@@ -91,10 +88,8 @@ def test_copy_in_parts(open_store, request, which, overwrite) -> None:
     assert uploads(store) == []
 
 
-def test_copy_of_a_source_that_is_replaced(open_store, proxy, seaweedfs) -> None:
+def test_copy_of_a_source_that_is_replaced(open_store, seaweedfs) -> None:
     """A source that changes between the look at it and the copy is copied as it is then, never as a mix."""
-    from storage.testing.faults import FaultProxy
-
     with FaultProxy(seaweedfs.endpoint_url) as proxy:
         store = open_store(proxy.url)
         store.set("k", "old", metadata={"v": "1"})
@@ -156,4 +151,3 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
             store.set_file("big", file)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(done.stdout) <= 64, f"{done.stdout} MiB"
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0

@@ -28,6 +28,8 @@ def test_page() -> None:
     (first, blob), (second, folder), (third, other) = page.entries
     assert (first, second, third) == ("p/a b+c%ü&<", "p/f /", "p/z")
     assert folder is None
+    assert blob is not None
+    assert other is not None
     assert (blob.size, blob.etag) == (12, "d41d8cd98f00b204e9800998ecf8427e")
     assert blob.last_modified == datetime(2026, 11, 22, 19, 5, 11, tzinfo=UTC)
     assert (blob.metadata, blob.content_type) == (None, None)
@@ -72,7 +74,8 @@ def test_time(fraction) -> None:
 def page_of(keys: list[str], token: str | None) -> bytes:
     contents = "".join(f"<Contents><Key>{key}</Key></Contents>" for key in keys)
     more = f"<NextContinuationToken>{token}</NextContinuationToken>" if token else ""
-    return f"<ListBucketResult><IsTruncated>{str(token is not None).lower()}</IsTruncated>{more}{contents}</ListBucketResult>".encode()
+    truncated = str(token is not None).lower()
+    return f"<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{more}{contents}</ListBucketResult>".encode()
 
 
 def test_server_without_tokens(stub) -> None:

@@ -39,7 +39,7 @@ CALLS = {
 
 def table() -> dict[str, int]:
     """The table of the page: call, requests."""
-    rows = re.findall(r"^\| `(.+?)` \| (\d+) \|", PAGE.read_text(encoding="utf-8"), re.M)
+    rows = re.findall(r"^\| `(.+?)` \| (\d+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     return {call.replace("`", ""): int(count) for call, count in rows}
 
 

@@ -124,8 +124,7 @@ def test_cut_and_replaced(store, proxy) -> None:
     assert next(chunks) == b"a" * 100_000
     store.set("k", new)
     with pytest.raises(s.PreconditionFailedError):
-        for chunk in chunks:
-            assert set(chunk) == {ord("a")}
+        list(chunks)
 
 
 def test_listing_is_cut(store, proxy) -> None:
@@ -266,7 +265,7 @@ def _file(data: bytes):
 
 
 @pytest.mark.parametrize("steps", [600, pytest.param(6000, marks=pytest.mark.slow)])
-def test_soak(open_store, proxy, steps) -> None:
+def test_soak(open_store, proxy, steps) -> None:  # noqa: C901, PLR0912, PLR0915 (one story)
     """Thousands of requests through a faulty network: no wrong byte, and only the contract's exceptions."""
     proxy.plan = Randomly(
         {

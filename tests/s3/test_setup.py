@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -15,7 +16,7 @@ OTHER_RULE = {"ID": "mine", "Status": "Enabled", "Filter": {"Prefix": "x/"}, "Ex
 
 
 @pytest.fixture(params=["moto_s3", "seaweedfs"])
-def bucket(request) -> Storage:
+def bucket(request) -> Iterator[Storage]:
     """A store in a bucket of its own, which is not there yet."""
     server = request.getfixturevalue(request.param)
     store = Storage(server.url("app", bucket=f"setup-{uuid.uuid4().hex[:12]}"), server.auth)

@@ -8,6 +8,7 @@ import http.client
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -51,7 +52,7 @@ def test_download(store) -> None:
     assert send("GET", store.get_signed_url("none"))[0] == 404
 
 
-UPLOADS = {
+UPLOADS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "content_type": ({"content_type": "text/x"}, {"Content-Type": "text/x"}),
     "content_length": ({"content_length": len(BODY)}, {"Content-Length": str(len(BODY))}),
     "content_md5": ({"content_md5": MD5}, {"Content-MD5": MD5}),

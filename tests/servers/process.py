@@ -125,7 +125,9 @@ def _supervise(spec: dict[str, Any]) -> None:
 
     room = Path(spec["room"])
     with open(spec["log"], "wb") as log:
-        server = subprocess.Popen(spec["argv"], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=room)
+        server = subprocess.Popen(
+            spec["argv"], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=room
+        )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         with open(room / "users.lock", "a+b") as users:

@@ -83,6 +83,16 @@ def moto_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield S3Server(facts["endpoint_url"])
 
 
+# Its server speaks HTTP/1.0 unless it is told: a connection and a thread for each request take longer than the request.
+_MOTO = """
+import sys
+from moto.server import main
+from werkzeug.serving import WSGIRequestHandler
+WSGIRequestHandler.protocol_version = "HTTP/1.1"
+main(sys.argv[1:])
+"""
+
+
 def _moto(data: Path) -> Launch:
     del data
     (port,) = free_ports(1)
@@ -94,9 +104,8 @@ def _moto(data: Path) -> Launch:
         urllib.request.urlopen(urllib.request.Request(f"{url}/{BUCKET}", method="PUT"), timeout=10).close()
         return True
 
-    return Launch(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], ready, facts={"endpoint_url": url}
-    )
+    argv = [sys.executable, "-c", _MOTO, "-H", "127.0.0.1", "-p", str(port)]
+    return Launch(argv, ready, facts={"endpoint_url": url})
 
 
 def _seaweedfs(data: Path) -> Launch:
