@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import NamedTuple
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element, ParseError, XMLParser
 
@@ -18,6 +19,15 @@ from storage.backends.obstore._requests import Requests
 __all__ = ["pages"]
 
 Entries = list[tuple[str, "Stat | None"]]
+
+
+class _Page(NamedTuple):
+    """One answer: blobs and common prefixes in order, and where the next one begins, if there is one."""
+
+    entries: Entries
+    truncated: bool
+    token: str | None
+    depth_first: bool = False  # the server is one that orders so
 
 
 def pages(
@@ -32,32 +42,42 @@ def pages(
     if start_after:
         query["start-after"] = start_after
     while True:
-        entries, token = _page(requests, query, detail=detail)
+        page = _page(requests, query, detail=detail)
+        if page.depth_first and start_after and query["start-after"] == start_after:
+            # SeaweedFS lists `a/b` straight after `a`, but after "a" it goes on behind all of `a/`.
+            query["start-after"] = start_after + "/"
+            continue
+        entries = page.entries
         if delimiter and start_after:
             # A folder that `start_after` lies in has been given already.
             entries = [entry for entry in entries if not (entry[0].endswith("/") and start_after.startswith(entry[0]))]
         if entries:
             yield entries
-        if token is None:
+        if not page.truncated:
             return
-        query["continuation-token"] = token
+        if page.token is not None:
+            query["continuation-token"] = page.token
+        else:
+            query["start-after"] = page.entries[-1][0]  # a server that knows no tokens
         # The first page is as long as the caller wanted; who goes on wants the rest.
         query["max-keys"] = "1000"
 
 
-def _page(requests: Requests, query: dict[str, str], *, detail: bool) -> tuple[Entries, str | None]:
+def _page(requests: Requests, query: dict[str, str], *, detail: bool) -> _Page:
     attempts = Attempts(requests.settings.retries)
     while True:
-        body = requests.send("GET", query=query).data
+        answer = requests.send("GET", query=query)
         try:
-            return _parse(body, detail=detail)
+            page = _parse(answer.data, detail=detail)
         except (ParseError, ValueError, KeyError, TypeError) as exc:
             # Something between cut it, or answered in the server's place.
             failure = exc if isinstance(exc, ParseError) else ParseError(f"the listing is not what it should be: {exc}")
             attempts.failed(failure, status=None)
+        else:
+            return page._replace(depth_first=answer.headers.get("server", "").startswith("SeaweedFS"))
 
 
-def _parse(body: bytes, *, detail: bool) -> tuple[Entries, str | None]:
+def _parse(body: bytes, *, detail: bool) -> _Page:
     parser = XMLParser()  # noqa: S314 (the answer of the server that the user chose; expat fetches nothing)
     parser.feed(body)
     root = parser.close()
@@ -76,7 +96,10 @@ def _parse(body: bytes, *, detail: bool) -> tuple[Entries, str | None]:
         entries += [(folder, None) for folder in folders]
         entries.sort(key=lambda entry: entry[0])
     truncated = root.findtext(f"{space}IsTruncated") == "true"
-    return entries, root.findtext(f"{space}NextContinuationToken") if truncated else None
+    token = root.findtext(f"{space}NextContinuationToken") or None
+    if truncated and token is None and not entries:
+        raise ValueError("an empty page that is not the last, and no token")
+    return _Page(entries, truncated, token)
 
 
 def _text(text: str | None, *, encoded: bool) -> str:
