@@ -54,7 +54,7 @@ def examine(url: str | None, storage_type: str) -> Iterator[Finding]:
             yield finding
         if healthy:
             yield from _server(store)
-        yield from _foreign(store)
+            yield from _foreign(store)
 
 
 def _driver(route: Route) -> str:
@@ -126,6 +126,8 @@ def _tried(name: str, check: Callable[[], str | None]) -> Finding:
 
 
 def _refused(name: str, exc: StorageError) -> Finding:
+    if isinstance(exc, (AuthenticationError, UnavailableError)):
+        return _no_answer(exc)
     if isinstance(exc, PermissionDeniedError):
         return Finding(name, "wrong", f"{exc}. Give these credentials the permission to {name} blobs")
     if isinstance(exc, BucketNotFoundError):
