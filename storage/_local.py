@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import BinaryIO
 
 __all__ = ["replacing"]
@@ -19,19 +18,19 @@ def replacing(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     On an exception what stood there still stands and nothing else is left. A symbolic link is followed; a device or a pipe is
     written directly.
     """
-    target = Path(os.path.realpath(name))
+    import tempfile  # only who downloads to a named file pays for it
+
+    target = os.path.realpath(name)
     try:
-        old = target.stat()
+        old = os.stat(target)
     except FileNotFoundError:
         old = None
     if old is not None and not stat.S_ISREG(old.st_mode):
-        with target.open("wb") as file:  # a directory raises here, as for open()
+        with open(target, "wb") as file:  # a directory raises here, as for open()
             yield file
         return
     mode = stat.S_IMODE(old.st_mode) if old is not None else 0o666 & ~_umask()
-    import tempfile  # only who downloads to a named file pays for it
-
-    descriptor, staged = tempfile.mkstemp(prefix=".storage~", dir=target.parent)
+    descriptor, staged = tempfile.mkstemp(prefix=".storage~", dir=os.path.dirname(target))
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield file
@@ -47,9 +46,10 @@ def replacing(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def _umask() -> int:
     # It can only be read by setting it, which other threads would see: Linux tells it without.
     try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("Umask:"):
-                return int(line.split()[1], 8)
+        with open("/proc/self/status", encoding="ascii") as status:
+            for line in status:
+                if line.startswith("Umask:"):
+                    return int(line.split()[1], 8)
     except OSError:
         pass
     mask = os.umask(0o077)

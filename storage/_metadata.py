@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 
@@ -38,6 +36,8 @@ def encode_value(value: str) -> str:
 
 
 def _word(data: bytes) -> str:
+    import base64
+
     return f"=?UTF-8?B?{base64.b64encode(data).decode()}?="
 
 
@@ -47,9 +47,11 @@ def decode_value(value: str) -> str:
     matches = [_WORD.fullmatch(word) for word in words]
     if not all(matches):
         return value
+    import base64
+
     try:
         return b"".join(base64.b64decode(match[1], validate=True) for match in matches if match).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or no UTF-8
         return value
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
@@ -135,9 +133,11 @@ def upload_options(
 def _check_md5(content_md5: str) -> None:
     if not isinstance(content_md5, str):
         raise TypeError(f"content_md5 must be a base64 str, not {type(content_md5).__name__}")
+    import base64
+
     try:
         digest = base64.b64decode(content_md5, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         digest = b""
     if len(digest) != _MD5_BYTES:
         raise ValueError(

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
 
 from storage.backends import DRIVERS, Backend
 from storage.exceptions import ConfigurationError, MissingDependencyError
@@ -116,16 +115,18 @@ class StorageURL:
 
     def __str__(self) -> str:
         """The URL without its query, which may hold what should not be shown."""
-        return f"{self.scheme}://{quote(self.bucket, '')}{'/' if self.path else ''}{_quote(self.path)}"
+        return f"{self.scheme}://{_quote(self.bucket, '')}{'/' if self.path else ''}{_quote(self.path)}"
 
     def full(self) -> str:
         """The URL with its query; ``parse`` gives back an equal one."""
         query = "&".join(f"{_quote(name, '')}={_quote(value, '/:,')}" for name, value in self.query.items())
-        return f"{self.scheme}://{quote(self.bucket, '')}/{_quote(self.path)}{'?' if query else ''}{query}"
+        return f"{self.scheme}://{_quote(self.bucket, '')}/{_quote(self.path)}{'?' if query else ''}{query}"
 
 
 def endpoint(text: str) -> str:
     """The kind of an ``endpoint_url`` parameter: ``http://HOST[:PORT]`` or ``https://…``, without user name and query."""
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(text)
         _ = parts.port
@@ -203,6 +204,10 @@ def _parse_query(scheme: str, text: str) -> dict[str, str]:
 
 
 def _decode(scheme: str, text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote  # 4 ms, which import need not take
+
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
@@ -212,4 +217,6 @@ def _decode(scheme: str, text: str) -> str:
 
 
 def _quote(text: str, safe: str = "/") -> str:
+    from urllib.parse import quote
+
     return quote(os.fsencode(text), safe)
