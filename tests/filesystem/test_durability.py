@@ -14,14 +14,22 @@ class Recorder:
     """The changes of names and the syncs, in order, as ``(what, path)``."""
 
     def __init__(self, root, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.root, self.events = os.path.realpath(root), []
+        self.root = os.path.realpath(root)
+        self.events: list[tuple[str, str]] = []
         for name in ("rename", "link", "mkdir", "unlink"):
             monkeypatch.setattr(os, name, self.recording(name, getattr(os, name)))
         exchange, sync = _system.exchange, _system.sync
-        monkeypatch.setattr(
-            _system, "exchange", lambda *names: (exchange(*names), self.note("exchange", names[2], names[3]))
-        )
-        monkeypatch.setattr(_system, "sync", lambda fd: (sync(fd), self.note("sync", fd, "")))
+
+        def exchanging(fd: int, name: str, other_fd: int, other_name: str) -> None:
+            exchange(fd, name, other_fd, other_name)
+            self.note("exchange", other_fd, other_name)
+
+        def syncing(fd: int) -> None:
+            sync(fd)
+            self.note("sync", fd, "")
+
+        monkeypatch.setattr(_system, "exchange", exchanging)
+        monkeypatch.setattr(_system, "sync", syncing)
 
     def note(self, what, fd, name) -> None:
         path = os.path.join(os.readlink(f"/proc/self/fd/{fd}"), name).rstrip("/")
