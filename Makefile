@@ -13,7 +13,7 @@ JOBS   ?= 2
 PYTHONS ?= $(foreach v,3.10 3.11 3.12 3.13,$(or $(lastword $(sort $(wildcard $(HOME)/.pyenv/versions/$(v).*/bin/python))),$(shell command -v python$(v))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-browser test-python check format lint types imports docs clean
+.PHONY: help demo bench test test-all test-browser test-python check format lint types imports docs clean
 
 help:  ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,14 @@ test-python: $(READY)  ## Run the tests on every Python from 3.10 to 3.13 that i
 _test-python: GROUP := test
 _test-python: $(READY)
 	$(BIN)/python -m pytest -n $(JOBS) -p no:cacheprovider $(ARGS)
+
+bench:  ## Measure the library beside its peers and write docs/benchmarks.md (some 15 minutes; QUICK=1: a smoke test).
+	@$(MAKE) --no-print-directory _bench VENV=.venv-bench
+
+.PHONY: _bench
+_bench: GROUP := bench
+_bench: $(READY)
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(GROUPS)
 
 check: $(READY) format lint types imports docs  ## Check format, lint, types, imports and docs.
 

@@ -38,7 +38,7 @@ MIB = 1024 * 1024
         ("addressing_style=both", "path"),
         ("anonymous=yes", "true"),
         ("endpoint_url=ftp://x", "http"),
-        ("sse_kms_key_id=k", "sse=aws:kms"),
+        ("sse=AES256&sse_kms_key_id=k", "sse=aws:kms"),
     ],
 )
 def test_wrong_urls(query, word):

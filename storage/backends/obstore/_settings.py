@@ -54,7 +54,7 @@ class Settings:
             raise ConfigurationError(
                 f"{where}: this driver retries 408, 429 and every 5xx, and takes no other status_forcelist; leave it out, or use s3://"
             )
-        if self.sse_kms_key_id is not None and self.sse not in ("aws:kms", "aws:kms:dsse"):
+        if self.sse_kms_key_id is not None and self.sse == "AES256":
             raise ConfigurationError(f"{where}: sse_kms_key_id goes with sse=aws:kms")
         if self.auth is None:
             return
@@ -171,6 +171,10 @@ class Settings:
         }
 
     @property
+    def _sse(self) -> str | None:
+        return self.sse or (None if self.sse_kms_key_id is None else "aws:kms")
+
+    @property
     def encryption(self) -> dict[str, str]:
         """The headers that every write must have."""
         headers = {
@@ -198,8 +202,8 @@ class Settings:
             "disable_bulk_delete": not bulk_delete,
             "skip_signature": bool(self.anonymous),
         }
-        if self.sse is not None:
-            config["server_side_encryption"] = self.sse
+        if self._sse is not None:
+            config["server_side_encryption"] = self._sse
         if self.sse_kms_key_id is not None:
             config["sse_kms_key_id"] = self.sse_kms_key_id
         policy = self.retries

@@ -1,0 +1,37 @@
+"""``python -m benchmarks [--quick] [GROUP …]``: measures, and writes ``docs/benchmarks.md`` from all that was measured."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from importlib import import_module
+
+from benchmarks import measure
+
+GROUPS = ("imports", "local", "network", "large", "gcs")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], help="what to measure; everything by default")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes and few rounds; nothing is written into docs/"
+    )
+    parser.add_argument("--report", action="store_true", help="only write the report of what was measured before")
+    args = parser.parse_args()
+    began = time.monotonic()
+    if args.quick:
+        measure.RESULTS = measure.QUICK_RESULTS
+    if not args.report:
+        for group in args.groups or GROUPS:
+            print(f"\n==== {group} ({time.monotonic() - began:.0f} s)", flush=True)
+            import_module(f"benchmarks.{group}").run(measure.Plan(args.quick))
+    print(f"\n{time.monotonic() - began:.0f} s")
+    if not args.quick:
+        from benchmarks.report import write
+
+        write()
+
+
+if __name__ == "__main__":
+    main()
