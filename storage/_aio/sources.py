@@ -10,8 +10,8 @@ from typing import Any, Protocol, cast
 
 from typing_extensions import Self, TypeIs
 
+from storage._aio.threads import Workers
 from storage._sources import as_bytes
-from storage._threads import Workers
 
 __all__ = ["AsyncBlobFile", "AsyncReadable", "AsyncSource", "async_chunks", "is_async_source"]
 
