@@ -15,7 +15,7 @@ import google_crc32c
 from tests.servers.gcs_wire import Answer, Refused, Request, as_json, xml_refusal
 
 if TYPE_CHECKING:
-    from tests.servers.gcs_gate import Gate
+    from tests.servers.gcs_rules import Gate
 
 __all__ = ["Multipart", "Resumable", "body_of", "parts_of"]
 

@@ -1,0 +1,388 @@
+"""What Cloud Storage refuses, and what it does that its emulator leaves out: the rules of the gate."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import secrets
+import threading
+import time
+from datetime import datetime, timezone
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+import google_crc32c
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from tests.servers.gcs_cors import cors_headers
+from tests.servers.gcs_uploads import Multipart, Resumable, body_of, parts_of
+from tests.servers.gcs_v4 import verify
+from tests.servers.gcs_wire import Answer, Refused, Request, as_json, xml_refusal
+
+__all__ = ["Gate"]
+
+OBJECT = re.compile(r"/(storage|download/storage|upload/storage)/v1/b(?:/([^/]+)(?:/(o)(?:/([^/]+)(?:/(.+))?)?)?)?")
+PASSED = ("content-type", "content-range", "accept-ranges", "cache-control", "content-encoding", "etag", "x-goog-generation",
+          "x-goog-hash", "x-goog-stored-content-encoding", "last-modified")  # fmt: skip
+
+
+class Gate:
+    """The rules. One object for all connections.
+
+    Args:
+        upstream: ``http://HOST:PORT`` of the emulator.
+        accounts: the private key, in PEM form, of each service account: for its tokens, its signatures, and IAM.
+    """
+
+    def __init__(self, upstream: str, accounts: dict[str, str]) -> None:
+        parts = urlsplit(upstream)
+        self._upstream = (parts.hostname or "", parts.port or 80)
+        self._local = threading.local()
+        self._keys: dict[str, Any] = {
+            email: load_pem_private_key(pem.encode(), password=None) for email, pem in accounts.items()
+        }
+        self._public = {email: key.public_key() for email, key in self._keys.items()}
+        self._tokens: dict[str, str] = {}
+        self._buckets: set[str] = set()
+        self._locks = [threading.Lock() for _ in range(64)]
+        self._settings: dict[str, dict[str, Any]] = {}  # what the emulator forgets of buckets
+        self._rewrites: dict[str, tuple[str, ...]] = {}
+        self.resumable = Resumable(self)
+        self.multipart = Multipart(self)
+
+    # ---- the emulator ------------------------------------------------------------------------------------------
+
+    def ask(self, method: str, target: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+        """A request to the emulator, on this thread's own connection."""
+        connection: HTTPConnection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = HTTPConnection(*self._upstream, timeout=60)
+        try:
+            connection.request(method, target, body, headers or {})
+            response: HTTPResponse = connection.getresponse()
+            data = response.read()
+        except OSError:
+            connection.close()
+            raise
+        kept = {name.title(): value for name, value in response.getheaders() if name.lower() in PASSED}
+        return Answer(response.status, kept, data)
+
+    def object_target(self, bucket: str, name: str) -> str:
+        return f"/storage/v1/b/{quote(bucket, safe='')}/o/{quote(name, safe='')}"
+
+    def look(self, bucket: str, name: str) -> dict[str, Any] | None:
+        """The object resource; ``None``: there is none."""
+        answer = self.ask("GET", self.object_target(bucket, name))
+        return json.loads(answer.body) if answer.status == 200 else None
+
+    def lock(self, bucket: str, name: str) -> threading.Lock:
+        """Held while a condition is checked and the write that hangs on it is made."""
+        return self._locks[hash((bucket, name)) % len(self._locks)]
+
+    def check(self, bucket: str, name: str, wanted: str | None, *, there: bool = False) -> None:
+        """Refuses unless the object's generation is the one wanted (``0``: none); with ``there``, also if there is none."""
+        if wanted is None:
+            return
+        found = self.look(bucket, name)
+        if found is None and there:
+            raise self.missing(bucket, name)
+        if wanted != (found["generation"] if found else "0"):
+            raise Refused(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
+
+    def has_bucket(self, bucket: str) -> bool:
+        if bucket not in self._buckets and self.ask("GET", f"/storage/v1/b/{quote(bucket, safe='')}").status == 200:
+            self._buckets.add(bucket)  # no test deletes one
+        return bucket in self._buckets
+
+    def missing(self, bucket: str, name: str) -> Refused:
+        if not self.has_bucket(bucket):
+            return Refused(404, "notFound", "The specified bucket does not exist.")
+        return Refused(404, "notFound", f"No such object: {bucket}/{name}")
+
+    def store(self, bucket: str, meta: dict[str, Any], data: bytes, wanted: str | None) -> dict[str, Any]:
+        """Makes an object, once its checksum and its precondition hold."""
+        name = meta["name"]
+        crc = base64.b64encode(google_crc32c.Checksum(data).digest()).decode()
+        if meta.get("crc32c") not in (None, crc):
+            raise Refused(
+                400, "invalid", f'Provided CRC32C "{meta["crc32c"]}" doesn\'t match calculated CRC32C "{crc}".'
+            )
+        if not self.has_bucket(bucket):
+            raise self.missing(bucket, name)
+        meta = {key: value for key, value in meta.items() if key != "crc32c"}
+        body, content_type = body_of(meta, data)
+        with self.lock(bucket, name):
+            self.check(bucket, name, wanted)
+            target = f"/upload/storage/v1/b/{quote(bucket, safe='')}/o?uploadType=multipart"
+            answer = self.ask("POST", target, body, {"Content-Type": content_type})
+        if answer.status != 200:
+            raise Refused(answer.status, "invalid", f"the emulator says {answer.body[:200]!r}")
+        made: dict[str, Any] = json.loads(answer.body)
+        return made
+
+    # ---- routes ------------------------------------------------------------------------------------------------
+
+    def answer(self, request: Request) -> Answer:  # noqa: C901, PLR0911 (one line a route)
+        """What Cloud Storage would answer."""
+        try:
+            if request.path == "/token":
+                return self._token(request)
+            if request.path.endswith(":signBlob"):
+                return self._sign_blob(request)
+            if request.path == "/batch/storage/v1":
+                return self._batch(request)
+            match = OBJECT.fullmatch(request.path)
+            if match is None:
+                return self._xml(request)
+            if not request.whole and "upload_id" not in request.parameters:
+                raise Refused(400, "badRequest", "The body ended early.")
+            where, bucket, objects, name, verb = match.groups()
+            bucket = unquote(bucket or "")
+            if "upload_id" not in request.parameters:  # whoever has an upload's URL may use it
+                self._authorise(request, bucket)
+            if where == "upload/storage":
+                return self._upload(request, bucket)
+            if not bucket or not objects:
+                return self._bucket(request, bucket)
+            if name is None:
+                return self._list(request, bucket)
+            return self._object(request, bucket, unquote(name), verb)
+        except Refused as exc:
+            return exc.answer
+
+    def _authorise(self, request: Request, bucket: str) -> str:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if not token:
+            if bucket.startswith("public-") and request.method in ("GET", "HEAD"):
+                return "anonymous"
+            raise Refused(401, "required", "Anonymous caller does not have storage.objects.get access to the object.")
+        email = self._tokens.get(token) or self._jwt(token)
+        if scheme != "Bearer" or email is None:
+            raise Refused(401, "authError", "Invalid Credentials")
+        if email.startswith("reader") and request.method not in ("GET", "HEAD"):
+            raise Refused(403, "forbidden", f"{email} does not have storage.objects.create access to the object.")
+        return email
+
+    def _jwt(self, token: str) -> str | None:
+        try:
+            head, claims, signature = token.split(".")
+            payload = json.loads(base64.urlsafe_b64decode(claims + "=="))
+            key = self._public[payload["iss"]]
+            key.verify(
+                base64.urlsafe_b64decode(signature + "=="),
+                f"{head}.{claims}".encode(),
+                padding.PKCS1v15(),
+                hashes.SHA256(),
+            )
+            return payload["iss"] if payload["exp"] > time.time() else None
+        except Exception:
+            return None
+
+    def _token(self, request: Request) -> Answer:
+        email = self._jwt(dict(parse_qsl(request.body.decode())).get("assertion", ""))
+        if email is None:
+            body = json.dumps({"error": "invalid_grant", "error_description": "Invalid JWT Signature."}).encode()
+            return Answer(400, {"Content-Type": "application/json"}, body)
+        token = f"ya29.{secrets.token_urlsafe(30)}"
+        self._tokens[token] = email
+        return as_json({"access_token": token, "expires_in": 3600, "token_type": "Bearer"})
+
+    def _sign_blob(self, request: Request) -> Answer:
+        self._authorise(request, "")
+        email = unquote(request.path.split("/")[-1].removesuffix(":signBlob"))
+        key = self._keys.get(email)
+        if key is None:
+            raise Refused(403, "IAM_PERMISSION_DENIED", "Permission 'iam.serviceAccounts.signBlob' denied on resource.")
+        signature = key.sign(base64.b64decode(json.loads(request.body)["payload"]), padding.PKCS1v15(), hashes.SHA256())
+        return as_json({"keyId": "1", "signedBlob": base64.b64encode(signature).decode()})
+
+    def _bucket(self, request: Request, bucket: str) -> Answer:
+        if request.method == "POST":
+            if not request.parameters.get("project"):
+                raise Refused(400, "required", "Required parameter: project")
+            answer = self.ask(
+                "POST", f"{request.path}?{request.query}", request.body, {"Content-Type": "application/json"}
+            )
+            if answer.status == 409:
+                raise Refused(
+                    409,
+                    "conflict",
+                    "Your previous request to create the named bucket succeeded and you already own it.",
+                )
+            return answer
+        answer = self.ask("GET", request.path)
+        if answer.status != 200:
+            raise self.missing(bucket, "")
+        with self.lock(bucket, ""):
+            settings = self._settings.setdefault(bucket, {"metageneration": "1"})
+            if request.method == "PATCH":
+                if request.parameters.get("ifMetagenerationMatch") not in (None, settings["metageneration"]):
+                    raise Refused(
+                        412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold."
+                    )
+                settings.update(json.loads(request.body))
+                settings["metageneration"] = str(int(settings["metageneration"]) + 1)
+            return as_json({**json.loads(answer.body), **settings})
+
+    def _list(self, request: Request, bucket: str) -> Answer:
+        answer = self.ask("GET", f"{request.path}?{request.query}")
+        if answer.status == 404:
+            raise self.missing(bucket, "")
+        listed = json.loads(answer.body)
+        wanted = re.search(r"items\(([^)]*)\)", request.parameters.get("fields", ""))
+        if wanted and "items" in listed:  # what was not asked for does not come
+            listed["items"] = [{field: item[field] for field in wanted[1].split(",")} for item in listed["items"]]
+        return as_json(listed)
+
+    def _object(self, request: Request, bucket: str, name: str, verb: str | None) -> Answer:
+        wanted = request.parameters.get("ifGenerationMatch")
+        if verb is not None and verb.startswith("rewriteTo/b/"):
+            return self._rewrite(request, bucket, name, verb)
+        if verb is not None:
+            raise Refused(404, "notFound", "Not Found")
+        if request.method == "DELETE":
+            with self.lock(bucket, name):
+                self.check(bucket, name, wanted, there=True)
+                if self.ask("DELETE", request.path).status == 404:
+                    raise self.missing(bucket, name)
+            return Answer(204, {}, b"")
+        if request.method != "GET":
+            raise Refused(405, "methodNotAllowed", "Method Not Allowed")
+        if request.parameters.get("alt") == "media":
+            return self.media(request, bucket, name, wanted)
+        found = self.look(bucket, name)
+        if found is None:
+            raise self.missing(bucket, name)
+        self.check(bucket, name, wanted, there=True)
+        fields = request.parameters.get("fields")
+        return as_json({field: found[field] for field in fields.split(",") if field in found} if fields else found)
+
+    def media(self, request: Request, bucket: str, name: str, wanted: str | None) -> Answer:
+        with self.lock(bucket, name):
+            self.check(bucket, name, wanted, there=True)
+            target = f"/download{self.object_target(bucket, name)}?alt=media"
+            # Who does not accept gzip gets what was stored as gzip unpacked.
+            passed = {each: value for each, value in request.headers.items() if each in ("range", "accept-encoding")}
+            answer = self.ask("GET", target, None, passed)
+        if answer.status == 404:
+            raise self.missing(bucket, name)
+        return answer
+
+    def _rewrite(self, request: Request, bucket: str, name: str, verb: str) -> Answer:
+        to_bucket, _, to_name = (unquote(part) for part in verb.removeprefix("rewriteTo/b/").partition("/o/"))
+        found = self.look(bucket, name)
+        if found is None:
+            raise self.missing(bucket, name)
+        wanted = request.parameters.get("ifGenerationMatch")
+        token = request.parameters.get("rewriteToken")
+        step = (bucket, name, found["generation"], to_bucket, to_name)
+        with self.lock(to_bucket, to_name):
+            self.check(to_bucket, to_name, wanted)
+            # A large object takes more than one call.
+            if token is None and int(found["size"]) > 4 * 1024 * 1024:
+                token = secrets.token_urlsafe(12) + "+/="
+                self._rewrites[token] = step
+                return as_json({"done": False, "rewriteToken": token, "objectSize": found["size"]})
+            if token is not None and self._rewrites.pop(token, None) != step:
+                raise Refused(400, "invalid", "Invalid rewrite token")
+            return self.ask("POST", request.path, request.body or None, {"Content-Type": "application/json"})
+
+    def _upload(self, request: Request, bucket: str) -> Answer:
+        parameters = request.parameters
+        if "upload_id" in parameters:
+            return self.resumable.answer(request)
+        kind, wanted = parameters.get("uploadType"), parameters.get("ifGenerationMatch")
+        if kind == "multipart":
+            meta, data = parts_of(request.headers.get("content-type", ""), request.body)
+            return as_json(self.store(bucket, meta, data, wanted))
+        if kind == "resumable":
+            return self.resumable.begin(request, bucket, wanted)
+        raise Refused(400, "invalid", "Invalid Upload Type")
+
+    def _batch(self, request: Request) -> Answer:
+        self._authorise(request, "")
+        boundary = re.search(r'boundary="?([^";]+)', request.headers["content-type"])[1]  # type: ignore[index]
+        parts = request.body.decode().split(f"--{boundary}")[1:-1]
+        if len(parts) > 100:
+            raise Refused(400, "badRequest", "The batch request could not be processed: too many calls.")
+        answers = []
+        for part in reversed(parts):  # in any order: the Content-ID tells
+            number = re.search(r"Content-ID: <(.+)>", part)[1]  # type: ignore[index]
+            method, target = re.search(r"\r\n\r\n(\S+) (\S+) HTTP", part).groups()  # type: ignore[union-attr]
+            path, _, query = target.partition("?")
+            inner = self.answer(Request(method, path, query, {"authorization": request.headers["authorization"]}, b""))
+            answers.append(
+                f"Content-Type: application/http\r\nContent-ID: <response-{number}>\r\n\r\nHTTP/1.1 {inner.status} Said\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(inner.body)}\r\n\r\n{inner.body.decode()}"
+            )
+        text = "".join(f"--batch_x\r\n{answer}\r\n" for answer in answers) + "--batch_x--\r\n"
+        return Answer(200, {"Content-Type": "multipart/mixed; boundary=batch_x"}, text.encode())
+
+    # ---- the XML API -------------------------------------------------------------------------------------------
+
+    def _xml(self, request: Request) -> Answer:  # noqa: PLR0911 (one for each way to be refused)
+        bucket, _, name = request.path.lstrip("/").partition("/")
+        bucket, name = unquote(bucket), unquote(name)
+        parameters = request.parameters
+        if "x-goog-signature" not in (each.lower() for each in parameters):
+            try:
+                self._authorise(request, bucket)
+            except Refused as exc:
+                return xml_refusal(exc.answer.status, "AccessDenied", str(exc))
+            return self.multipart.answer(request, bucket, name)
+        refusal = verify(
+            request.method, request.path, request.query, request.headers, self._public, datetime.now(timezone.utc)
+        )
+        if refusal is not None:
+            return xml_refusal(*refusal)
+        try:
+            if request.method == "PUT":
+                return self._signed_put(request, bucket, name)
+            if request.method in ("GET", "HEAD"):
+                return self._signed_get(request, bucket, name)
+        except Refused as exc:
+            codes = {404: "NoSuchKey", 412: "PreconditionFailed"}
+            return xml_refusal(exc.answer.status, codes.get(exc.answer.status, "InvalidArgument"), str(exc))
+        return xml_refusal(405, "MethodNotAllowed", "The method is not allowed.")
+
+    def for_browsers(self, request: Request) -> dict[str, str]:
+        """What the bucket's CORS rules add to an answer of the XML API."""
+        rules = self._settings.get(unquote(request.path.lstrip("/").partition("/")[0]), {}).get("cors", [])
+        return cors_headers(rules, request.method, request.headers)
+
+    def _signed_get(self, request: Request, bucket: str, name: str) -> Answer:
+        answer = self.media(request, bucket, name, None)
+        headers = dict(answer.headers)
+        if headers.get("Etag") is not None and headers["Etag"] == request.headers.get("if-none-match"):
+            return Answer(304, {"Etag": headers["Etag"]}, b"")
+        for header in ("Content-Type", "Content-Disposition"):
+            value = request.parameters.get(f"response-{header.lower()}")
+            if value:
+                headers[header] = value
+        return Answer(answer.status, headers, answer.body)
+
+    def _signed_put(self, request: Request, bucket: str, name: str) -> Answer:
+        headers, body = request.headers, request.body
+        if not request.whole:
+            return xml_refusal(400, "IncompleteBody", "The body ended early.")
+        bounds = headers.get("x-goog-content-length-range")
+        if bounds is not None:
+            if "content-length" not in headers:
+                return xml_refusal(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+            least, most = map(int, bounds.split(","))
+            if not least <= len(body) <= most:
+                return xml_refusal(
+                    400, "EntityTooLarge" if len(body) > most else "EntityTooSmall", "Not of the size signed."
+                )
+        if headers.get("content-md5") not in (None, base64.b64encode(hashlib.md5(body).digest()).decode()):
+            return xml_refusal(400, "BadDigest", "The MD5 you specified did not match what we received.")
+        meta = {"name": name, "contentType": headers.get("content-type") or "application/octet-stream"}
+        if "cache-control" in headers:
+            meta["cacheControl"] = headers["cache-control"]
+        made = self.store(bucket, meta, body, headers.get("x-goog-if-generation-match"))
+        return Answer(200, {"X-Goog-Generation": made["generation"], "Etag": f'"{made["etag"]}"'}, b"")
