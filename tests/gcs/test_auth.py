@@ -24,6 +24,7 @@ from storage import (
 )
 from storage._urls import StorageURL
 from storage.backends.gcs import GCSBackend, create
+from storage.testing._races import in_child
 from tests.servers.gcs import PUBLIC_BUCKET, READER, GCSServer
 
 
@@ -286,3 +287,17 @@ def test_credentials_of_the_caller_are_used_as_they_are(gcs: GCSServer) -> None:
 
     inner: Any = service_account.Credentials.from_service_account_info(gcs.account(), scopes=["x"])
     assert works(Storage(gcs.url(), auth=Own(inner)))
+
+
+def test_a_forked_child_makes_a_client_of_its_own(gcs: GCSServer) -> None:
+    """Parent and child share no connection, whoever used the store before."""
+    with Storage(gcs.url(), auth=gcs.account()) as store:
+        store.set("a", "1")
+        mine = id(store.backend.client)
+
+        def child() -> str:
+            return f"{id(store.backend.client) != mine} {store.get('a')}"
+
+        assert in_child(child)() == "True 1"
+        assert id(store.backend.client) == mine
+        assert store.get("a") == "1"
