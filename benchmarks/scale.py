@@ -1,0 +1,184 @@
+"""``python -m benchmarks.scale [--most 1000000] [--minutes 20] [--nice 0]``: from a thousand blobs to a million.
+
+Fills a directory and a SeaweedFS bucket step by step; at each step a fresh process lists everything and asks for one blob. Writes
+``docs/scale.md``. A step that the minutes do not reach is left out, and the page says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.servers import ROOT, seaweedfs
+from storage import Storage
+
+STEPS = (1_000, 10_000, 100_000, 1_000_000)
+FOLDER = 1_000
+
+_PROBE = """
+import json, sys, time
+url, auth, key = json.loads(sys.argv[1])
+from storage import Storage
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+def median(call, times=31):
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - began)
+    return sorted(taken)[times // 2]
+store = Storage(url, auth)
+store.exists("absent")
+store.list("warm", limit=1)
+before = peak()
+began, cpu = time.perf_counter(), time.process_time()
+first, count = None, 0
+for _ in store.iter_list():
+    count += 1
+    if first is None:
+        first = time.perf_counter() - began
+total, cpu = time.perf_counter() - began, time.process_time() - cpu
+print(json.dumps({
+    "count": count, "first": first, "total": total, "cpu": cpu, "memory": peak() - before,
+    "page": median(lambda: store.list(limit=10, start_after=key)), "exists": median(lambda: store.exists(key)),
+}))
+"""
+
+
+def keys(start: int, end: int) -> Iterator[str]:
+    """A thousand to a folder."""
+    return (f"{number // FOLDER:04}/{number:07}" for number in range(start, end))
+
+
+def probe(url: str, auth: Any, count: int) -> dict[str, Any]:
+    """What a fresh process sees of the store."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE, json.dumps([url, auth, next(keys(count // 2, count))])],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["count"] == count, f"{found['count']} keys of {count}"
+    found["load"] = os.getloadavg()[0]
+    return found
+
+
+def run(stores: dict[str, tuple[str, Any]], fill: Callable[[int, int, float], int], most: int, until: float) -> Any:
+    """Each step of each store that shares what ``fill`` writes."""
+    steps: list[dict[str, Any]] = []
+    filled = 0
+    for step in (step for step in STEPS if step <= most):
+        began = time.monotonic()
+        reached = fill(filled, step, until)
+        seconds, added, filled = time.monotonic() - began, reached - filled, reached
+        row: dict[str, Any] = {"count": reached, "fill": seconds / added if added else 0}
+        for name, (url, auth) in stores.items():
+            row[name] = probe(url, auth, reached)
+        steps.append(row)
+        print(json.dumps(row), flush=True)
+        if reached < step:
+            break
+    return steps
+
+
+def files(most: int, until: float) -> Any:
+    """Plain files, made by system calls: what the library lists is the same."""
+    fast = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="storage-scale-", dir=fast) as root:
+        made: set[str] = set()
+
+        def fill(start: int, end: int, until: float) -> int:
+            del until
+            for key in keys(start, end):
+                folder = f"{root}/data/{key[:4]}"
+                if folder not in made:
+                    os.makedirs(folder)
+                    made.add(folder)
+                os.close(os.open(f"{root}/data/{key}", os.O_CREAT | os.O_WRONLY))
+            return end
+
+        return run({"file://": (f"file://{root}", None)}, fill, most, until)
+
+
+def bucket(most: int, until: float) -> Any:
+    """Blobs of one byte, put by ``set_many``."""
+    with seaweedfs() as server:
+        urls = {scheme: server.url("scale", scheme=scheme, query="&types=data:") for scheme in ("s3", "s3+obstore")}
+        with Storage(urls["s3+obstore"], server.auth) as store:
+
+            def fill(start: int, end: int, until: float) -> int:
+                reached = start
+                while reached < end and time.monotonic() < until:
+                    piece = min(end, reached + 20_000)
+                    store.set_many(dict.fromkeys(keys(reached, piece), b"1"))
+                    reached = piece
+                return reached
+
+            return run({f"{scheme}://": (url, server.auth) for scheme, url in urls.items()}, fill, most, until)
+
+
+_TEXT = """# Scale: from a thousand blobs to a million
+
+```console
+$ python -m benchmarks.scale
+```
+
+What a store costs as it grows. Each step is a fresh process that lists every key with `iter_list`, then asks for a page of ten in
+the middle (`list(limit=10, start_after=…)`) and for one blob (`exists`), 31 times each, medians. *Memory* is how far the peak of
+the process grows while it lists. A thousand blobs to a folder; files are on tmpfs, blobs in the bucket have one byte. Measured on
+{machine}, {when}, while other work ran on them (the load average is beside each row): look at how a column grows, not at
+its height.
+
+"""
+
+
+def report(found: dict[str, Any], most: int) -> None:
+    """Writes ``docs/scale.md``."""
+    text = _TEXT.format(machine=f"{os.cpu_count()} cores", when=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
+    for title, steps in found.items():
+        text += f"## {title}\n\n"
+        text += "| | blobs | listing | a key | CPU a key | first key | memory | page of ten | exists | load |\n"
+        text += "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        for name in (name for name in steps[0] if name.endswith("://")):
+            for step in steps:
+                row, count = step[name], step["count"]
+                text += (
+                    f"| `{name}` | {count:,} | {row['total']:.3g} s | {row['total'] / count * 1e6:.1f} µs "
+                    f"| {row['cpu'] / count * 1e6:.1f} µs | {row['first'] * 1e3:.1f} ms | {row['memory'] / 1024:.1f} MiB "
+                    f"| {row['page'] * 1e3:.2f} ms | {row['exists'] * 1e3:.2f} ms | {row['load']:.1f} |\n"
+                )
+        reached = steps[-1]["count"]
+        if reached < most:
+            text += f"\nThe time given was over at {reached:,} blobs; the steps beyond were not measured.\n"
+        text += "\n"
+    Path("docs/scale.md").write_text(text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    parser.add_argument("--most", type=int, default=STEPS[-1])
+    parser.add_argument("--minutes", type=float, default=20, help="after which no more is put into the bucket")
+    parser.add_argument("--nice", type=int, default=0, help="how far to stand back behind other programs")
+    args = parser.parse_args()
+    os.nice(args.nice)
+    found = {
+        "Files": files(args.most, 0.0),
+        "One SeaweedFS bucket": bucket(args.most, time.monotonic() + args.minutes * 60),
+    }
+    report(found, args.most)
+
+
+if __name__ == "__main__":
+    main()
