@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import doctest
 import re
+import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from tests.servers.s3 import S3Server, moto_s3
+
+__all__ = ["moto_s3"]
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -42,9 +47,21 @@ def run(block: Block, page: Path, names: dict[str, Any]) -> None:
     exec(compile("\n" * block.line + block.code, str(page), "exec"), names)
 
 
+@pytest.fixture
+def aws(moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account that the page on S3 speaks of, with its bucket."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_s3.endpoint_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", moto_s3.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", moto_s3.secret_key)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", moto_s3.region)
+    urllib.request.urlopen(urllib.request.Request(f"{moto_s3.endpoint_url}/my-bucket", method="PUT")).close()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_examples_run(page, tmp_path, monkeypatch):
+def test_examples_run(page, tmp_path, monkeypatch, request):
     """Every example of a page does what it says."""
+    if page.name == "s3.md":
+        request.getfixturevalue("aws")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page.read_text(encoding="utf-8")):
