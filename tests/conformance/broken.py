@@ -97,7 +97,7 @@ class ChecksFirst(MemoryBackend):
     def put(self, path, data, options):
         if not options.overwrite and path in self._blobs:
             return super().put(path, data, options)
-        time.sleep(0.002)
+        time.sleep(0.03)
         return super().put(path, data, options._replace(overwrite=True))
 
 
@@ -105,7 +105,7 @@ class ChecksFirst(MemoryBackend):
 class ComparesFirst(MemoryBackend):
     def put(self, path, data, options):
         if options.if_match is not None and path in self._blobs and self._blobs[path][1].etag == options.if_match:
-            time.sleep(0.002)
+            time.sleep(0.01)
             options = options._replace(if_match=None)
         return super().put(path, data, options)
 
@@ -168,6 +168,7 @@ class WritesInPlace(MemoryBackend):
             def write(self, data):
                 real.write(data)
                 MemoryBackend.put(backend, path, bytes(real._data), options)
+                time.sleep(0.05)  # so that a reader comes by, however busy the machine is
 
         return Writer()
 
@@ -424,7 +425,7 @@ class ListsWrongTypes(MemoryBackend):
 class SharesItsCursor(MemoryBackend):
     def get(self, path, start=0, end=None, if_match=None):
         self._current = path
-        time.sleep(0.0005)
+        time.sleep(0.002)
         return super().get(self._current, start, end, if_match)
 
 
