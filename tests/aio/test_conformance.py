@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import pytest
 
 from storage.testing import Conformance
@@ -16,7 +18,7 @@ class TestMemoryOnAsyncio(Conformance):
 
 
 class TestMotoServerOnAsyncio(test_s3.TestMotoServer):
-    harness = Asynchronous(test_s3.MotoServerHarness())
+    harness: ClassVar[Any] = Asynchronous(test_s3.MotoServerHarness())
 
 
 @pytest.mark.slow
@@ -36,24 +38,24 @@ class TestFilesystemOnTrio(Conformance):
 
 @pytest.mark.slow
 class TestSeaweedFSOnTrio(test_s3.TestSeaweedFS):
-    harness = Asynchronous(test_s3.SeaweedFSHarness(), "trio")
+    harness: ClassVar[Any] = Asynchronous(test_s3.SeaweedFSHarness(), "trio")
 
 
 @pytest.mark.slow
 class TestGCSOnAsyncio(test_gcs.TestGCS):
-    harness = Asynchronous(test_gcs.GCSHarness())
+    harness: ClassVar[Any] = Asynchronous(test_gcs.GCSHarness())
 
 
 @pytest.mark.slow
 class TestGCSOnTrio(test_gcs.TestGCS):
-    harness = Asynchronous(test_gcs.GCSHarness(), "trio")
+    harness: ClassVar[Any] = Asynchronous(test_gcs.GCSHarness(), "trio")
 
 
 @pytest.mark.slow
 class TestObstoreOnAsyncio(test_obstore.TestObstoreOnSeaweedFS):
-    harness = Asynchronous(test_obstore.SeaweedFSHarness())
+    harness: ClassVar[Any] = Asynchronous(test_obstore.SeaweedFSHarness())
 
 
 @pytest.mark.slow
 class TestObstoreOnTrio(test_obstore.TestObstoreOnSeaweedFS):
-    harness = Asynchronous(test_obstore.SeaweedFSHarness(), "trio")
+    harness: ClassVar[Any] = Asynchronous(test_obstore.SeaweedFSHarness(), "trio")

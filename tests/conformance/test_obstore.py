@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -58,10 +57,9 @@ class TestObstoreOnSeaweedFS(Conformance):
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def running(cls, seaweedfs: S3Server) -> Iterator[None]:  # noqa: F811
+    def running(cls, seaweedfs: S3Server) -> None:  # noqa: F811
         """Starts the server, or joins the one of this run."""
         cls.harness.server = seaweedfs
-        return
 
 
 class TestObstoreOnMotoServer(Conformance):
@@ -69,7 +67,6 @@ class TestObstoreOnMotoServer(Conformance):
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def running(cls, moto_s3: S3Server) -> Iterator[None]:  # noqa: F811
+    def running(cls, moto_s3: S3Server) -> None:  # noqa: F811
         """Starts the server, or joins the one of this run."""
         cls.harness.server = moto_s3
-        return
