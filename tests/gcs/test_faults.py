@@ -431,3 +431,18 @@ def test_parallel_ranges_are_compared_with_the_checksum(
     with pytest.raises(IntegrityError, match="CRC32C"):
         proxied.store.get_file("a", target)
     assert not named or not target.exists()
+
+
+def test_a_stream_that_nobody_reads_gives_its_connection_back(proxied: Proxied) -> None:
+    """Closed before its first piece, or in the middle, it leaves nothing open."""
+    proxied.honest.set("a", b"x" * (2 * MIB))
+    backend = proxied.store.backend
+    path = proxied.store._routes["data"].prefix + "a"
+    for begun in (False, True):
+        download = backend.stream(path)
+        if begun:
+            next(download.chunks)
+        response: Any = download.chunks._response  # type: ignore[attr-defined]
+        download.chunks.close()  # type: ignore[attr-defined]
+        assert response.raw.closed
+        assert list(download.chunks) == []

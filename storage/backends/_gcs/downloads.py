@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from storage.backends._gcs.session import Session
 from storage.backends._protocol import Stat
 from storage.exceptions import IntegrityError
 
-__all__ = ["Reading"]
+__all__ = ["Chunks", "Reading"]
 
 # Large enough to cost little CPU, small enough that a connection which is cut again and again still gets somewhere.
 _PIECE: Final = 256 * 1024
@@ -80,12 +80,15 @@ class Reading:
             whole.write(piece)
         return whole.getvalue()
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Chunks:
         """The bytes in pieces; to be iterated once, and closed if not to the end.
 
         Raises:
             IntegrityError: they do not match the checksum that the service keeps.
         """
+        return Chunks(self._pieces(), self._response)
+
+    def _pieces(self) -> Generator[bytes, None, None]:
         response = self._response
         if response is None:
             return
@@ -122,6 +125,25 @@ class Reading:
     def stat(self) -> Stat | None:
         """What the answer's headers tell of the blob, everything but its metadata; ``None`` where the range is past its end."""
         return None if self._response is None else stat_of_headers(self._response)
+
+
+class Chunks:
+    """An iterator over a body that gives its connection back when it is closed, begun or not."""
+
+    def __init__(self, pieces: Generator[bytes, None, None], response: requests.Response | None) -> None:
+        self._pieces, self._response = pieces, response
+
+    def __iter__(self) -> Chunks:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Ends the iteration. Idempotent."""
+        self._pieces.close()
+        if self._response is not None:
+            self._response.close()
 
 
 class _Body:
