@@ -102,11 +102,11 @@ class Files(Core):
             return self._download(route, path, key, storage_type, Sink(file_obj, progress))
         try:
             with replacing(file_obj) as file:
-                return self._download(route, path, key, storage_type, Sink(file, progress))
+                return self._download(route, path, key, storage_type, Sink.new_file(file, progress))
         except PreconditionFailedError:
             # Replaced meanwhile. Nothing of the old version is left, so the new one may be had, but only once.
             with replacing(file_obj) as file:
-                return self._download(route, path, key, storage_type, Sink(file, progress))
+                return self._download(route, path, key, storage_type, Sink.new_file(file, progress))
 
     def _download(self, route: Route, path: str, key: str, storage_type: str, sink: Sink) -> ObjectInfo:
         try:
