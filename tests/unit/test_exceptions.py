@@ -84,10 +84,8 @@ def test_missing_bucket_is_not_a_missing_blob():
 
 def test_tree_is_drawn_in_the_docstring():
     """The docstring's tree names every exception, under the base that it has."""
-    tree: list[tuple[int, str]] = []
-    for line in exceptions.__doc__.splitlines():
-        if match := re.match(r"(\s*(?:│\s*)?(?:[├└]── )?)(\w+Error)\b", line):
-            tree.append((len(match[1]), match[2]))
+    lines = (re.match(r"(\s*(?:│\s*)?(?:[├└]── )?)(\w+Error)\b", line) for line in exceptions.__doc__.splitlines())
+    tree = [(len(match[1]), match[2]) for match in lines if match]
     assert sorted(name for _, name in tree) == exceptions.__all__
     stack: list[tuple[int, str]] = []
     for depth, name in tree:
@@ -110,10 +108,10 @@ def test_carries_and_survives(kind):
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 def test_bare(kind):
     """Raised bare, as a backend does, there is no key, type or URL, and the text is empty."""
-    try:
+    with pytest.raises(kind) as caught:
         raise kind
-    except StorageError as error:
-        assert (str(error), error.key, error.storage_type, error.url) == ("", None, None, None)
+    error = caught.value
+    assert (str(error), error.key, error.storage_type, error.url) == ("", None, None, None)
 
 
 def test_a_subclass_of_a_user_survives_pickling():
