@@ -13,6 +13,7 @@ from storage._signing import METHODS, Grant, RefusedError, SigningKeys
 from storage.backends import Backend
 from storage.exceptions import (
     BucketNotFoundError,
+    ConfigurationError,
     InvalidKeyError,
     NotFoundError,
     PermissionDeniedError,
@@ -36,6 +37,8 @@ log = logging.getLogger("storage.server")
 DEFAULT_MAX_UPLOAD: Final = 5 * 1024**3
 """Bytes; what S3 takes in one PUT."""
 
+# A server's own limit need not hold for a head that comes in one piece. A URL with everything signed takes 8 KiB.
+_HEAD_BYTES: Final = 32 * 1024
 _ALLOW = ("allow", ", ".join(METHODS))
 _NOT_OURS = "only signed URLs of this server's stores are answered here; ask for one"
 _STATUSES: tuple[tuple[type[StorageError], int, str], ...] = (
@@ -88,8 +91,18 @@ class SignedURLs:
             max_upload: bytes; a longer body is refused with 413.
             stall_seconds: seconds without a byte from, or to, a client after which it is given up.
             clock: seconds since 1970; default: the system's.
+
+        Raises:
+            ConfigurationError: a store that is neither in memory nor in a directory.
         """
-        self._backends = [backend for store in stores for backend in servable(store)]
+        self._backends: list[Backend] = []
+        for store in stores:
+            found = servable(store)
+            if not found:
+                raise ConfigurationError(
+                    f"{store!r}: its URLs are signed and answered by its own service; serve local stores"
+                )
+            self._backends += found
         self._max_upload = max_upload
         self._stall_seconds = stall_seconds
         self._clock = clock
@@ -143,6 +156,8 @@ class SignedURLs:
             log.error("%s %s: the store failed", ascii(request.method)[1:-1], request.raw_path, exc_info=failure)
 
     async def _answer(self, request: Request, response: Response) -> None:
+        if request.head_bytes > _HEAD_BYTES:
+            raise RefusedError(431, f"target and headers have more than {_HEAD_BYTES} bytes")
         store_id, _, path = (request.path or "").partition("/")
         found = self.find(store_id)
         origins = _origins(found[0]) if found else ()

@@ -37,6 +37,7 @@ class Request:
         query: as it came, without the question mark.
         headers: names in lower case, each with all of its values.
         client: the address of the client, or ``-``.
+        head_bytes: the size of target and headers.
     """
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -48,8 +49,10 @@ class Request:
         self.raw_path = ascii(scope.get("raw_path", scope["path"].encode()).partition(b"?")[0].decode("latin-1"))[1:-1]
         self.query = scope.get("query_string", b"").decode("latin-1")
         self.client = scope["client"][0] if scope.get("client") else "-"
+        self.head_bytes = len(scope.get("raw_path") or b"") + len(self.query)
         headers: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
+            self.head_bytes += len(name) + len(value)
             headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip(" \t"))
         self.headers: Mapping[str, Sequence[str]] = headers
 

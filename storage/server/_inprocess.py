@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from storage._signing import SigningKeys
 from storage.backends import Backend
-from storage.server._app import DEFAULT_MAX_UPLOAD, Servable, SignedURLs, keys_of
+from storage.server._app import DEFAULT_MAX_UPLOAD, Servable, SignedURLs, keys_of, servable
 from storage.server._uvicorn import Server, listen, make_server
 
 if TYPE_CHECKING:
@@ -111,12 +111,12 @@ def adopt(url: str, *stores: Core | Backend, max_upload: int = DEFAULT_MAX_UPLOA
 
     Args:
         url: where the caller serves the application that it gets.
-        stores: what it serves, also without having signed anything itself.
+        stores: those of them that are local it serves, also without having signed anything itself.
         max_upload: bytes; a longer body is refused.
     """
     global _adopted, _stores
     with _lock:
-        _adopted, _stores = url, _Stores(*stores, max_upload=max_upload)
+        _adopted, _stores = url, _Stores(*filter(servable, stores), max_upload=max_upload)
         return _stores
 
 

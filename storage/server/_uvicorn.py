@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any, Final
 
 import h11
@@ -16,6 +17,7 @@ __all__ = ["Server", "listen", "make_server"]
 
 _HEADER_BYTES: Final = 32 * 1024  # a key of 1,024 bytes, percent-encoded, with every option takes 8 KiB
 _HEADER_SECONDS: Final = 15.0
+_CUT_SECONDS: Final = 5.0  # for a thread that reads or writes a file to notice that nobody wants it any more
 _CONNECTIONS: Final = 400  # with a file open for each this stays below the usual 1,024 descriptors
 
 
@@ -96,6 +98,30 @@ class Server(uvicorn.Server):
                 await asyncio.wait_for(self._wake.wait(), 1.0)
             except asyncio.TimeoutError:
                 continue
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends: requests in flight get ``timeout_graceful_shutdown`` seconds, then their connections are cut.
+
+        uvicorn would cancel their tasks instead, and write a traceback for each into the log of a program that merely ends.
+        """
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
+            listener.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        await self._until(lambda: not state.connections and not state.tasks, self.config.timeout_graceful_shutdown or 0)
+        for connection in list(state.connections):
+            connection.transport.abort()  # the application sees that its client is gone
+        await self._until(lambda: not state.tasks, _CUT_SECONDS)
+        await self.lifespan.shutdown()
+
+    async def _until(self, done: Callable[[], bool], seconds: float) -> None:
+        deadline = asyncio.get_running_loop().time() + seconds
+        # uvicorn tells nobody when its sets of connections and tasks are empty.
+        while not done() and not self.force_exit and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     def stop(self) -> None:
         """Asks the server to stop, from any thread."""

