@@ -13,7 +13,7 @@ from storage._keys import is_portable
 from storage._routes import Route
 from storage._sync.copying import Abandoned, Copier, Pair, check_there
 from storage._sync.places import check_apart
-from storage._sync.plan import Entry, Filter, OutOfOrder, checked_order, compare, entry_of, latest, merge
+from storage._sync.plan import Entry, Filter, OutOfOrder, checked_order, compare, entry_of, merge
 from storage._sync.spool import Spool, sorted_on_disk
 from storage._sync.types import SyncEvent, SyncFailure, SyncResult
 from storage.exceptions import NotFoundError, SyncError
@@ -26,7 +26,9 @@ __all__ = ["Sync"]
 _MOST_FAILURES: Final = 1000
 _MOST_THREADS: Final = 64
 _TELL_EVERY: Final = 1000  # blobs between two events of the listing
-_FILE_TICK: Final = 10_000  # microseconds: what the kernel's clock for files may be behind
+# Microseconds. A blob's time may be that of its last byte, or of the upload's begin, and not that of its publication, and the
+# clocks of two services differ.
+_DOUBT: Final = 10_000_000
 _ANSWERS: Final = {
     "copy": "not there",
     "size": "another size",
@@ -130,7 +132,7 @@ class Sync:
         with ExitStack() as stack:
             ours = self._entries(stack, self._source, pair.source, pair.storage_type)
             theirs = self._entries(stack, self._target, pair.target, pair.storage_type)
-            tick = _FILE_TICK if pair.source.backend.scheme == "file" else 0
+            doubt = _doubt(pair)
             for source, target in merge(ours, theirs):
                 seen += 1
                 if seen % _TELL_EVERY == 0:
@@ -143,7 +145,7 @@ class Sync:
                     jobs.append((number, source.key, source.size, "copy", "", ""))
                     total += source.size
                     continue
-                outcome, by = compare(latest(source, tick), target, checksum=self._checksum)
+                outcome, by = compare(source, target, checksum=self._checksum, doubt=doubt)
                 if outcome in ("same", "differs"):
                     self._compared[by] += 1
                 if outcome == "same":
@@ -289,6 +291,12 @@ class _Disordered(Exception):  # noqa: N818 (it is caught at once)
     def __init__(self, backend: int) -> None:
         super().__init__()
         self.backend = backend
+
+
+def _doubt(pair: Pair) -> int:
+    """How far the times of a source's blobs are to be doubted: not at all where both sides go by one clock, and publish by it."""
+    local = pair.source.backend.scheme == "memory" and pair.target.backend.scheme in ("memory", "file")
+    return 0 if local else _DOUBT
 
 
 def _or_disordered(entries: Iterator[Entry], route: Route) -> Iterator[Entry]:

@@ -16,13 +16,13 @@ __all__ = [
     "compare",
     "entry_of",
     "is_md5",
-    "latest",
     "merge",
 ]
 
 _MD5 = re.compile(r"[0-9a-f]{32}").fullmatch
 _PARTS = re.compile(r"[0-9a-f]{32}-[0-9]+").fullmatch
 _SECOND = 1_000_000  # microseconds
+_TICK = 10_000  # microseconds: what the kernel's clock for files may be behind
 
 
 class OutOfOrder(Exception):  # noqa: N818 (it is an answer)
@@ -35,27 +35,13 @@ class Entry(NamedTuple):
     key: str
     size: int
     etag: str
-    modified: int  # microseconds since the epoch, UTC; of a source's blob the latest that it can be
+    modified: int  # microseconds since the epoch, UTC
 
 
 def entry_of(key: str, size: int, etag: str, modified: datetime) -> Entry:
     """The entry of a blob; its time exact to the microsecond."""
     # timestamp() is a float, which has no room for microseconds after the year 2255, and rounds before.
     return Entry(key, size, etag, int(modified.timestamp()) * _SECOND + modified.microsecond)
-
-
-def latest(entry: Entry, tick: int = 0) -> Entry:
-    """A blob of the source, with the latest time at which it can have been written.
-
-    A service that tells whole seconds or milliseconds has cut the rest off. So a blob that was written in the same second as its
-    copy is copied once more, rather than that a change which followed the copy is never seen.
-
-    Args:
-        entry: as listed.
-        tick: microseconds by which its clock may be behind.
-    """
-    rest = _SECOND - 1 if entry.modified % _SECOND == 0 else 999 if entry.modified % 1000 == 0 else 0
-    return entry._replace(modified=entry.modified + max(rest, tick))
 
 
 # ---- filters -------------------------------------------------------------------------------------------------------
@@ -187,21 +173,35 @@ def is_md5(etag: str) -> bool:
     return _MD5(etag) is not None
 
 
-def compare(source: Entry, target: Entry, *, checksum: bool) -> Verdict:
+def compare(source: Entry, target: Entry, *, checksum: bool, doubt: int = 0) -> Verdict:
     """Compares a blob of both sides by what their listings say.
 
     Sizes that differ settle it. Equal etags of the S3 kinds (an MD5, or MD5s of parts) mean equal bytes, and two MD5s that
-    differ mean other bytes. Else time tells: the blob is the same unless the source's may be younger than the destination's.
-    Where ``checksum`` forbids to trust time, the bytes are to be read.
+    differ mean other bytes. Else time tells: the source's blob is the younger one, or it is older by more than ``doubt``.
+    What lies between may have been published after its copy was made, under a time before that: only its bytes can tell.
+
+    Args:
+        source: as listed.
+        target: as listed.
+        checksum: do not trust times at all.
+        doubt: microseconds by which the time of the source's blob may be behind the moment at which it could be seen. 0: by none.
     """
     if source.size != target.size:
         return Verdict("differs", "size")
-    younger = source.modified > target.modified
+    younger = source.modified > target.modified + max(_cut_off(target), _TICK)
+    older = source.modified + (max(_cut_off(source), doubt) if doubt else 0) <= target.modified
     if source.etag == target.etag and (_MD5(source.etag) or _PARTS(source.etag)):
         # The same bytes written anew may have got other headers, which no listing tells.
-        return Verdict("ask" if younger else "same", "checksum" if is_md5(source.etag) else "etag")
+        return Verdict("same" if older else "ask", "checksum" if is_md5(source.etag) else "etag")
     if is_md5(source.etag) and is_md5(target.etag):
         return Verdict("differs" if younger else "doubt", "checksum")
     if checksum:
         return Verdict("read", "content")
-    return Verdict("differs" if younger else "same", "size and time")
+    if younger:
+        return Verdict("differs", "size and time")
+    return Verdict("same", "size and time") if older else Verdict("read", "content")
+
+
+def _cut_off(entry: Entry) -> int:
+    """The microseconds that a service which tells whole seconds or milliseconds may have cut off a time."""
+    return _SECOND - 1 if entry.modified % _SECOND == 0 else 999 if entry.modified % 1000 == 0 else 0

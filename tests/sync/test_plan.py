@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage._sync import spool
-from storage._sync.plan import Entry, Filter, OutOfOrder, checked_order, compare, entry_of, latest, merge
+from storage._sync.plan import Entry, Filter, OutOfOrder, checked_order, compare, entry_of, merge
 from storage._sync.spool import Spool, sorted_on_disk
 
 MD5_A, MD5_B = "a" * 32, "b" * 32
 NOON = 12 * 3600 * 1_000_000 + 123_456  # microseconds; a time that a clock of microseconds made
+LATER = NOON + 60 * 1_000_000
 
 
 def entry(key: str = "k", size: int = 1, etag: str = "e", modified: int = NOON) -> Entry:
@@ -64,14 +65,14 @@ COMPARED = [
     # source, target, checksum, verdict
     (entry(size=1), entry(size=2), False, ("differs", "size")),
     (entry(etag=MD5_A), entry(etag=MD5_A, modified=NOON + 1), False, ("same", "checksum")),
-    (entry(etag=MD5_A, modified=NOON + 1), entry(etag=MD5_A), False, ("ask", "checksum")),
+    (entry(etag=MD5_A, modified=LATER), entry(etag=MD5_A), False, ("ask", "checksum")),
     (entry(etag=MD5_A + "-4"), entry(etag=MD5_A + "-4"), False, ("same", "etag")),
     (entry(etag=MD5_A + "-4"), entry(etag=MD5_B + "-2"), False, ("same", "size and time")),
-    (entry(etag=MD5_A, modified=NOON + 1), entry(etag=MD5_B), False, ("differs", "checksum")),
+    (entry(etag=MD5_A, modified=LATER), entry(etag=MD5_B), False, ("differs", "checksum")),
     (entry(etag=MD5_A), entry(etag=MD5_B, modified=NOON + 1), False, ("doubt", "checksum")),
     (entry(etag="7"), entry(etag="7"), False, ("same", "size and time")),
     (entry(etag="7"), entry(etag=MD5_A), False, ("same", "size and time")),
-    (entry(), entry(modified=NOON - 1), False, ("differs", "size and time")),
+    (entry(modified=LATER), entry(), False, ("differs", "size and time")),
     (entry(), entry(), False, ("same", "size and time")),
     (entry(etag="7"), entry(etag="7", modified=NOON + 9), True, ("read", "content")),
     (entry(etag=MD5_A), entry(etag=MD5_A), True, ("same", "checksum")),
@@ -85,16 +86,27 @@ def test_compare(source, target, checksum, verdict):
     assert compare(source, target, checksum=checksum) == verdict
 
 
-@pytest.mark.parametrize(
-    "modified, tick, least",
-    [(5_000_000, 0, 5_999_999), (5_001_000, 0, 5_001_999), (5_001_001, 0, 5_001_001), (5_001_001, 10_000, 5_011_001)],
-    ids=["seconds", "milliseconds", "microseconds", "a coarse clock"],
-)
-def test_times_are_trusted_as_far_as_they_are_exact(modified, tick, least):
-    """A source that tells whole seconds may have been written at the end of that second, after the copy was."""
-    source = latest(entry(modified=modified), tick)
-    assert compare(source, entry(modified=least), checksum=False).outcome == "same"
-    assert compare(source, entry(modified=least - 1), checksum=False).outcome == "differs"
+SECOND = 1_000_000
+TIMES = [
+    # source, target, doubt, outcome
+    (5_001_001, 5_001_001, 0, "same"),
+    (5_001_001, 5_001_000, 0, "read"),  # within a tick of the kernel's clock for files
+    (5_011_001, 5_000_001, 0, "differs"),
+    (5 * SECOND + 1, 15 * SECOND + 1, 10 * SECOND, "same"),
+    (5 * SECOND + 1, 15 * SECOND, 10 * SECOND, "read"),  # published late, maybe
+    (5_500_001, 5 * SECOND, 10 * SECOND, "read"),  # the destination tells whole seconds
+    (6_000_001, 5 * SECOND, 10 * SECOND, "differs"),
+    (5 * SECOND, 5_999_998, 1, "read"),  # the source tells whole seconds
+    (5 * SECOND, 5_999_999, 1, "same"),
+    (5_001_000, 5_001_998, 1, "read"),  # the source tells whole milliseconds
+    (5_001_000, 5_001_999, 1, "same"),
+]
+
+
+@pytest.mark.parametrize("source, target, doubt, outcome", TIMES)
+def test_times_are_trusted_as_far_as_they_are_exact(source, target, doubt, outcome):
+    """Where times are too close for what the clocks can tell, only the bytes decide."""
+    assert compare(entry(modified=source), entry(modified=target), checksum=False, doubt=doubt).outcome == outcome
 
 
 def test_times_are_exact_to_the_microsecond():

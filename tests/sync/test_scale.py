@@ -19,7 +19,7 @@ from tests.servers.gcs import gcs  # noqa: F401
 from tests.servers.s3 import seaweedfs  # noqa: F401
 from tests.sync.stores import aged, contents, filled, store_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 COUNT = 20_000
 
@@ -166,7 +166,7 @@ import os, resource, sys
 from storage import Storage
 from storage.backends import Stat
 from storage.backends.memory import MemoryBackend
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from itertools import chain
 
 COUNT = int(sys.argv[1])
@@ -174,14 +174,14 @@ WHEN = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 class Made(MemoryBackend):
     "A store of COUNT blobs that takes no memory: each is made when it is listed or read."
-    def __init__(self, disordered=False, every=1):
+    def __init__(self, disordered=False, every=1, when=WHEN):
         super().__init__()
-        self.disordered, self.every = disordered, every
+        self.disordered, self.every, self.when = disordered, every, when
     def scan(self, prefix, **options):
         numbers = range(0, COUNT if prefix == "data/" else 0, self.every)
         half = len(numbers) // 2
         for number in chain(numbers[half:], numbers[:half]) if self.disordered else numbers:
-            yield [(f"{prefix}{number:09}-with-a-name-of-some-length", Stat(1, str(number), WHEN))]
+            yield [(f"{prefix}{number:09}-with-a-name-of-some-length", Stat(1, str(number), self.when))]
     def stat(self, path):
         return Stat(1, str(int(path[5:14])), WHEN, "a/b", None, None, {})
     def stream(self, path, *args):
@@ -197,7 +197,8 @@ class Made(MemoryBackend):
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-source, target = Storage(backend=Made(sys.argv[2] == "disordered")), Storage(backend=Made(every=2))
+source = Storage(backend=Made(sys.argv[2] == "disordered"))
+target = Storage(backend=Made(every=2, when=WHEN + timedelta(hours=1)))
 before = peak()
 result = source.sync_to(target, concurrency=4, report=lambda event: None)
 assert result.copied == COUNT // 2, result

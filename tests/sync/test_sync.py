@@ -88,11 +88,10 @@ def test_what_differs_is_copied():
     target.set("z/é ü", "shorter")
     result, seen = events(source, target)
     assert contents(target) == {**contents(source), ("data", "only here"): contents(target)["data", "only here"]}
-    assert {(e.key, e.reason) for e in seen if e.action == "copied"} == {
-        ("a", "the source is younger"),
-        ("a/b", "another size"),
-        ("z/é ü", "another size"),
-    }
+    reasons = {event.key: event.reason for event in seen if event.action == "copied"}
+    # A change so soon after the copy is beyond what times can tell: then the bytes were compared.
+    assert reasons.pop("a") in ("the source is younger", "other bytes")
+    assert reasons == {"a/b": "another size", "z/é ü": "another size"}
     assert (result.copied, result.same, result.deleted) == (3, 2, 0)
 
 
@@ -234,7 +233,8 @@ def test_equal_checksums_need_no_time():
     result = source.sync_to(target)
     assert (result.copied, result.same) == (1, 1)
     assert target.get("b") == "DIFF"
-    assert result.compared == {"checksum": 2}
+    assert sum(result.compared.values()) == 2
+    assert "size and time" not in result.compared
 
 
 def test_other_headers_of_the_same_bytes_are_copied():
@@ -286,7 +286,7 @@ def test_checksum_does_not_trust_time():
     source, target = filled(store_of(), BLOBS), store_of()
     source.sync_to(target)
     target.set("a", "x")
-    assert source.sync_to(target).copied == 0
+    assert source.sync_to(target).copied == 0  # it is younger
     result, seen = events(source, target, checksum=True)
     assert target.get("a") == "1"
     assert (result.copied, result.same, result.compared) == (1, 4, {"content": 5})
