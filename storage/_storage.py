@@ -80,10 +80,11 @@ class Storage(Many, Files, Listing, Signing):
 
         Both listings are compared before anything is changed: blobs of one size by their checksum where both services tell
         the same kind (the MD5 that is the etag of most S3 blobs), else by time: a blob that is younger at the source, or of
-        another size, is copied. So a sync that was interrupted goes on where it stopped. Memory does not grow with the number
-        of blobs; long lists are kept in temporary files.
+        another size, is copied; where times are too close to tell, both are read. So a sync that was interrupted goes on
+        where it stopped. Memory does not grow with the number of blobs; long lists are kept in temporary files.
 
-        A copy is verified by the etag that the destination gives it, if that is the MD5 of the bytes; else it is read back.
+        A copy is verified by the etag that the destination gives it, if that is the MD5 of the bytes or of their parts' MD5s;
+        else it is read back.
 
         Args:
             other: the destination.

@@ -80,9 +80,11 @@ def sync(
     in ./photos, is a plain folder: all files below it are blobs of type data, and only that type is synced. Content type,
     other headers and metadata go along. Run again after an interruption, it goes on where it stopped.
 
-    A blob is the same if it has the same size and, where both services tell an MD5, the same MD5; else unless it is younger at
-    the source. In a GLOB, * and ? stand for anything but a slash, ** for anything; one without a slash is matched against the
-    last part of a key, and one that ends in a slash takes everything below.
+    A blob is the same if it has the same size and, where both services tell an MD5, the same MD5; else if it is not younger at
+    the source, or, where times are too close to tell, if the bytes are the same.
+
+    In a GLOB, * and ? stand for anything but a slash, ** for anything; one without a slash is matched against the last part of
+    a key, and one that ends in a slash takes everything below.
 
     A blob that fails does not stop the others; it is named on standard error, and the status is 3.
     """
