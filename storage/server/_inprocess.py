@@ -75,6 +75,8 @@ class _Running:
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
+            # A server that was stopped before it had started closes nothing.
+            self.listener.close()
 
     @property
     def alive(self) -> bool:
