@@ -93,7 +93,7 @@ class PartWriter(Generic[T]):
         self._in_flight = in_flight
         self._expected = size or 0
         least = -(-self._expected // max_parts)
-        self._part_size = max(part_size, -(-least // _MIB) * _MIB)
+        self._part_size = part_size if least <= part_size else -(-least // _MIB) * _MIB
         self._buffer = bytearray()
         self._size = 0
         self._pool: ThreadPoolExecutor | None = None

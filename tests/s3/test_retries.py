@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import random
+import zlib
 
 import pytest
 
@@ -331,3 +333,26 @@ def test_soak(open_store, proxy, steps) -> None:  # noqa: C901, PLR0912, PLR0915
     proxy.plan = None
     for key, values in may.items():
         assert (store.get_bytes(key) if store.exists(key) else None) in values
+
+
+def test_bytes_that_do_not_match_their_checksum(stub, monkeypatch) -> None:
+    """A whole blob whose stored checksum does not fit is an IntegrityError, however it is read, and is asked for again."""
+    proxy, _ = stub
+    monkeypatch.setenv("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_supported")  # as it is at AWS
+    auth = {"access_key_id": "a", "secret_access_key": "b"}
+    head = {"ETag": '"e"', "Last-Modified": "Sun, 22 Nov 2026 19:05:11 GMT"}
+    for body in (b"hello", b"hello" * 400_000):
+        right = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+        good = answer(200, body, {**head, "x-amz-checksum-crc32": right})
+        bad = answer(200, body, {**head, "x-amz-checksum-crc32": "AAAAAA=="})
+        with s.Storage(f"s3://b?region=us-east-1&endpoint_url={proxy.url}", auth, at_once(1)) as store:
+            proxy.plan = lambda _, bad=bad: bad
+            for read in (lambda: store.get_bytes("k"), lambda: list(store.iter_bytes("k"))):
+                with pytest.raises(s.IntegrityError):
+                    read()
+            proxy.plan = lambda _, good=good: good
+            assert store.get_bytes("k") == body
+            assert b"".join(store.iter_bytes("k")) == body
+            proxy.script(bad)
+            if len(body) < 1_000_000:
+                assert store.get_bytes("k") == body
