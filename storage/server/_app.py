@@ -28,6 +28,7 @@ from storage.server._http import Receive, Request, Response, Scope, Send, Stalle
 from storage.server._upload import upload
 
 if TYPE_CHECKING:
+    from storage import AsyncStorage, Storage
     from storage._core import Core
 
 __all__ = ["DEFAULT_MAX_UPLOAD", "Servable", "SignedURLs", "keys_of", "servable"]
@@ -64,9 +65,14 @@ class Servable(Protocol):
         """The web origins whose pages may use signed URLs, as ``setup`` was told; ``"*"``: all."""
 
 
-def servable(store: Core | Backend) -> list[Backend]:
+def servable(store: Storage | AsyncStorage | Backend) -> list[Backend]:
     """The backends of a ``Storage`` (or one backend) whose URLs this application can serve."""
-    backends = [store] if isinstance(store, Backend) else store._backends()  # noqa: SLF001 (the same package)
+    if isinstance(store, Backend):
+        backends = [store]
+    else:
+        # What an AsyncStorage is made of.
+        core = cast("Core", getattr(store, "_sync", store))
+        backends = core._backends()  # noqa: SLF001 (the same package)
     return [backend for backend in backends if isinstance(backend, Servable)]
 
 
@@ -79,7 +85,7 @@ class SignedURLs:
 
     def __init__(
         self,
-        *stores: Core | Backend,
+        *stores: Storage | AsyncStorage | Backend,
         max_upload: int = DEFAULT_MAX_UPLOAD,
         stall_seconds: float = 60.0,
         clock: Callable[[], float] | None = None,

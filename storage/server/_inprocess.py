@@ -16,7 +16,7 @@ from storage.server._app import DEFAULT_MAX_UPLOAD, Servable, SignedURLs, keys_o
 from storage.server._uvicorn import Server, listen, make_server
 
 if TYPE_CHECKING:
-    from storage._core import Core
+    from storage import AsyncStorage, Storage
 
 __all__ = ["adopt", "serve", "stop", "warn_once"]
 
@@ -26,7 +26,7 @@ _JOIN_SECONDS = 5.0
 class _Stores(SignedURLs):
     """The application of this process: it knows the stores that have signed a URL."""
 
-    def __init__(self, *stores: Core | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> None:
+    def __init__(self, *stores: Storage | AsyncStorage | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> None:
         super().__init__(*stores, max_upload=max_upload)
         # A private store in memory lives as long as its owner wants. A directory outlives whoever signed.
         self._private: WeakValueDictionary[str, Backend] = WeakValueDictionary()
@@ -108,7 +108,7 @@ def serve(backend: Backend) -> str:
         return _running.url
 
 
-def adopt(url: str, *stores: Core | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> SignedURLs:
+def adopt(url: str, *stores: Storage | AsyncStorage | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> SignedURLs:
     """For a process that is a server itself (``storage serve``): no other one is started in it from now on.
 
     Args:

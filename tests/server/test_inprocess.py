@@ -139,7 +139,9 @@ def test_the_process_ends_in_silence():
 def test_a_program_that_only_signs():
     """Ending right after the first URL is no race either, wherever the server is by then."""
     for delay in ("0", "0.01", "0.05"):
-        code = f"from storage import Storage\nStorage('memory://').get_signed_url('a')\nimport time; time.sleep({delay})"
+        code = (
+            f"from storage import Storage\nStorage('memory://').get_signed_url('a')\nimport time; time.sleep({delay})"
+        )
         assert run(code) == ""
     assert (
         run("from storage import Storage\nprint(Storage('memory://').get_signed_url('a')[:16])") == "http://127.0.0.1\n"

@@ -11,7 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from storage import Storage
+from storage import AsyncStorage, Storage
 from storage.server import SignedURLs
 from storage.testing._http import send
 from tests.server.serving import moved, serving
@@ -97,3 +97,17 @@ def test_a_store_with_types_elsewhere():
         for storage_type in ("data", "tmp"):
             store.set("a", storage_type, storage_type)
             assert send("GET", moved(store.get_signed_url("a", storage_type), base)).body == storage_type.encode()
+
+
+def test_an_asynchronous_store():
+    """``AsyncStorage`` is served as ``Storage`` is."""
+    import anyio
+
+    async def main():
+        async with AsyncStorage("memory://") as store:
+            transport = httpx.ASGITransport(SignedURLs(store))
+            async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+                await store.set("a", b"1")
+                return (await client.get(moved(await store.get_signed_url("a"), "http://t"))).content
+
+    assert anyio.run(main) == b"1"
