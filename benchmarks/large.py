@@ -14,7 +14,7 @@ from benchmarks.servers import ROOT, fake_gcs, seaweedfs, shaped
 from tests.servers.s3 import S3Server
 
 MIB = 1024 * 1024
-DOWN, UP = 40e6, 10e6  # bytes a second for each connection; up, the server takes no more than about ten times this
+DOWN, UP = 40e6, 15e6  # bytes a second for each connection; up, the server takes no more than about ten times this
 
 
 def run(plan: Plan) -> None:
@@ -43,7 +43,7 @@ def transfers(plan: Plan, server: S3Server, room: Path) -> None:
                 failed=failed,
             )
             in_turn(
-                row, [(peer.name, _call(peer, what, room)) for peer in peers], rounds=plan.rounds(3), calls=1, warm=0
+                row, [(peer.name, _call(peer, what, room)) for peer in peers], rounds=plan.rounds(2), calls=1, warm=0
             )
 
 

@@ -17,7 +17,7 @@ _TMPFS = "/dev/shm"
 
 def run(plan: Plan) -> None:
     with tempfile.TemporaryDirectory(prefix="storage-bench-") as root:
-        small("local.memory", "memory, 1 KiB", MEMORY, root, plan.rounds(15), plan.size(20_000, 2_000))
+        small("local.memory", "memory, 1 KiB", MEMORY, root, plan.rounds(11), plan.size(5_000, 1_000))
     fast = _TMPFS if os.access(_TMPFS, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="storage-bench-", dir=fast) as root:
         where = "tmpfs" if fast else "disk"
@@ -26,8 +26,8 @@ def run(plan: Plan) -> None:
             f"a directory on {where}, fsync=false, 1 KiB",
             FILE,
             root,
-            plan.rounds(15),
-            plan.size(1_000, 200),
+            plan.rounds(9),
+            plan.size(300, 100),
         )
     with tempfile.TemporaryDirectory(prefix="storage-bench-") as root:
         synced(plan, root)
@@ -118,4 +118,4 @@ def listing(plan: Plan, root: str, shape: str, what: str) -> None:
 
         return run
 
-    in_turn(row, [(peer.name, call(peer)) for peer in peers], rounds=plan.rounds(7), calls=1, warm=1)
+    in_turn(row, [(peer.name, call(peer)) for peer in peers], rounds=plan.rounds(3), calls=1, warm=1)

@@ -18,6 +18,12 @@ from typing import Any
 RESULTS = Path("build/bench")
 QUICK_RESULTS = Path("build/bench-quick")
 
+_SLICE = 0.2
+"""Seconds of a contestant's turn, as far as its calls are shorter."""
+
+_PATIENCE = 20.0
+"""Seconds of the first calls after which there is no turn any more: they are the one sample."""
+
 
 @dataclass
 class Plan:
@@ -135,9 +141,13 @@ def in_turn(
     warm: int = 2,
     cpu_clock: Callable[[], float] = time.process_time,
 ) -> Row:
-    """Measures ``calls`` calls of each contestant, ``rounds`` times, in an order drawn anew for each round."""
-    ready: list[tuple[str, Call]] = []
+    """Measures up to ``calls`` calls of each contestant, ``rounds`` times, in an order drawn anew for each round.
+
+    ``warm``: calls before the first round, by which the number of calls in a round is chosen.
+    """
+    ready: list[tuple[str, Call, int]] = []
     for who, call in contestants:
+        began, before = time.perf_counter(), cpu_clock()
         try:
             for number in range(warm):
                 call(number)
@@ -146,18 +156,23 @@ def in_turn(
         except Exception as exc:  # a peer that cannot is a result
             row.failed[who] = short(exc)
             continue
-        ready.append((who, call))
+        taken, used = time.perf_counter() - began, cpu_clock() - before
+        if taken > _PATIENCE:
+            row.samples[who] = [(taken / warm, used / warm)]  # once is enough to tell
+            continue
+        # A slow peer does fewer calls in a round; a round is as long as its slowest call.
+        ready.append((who, call, max(1, min(calls, int(_SLICE * warm / max(taken, 1e-9))))))
         row.samples[who] = []
     done = dict.fromkeys(row.samples, warm)
     for _ in range(rounds):
-        for who, call in random.sample(ready, len(ready)):
+        for who, call, times in random.sample(ready, len(ready)):
             gc.collect()
             first = done[who]
             wall, cpu = time.perf_counter(), cpu_clock()
-            for number in range(first, first + calls):
+            for number in range(first, first + times):
                 call(number)
             wall, cpu = time.perf_counter() - wall, cpu_clock() - cpu
-            done[who] += calls
-            row.samples[who].append((wall / calls, cpu / calls))
+            done[who] += times
+            row.samples[who].append((wall / times, cpu / times))
     row.save()
     return row

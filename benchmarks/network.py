@@ -27,7 +27,7 @@ def run(plan: Plan) -> None:
 def small(name: str, kinds: Sequence[Any], args: tuple[Any, ...], plan: Plan, ours: list[str]) -> None:
     """The four calls on 1 KiB, without latency: what remains is the client's CPU, and the server's time."""
     peers, failed = opened(list(kinds), *args)
-    rounds, calls = plan.rounds(11), plan.size(30, 10)
+    rounds, calls = plan.rounds(9), plan.size(20, 10)
     for what in ("set", "get", "exists", "delete"):
         row = Row(
             f"{name}.small.{what}",
@@ -82,7 +82,7 @@ def listing(plan: Plan, server: S3Server) -> None:
 
         return run
 
-    in_turn(row, [(peer.name, call(peer)) for peer in peers], rounds=plan.rounds(7), calls=1, warm=1)
+    in_turn(row, [(peer.name, call(peer)) for peer in peers], rounds=plan.rounds(5), calls=1, warm=1)
 
 
 def batches(plan: Plan, server: S3Server) -> None:
@@ -109,7 +109,7 @@ def batches(plan: Plan, server: S3Server) -> None:
                     return lambda _: peer.set_many(items)
                 return lambda _: peer.get_many(keys)
 
-            in_turn(row, [(peer.name, many(peer)) for peer in peers], rounds=plan.rounds(5), calls=1, warm=1)
+            in_turn(row, [(peer.name, many(peer)) for peer in peers], rounds=plan.rounds(3), calls=1, warm=1)
             for who, samples in row.samples.items():
                 row.samples[who] = [(wall / count, cpu / count) for wall, cpu in samples]
             alone = Row(
