@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Generator, Iterator
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -124,7 +125,7 @@ class Reading:
 
     def stat(self) -> Stat | None:
         """What the answer's headers tell of the blob, everything but its metadata; ``None`` where the range is past its end."""
-        return None if self._response is None else stat_of_headers(self._response)
+        return None if self._response is None else stat_of_headers(self._response, self._generation or "")
 
 
 class Chunks:
@@ -182,18 +183,20 @@ def _progressed(session: Session, attempts: Attempts) -> Attempts:
     return attempts if attempts.tries == 1 else session.attempts()
 
 
-def stat_of_headers(response: requests.Response) -> Stat:
-    """The ``Stat`` that a media answer tells; its metadata is ``None``."""
+def stat_of_headers(response: requests.Response, generation: str) -> Stat:
+    """The ``Stat`` that a media answer tells: without metadata, and the time is the answer's own if the blob's is not told."""
     headers = response.headers
     found = _TOTAL.match(headers.get("Content-Range", ""))
-    size = int(found[3]) if found else int(headers.get("X-Goog-Stored-Content-Length") or headers["Content-Length"])
+    size = (
+        int(found[3]) if found else int(headers.get("X-Goog-Stored-Content-Length") or headers.get("Content-Length", 0))
+    )
+    date = headers.get("Last-Modified") or headers.get("Date")
+    encoding = headers.get("X-Goog-Stored-Content-Encoding")
     return Stat(
         size,
-        headers["X-Goog-Generation"],
-        parsedate_to_datetime(headers.get("Last-Modified") or headers["Date"]),
+        generation,
+        parsedate_to_datetime(date) if date else datetime.now(timezone.utc),
         headers.get("Content-Type"),
         headers.get("Cache-Control"),
-        headers.get("X-Goog-Stored-Content-Encoding")
-        if headers.get("X-Goog-Stored-Content-Encoding") != "identity"
-        else None,
+        encoding if encoding != "identity" else None,
     )
