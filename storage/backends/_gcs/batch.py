@@ -41,7 +41,7 @@ def delete(session: Session, paths: Sequence[str]) -> dict[str, Exception]:
             failed[path] = exc
         else:
             pending.append(path)
-    absent = 0
+    absent, asked = 0, len(pending)
     attempts = session.attempts()
     while pending:
         try:
@@ -60,7 +60,7 @@ def delete(session: Session, paths: Sequence[str]) -> dict[str, Exception]:
                 failed.update({path: refused[path] for path in pending})
                 break
     # A batch tells a missing bucket only as so many missing blobs.
-    if absent and absent == len(paths) and not bucket.exists(session):
+    if absent and absent == asked and not bucket.exists(session):
         raise BucketNotFoundError
     return failed
 
