@@ -82,18 +82,16 @@ def sync_with_kills(source, target, env, kills, seconds):
 def test_a_chain_of_services_with_kills(tmp_path, seaweedfs, gcs):  # noqa: F811
     """20,000 files over S3 and Cloud Storage to files again, killed three times on the way, end byte for byte the same."""
     wanted = fill(tmp_path / "from", COUNT)
-    account = tmp_path / "account.json"
-    account.write_text(json.dumps(gcs.account()))
     env = environment(
         AWS_ACCESS_KEY_ID=seaweedfs.access_key,
         AWS_SECRET_ACCESS_KEY=seaweedfs.secret_key,
-        GOOGLE_APPLICATION_CREDENTIALS=str(account),
     )
     gcs.make_bucket("chain")
     places = [
         str(tmp_path / "from"),
         seaweedfs.url("chain", scheme="s3+obstore", query="&types=data:"),
-        gcs.url("chain", bucket="chain", query="&types=data:"),
+        # Without the gate, which would verify 80,000 signatures: this is not about them.
+        gcs.url("chain", bucket="chain", endpoint_url=gcs.emulator_url, query="&anonymous=true&types=data:"),
         str(tmp_path / "to"),
     ]
     for number in range(3):
