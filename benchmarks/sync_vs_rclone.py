@@ -142,8 +142,7 @@ def _fill(directory: Path, count: int, size: int) -> None:
         folder = directory / f"{number % 100:02}"
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / f"{number:06}", "wb") as file:
-            for _ in range(0, size, MIB):
-                file.write(dice.randbytes(min(size, MIB)))
+            file.writelines(dice.randbytes(min(size, MIB)) for _ in range(0, size, MIB))
     # As if they had been there for a while: what was written this very second is looked at twice.
     old = time.time() - 3600
     for path in directory.rglob("*"):

@@ -188,7 +188,9 @@ def stat_of_headers(response: requests.Response, generation: str) -> Stat:
     headers = response.headers
     found = _TOTAL.match(headers.get("Content-Range", ""))
     size = (
-        int(found[3]) if found else int(headers.get("X-Goog-Stored-Content-Length") or headers.get("Content-Length", 0))
+        int(found[3])
+        if found
+        else int(headers.get("X-Goog-Stored-Content-Length") or headers.get("Content-Length") or "0")
     )
     date = headers.get("Last-Modified") or headers.get("Date")
     encoding = headers.get("X-Goog-Stored-Content-Encoding")
