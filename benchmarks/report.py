@@ -185,7 +185,7 @@ def _at_most(rows: dict[str, Row], name: str, who: str, to: str, most: float, wh
     if ratio is None:
         return []
     kind = ("wall", "CPU")[what]
-    return [(label, f"≤ {most:g} × {to} ({kind})", f"{_ratio(ratio)}", ratio[0] <= most)]
+    return [(label, f"≤ {most:.3g} × {to} ({kind})", f"{_ratio(ratio)}", ratio[0] <= most)]
 
 
 def _memory_bars(rows: dict[str, Row]) -> list[Bar]:
