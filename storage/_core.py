@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # 8 ms
     from urllib3.util.retry import Retry
 
-__all__ = ["DEBUG", "Core", "Line", "decoded", "log", "made_info"]
+__all__ = ["DEBUG", "Core", "Line", "decoded", "is_absent", "log", "made_info"]
 
 T = TypeVar("T")
 
@@ -270,6 +270,14 @@ def made_info(key: str, storage_type: str, stat: Stat) -> ObjectInfo:
     ) = stat
     fields["metadata"] = None if metadata is None else {**metadata}
     return info
+
+
+def is_absent(exc: StorageError, backend: Backend) -> bool:
+    """Whether a failed delete leaves no blob: there was none, or none is left and only who deleted it is unknown."""
+    cause = exc.__cause__
+    return isinstance(exc, NotFoundError) or (
+        cause is not None and issubclass(backend.classify(cause) or Exception, NotFoundError)
+    )
 
 
 def decoded(data: bytes, key: str, storage_type: str, route: Route) -> str:

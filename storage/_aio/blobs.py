@@ -12,14 +12,14 @@ from contextlib import aclosing
 from storage._aio.core import SMALL, AsyncCore, awaitable, is_small, same_as
 from storage._aio.sources import AsyncSource, is_async_source
 from storage._aio.threads import Call
-from storage._core import decoded, made_info
+from storage._core import decoded, is_absent, made_info
 from storage._options import check_count, put_options
 from storage._routes import Route
 from storage._sources import Value, chunks_of, whole
 from storage._storage import Storage
 from storage._types import ObjectInfo
 from storage._upload import Upload
-from storage.exceptions import NotFoundError
+from storage.exceptions import NotFoundError, UnavailableError
 
 __all__ = ["AsyncBlobs"]
 
@@ -121,8 +121,8 @@ class AsyncBlobs(AsyncCore):
             return
         try:
             await self._awaited("delete", route, key, storage_type, native.adelete(path))
-        except NotFoundError:
-            if not missing_ok:
+        except (NotFoundError, UnavailableError) as exc:
+            if not missing_ok or not is_absent(exc, route.backend):
                 raise
 
     @same_as(Storage.copy)

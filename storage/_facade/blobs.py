@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from storage._core import Core, Line, decoded, made_info
+from storage._core import Core, Line, decoded, is_absent, made_info
 from storage._options import check_count, check_range, put_options
 from storage._routes import Route
 from storage._sources import Value, chunks_of, rechunk, whole
 from storage._types import ObjectInfo
 from storage._upload import Upload
 from storage.backends import Stat
-from storage.exceptions import AlreadyExistsError, NotFoundError
+from storage.exceptions import AlreadyExistsError, NotFoundError, UnavailableError
 
 __all__ = ["Blobs"]
 
@@ -158,8 +158,8 @@ class Blobs(Core):
         route, path = self._locate(key, storage_type)
         try:
             self._call("delete", route, key, storage_type, route.backend.delete, path)
-        except NotFoundError:
-            if not missing_ok:
+        except (NotFoundError, UnavailableError) as exc:
+            if not missing_ok or not is_absent(exc, route.backend):
                 raise
 
     def copy(
