@@ -98,7 +98,7 @@ _SECTIONS = (
         "s3.batch",
         (
             "`python -m benchmarks network`: `set_many` and `get_many` beside `gather` on obstore and s3fs's own batches. "
-            "Time is for one blob of the batch."
+            "Time is for one blob of the batch. Client, proxy and server share the cores, which bounds every batch."
         ),
     ),
     (
