@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # An SDK that finds no credentials asks the machine for some; there is nobody to answer.
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ["NO_GCE_CHECK"] = "true"
-    thorough = config.option.markexpr == "slow"
+    thorough = config.option.markexpr.startswith(("slow", "marathon"))
     settings.load_profile("slow" if thorough else "ci" if os.environ.get("CI") else "default")
 
 

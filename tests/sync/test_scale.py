@@ -79,6 +79,7 @@ def sync_with_kills(source, target, env, kills, seconds):
         kills -= 1
 
 
+@pytest.mark.marathon
 def test_a_chain_of_services_with_kills(tmp_path, seaweedfs, gcs):  # noqa: F811
     """20,000 files over S3 and Cloud Storage to files again, killed three times on the way, end byte for byte the same."""
     wanted = fill(tmp_path / "from", COUNT)
