@@ -46,6 +46,9 @@ def write() -> None:
         versions=", ".join(f"{name} {version}" for name, version in versions().items()),
         load=f"{min(loads):.1f} to {max(loads):.1f}" if loads else "unknown",
     )
+    missing = [f"`{name}`" for name in _EXPECTED if name not in rows]
+    if missing:
+        text += f"\nNot measured in this run, so not shown: {', '.join(missing)}.\n"
     text += _bars(rows)
     for title, prefix, note in _SECTIONS:
         found = [row for name, row in rows.items() if name.startswith(prefix)]
@@ -55,6 +58,12 @@ def write() -> None:
     (DOCS / "benchmarks.md").write_text(text)
 
 
+_CALLS = ("set", "get", "exists", "delete")
+_EXPECTED = (
+    *(f"{group}.{call}" for group in ("local.memory", "local.file", "s3.small", "gs.small") for call in _CALLS),
+    *("import", "local.fsync.set", "local.list.wide", "local.list.deep", "s3.list", "s3.loop.set", "s3.loop.get"),
+    *("s3.batch.set", "s3.batch.get", "large.down", "large.up", "large.memory"),
+)
 _SECTIONS = (
     ("Import", "import", "`python -m benchmarks imports`: a fresh interpreter, the time of the process."),
     ("Memory", "local.memory", "`python -m benchmarks local`: 1 KiB in this process."),
