@@ -50,7 +50,7 @@ def transfers(plan: Plan, server: S3Server, room: Path) -> None:
 def _call(peer: Peer, what: str, room: Path) -> Call:
     if what == "down":
         return lambda _: peer.download("large", str(room / "target"))
-    return lambda _: peer.upload(f"up-{peer.name.replace(' ', '-')}", str(room / "source"))
+    return lambda _: peer.upload("up-" + "".join(filter(str.isalnum, peer.name)), str(room / "source"))
 
 
 _PROBE = """
