@@ -155,8 +155,8 @@ def checked(call: Call, progress: Callable[[int], object] | None) -> Callable[[i
     """``progress`` that also ends a call which nobody waits for any more."""
 
     def check(count: int) -> None:
-        call.check()
         if progress is not None:
             progress(count)
+        call.check()
 
     return check
