@@ -42,7 +42,6 @@ class Listing(Core):
         """
         check_count("limit", limit, 1, _PAGE)
         route, full, after = self._scan_from(prefix, storage_type, start_after)
-        # One more than asked for costs nothing, and spares a request where a name that is no key takes a place.
         return list_(islice(self._keys("list", route, storage_type, full, after, limit), limit))
 
     def iter_list(
