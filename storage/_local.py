@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
+from storage._keys import RESERVED
+
 __all__ = ["replacing"]
 
 
@@ -18,8 +20,6 @@ def replacing(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     On an exception what stood there still stands and nothing else is left. A symbolic link is followed; a device or a pipe is
     written directly.
     """
-    import tempfile  # only who downloads to a named file pays for it
-
     target = os.path.realpath(name)
     try:
         old = os.stat(target)
@@ -30,9 +30,10 @@ def replacing(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
         return
     mode = stat.S_IMODE(old.st_mode) if old is not None else 0o666 & ~_umask()
-    descriptor, staged = tempfile.mkstemp(prefix=".storage~", dir=os.path.dirname(target))
+    # The name is chosen first, so that an interrupt at any moment, also within open(), leaves nothing.
+    staged = os.path.join(os.path.dirname(target), f"{RESERVED}{os.urandom(12).hex()}")
     try:
-        with os.fdopen(descriptor, "w+b") as file:
+        with open(staged, "x+b", opener=_private) as file:
             yield file
             file.flush()
             os.fchmod(file.fileno(), mode)
@@ -41,6 +42,10 @@ def replacing(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with suppress(FileNotFoundError):
             os.unlink(staged)
         raise
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
 
 
 def _umask() -> int:

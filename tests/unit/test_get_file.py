@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
+
+import pytest
 
 from storage import Storage
 from storage.backends import Download
@@ -48,3 +51,21 @@ def test_a_named_file_is_written_at_its_places(tmp_path, monkeypatch):
     assert (tmp_path / "file").read_bytes() == data
     assert sum(moved) == info.size == len(data)
     assert backend.second.is_set()
+
+
+def test_an_interrupt_while_the_file_is_made_leaves_nothing(tmp_path, monkeypatch):
+    """Ctrl-C may come when the temporary file is there and nobody holds its name yet."""
+    storage = Storage(backend=MemoryBackend())
+    storage.set("k", b"new")
+    (tmp_path / "k").write_bytes(b"old")
+    real = os.open
+
+    def interrupted(*args, **kwargs):
+        os.close(real(*args, **kwargs))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        storage.get_file("k", tmp_path / "k")
+    assert os.listdir(tmp_path) == ["k"]
+    assert (tmp_path / "k").read_bytes() == b"old"

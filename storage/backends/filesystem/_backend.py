@@ -345,6 +345,8 @@ def _rebuild(root: str, create: bool, fsync: bool, serve_url: str | None, secret
 class _Pieces:
     """The bytes of an open file, which stays the version that it is, in pieces."""
 
+    _fd = -1  # until it is made: an interrupt may come before
+
     def __init__(self, fd: int, st: os.stat_result, start: int, end: int) -> None:
         self._fd, self._stat, self._position, self._end = fd, st, start, end
 

@@ -153,7 +153,8 @@ class Staged:
             os.close(fd)
 
     def __del__(self) -> None:
-        self.discard()
+        if hasattr(self, "fd"):  # an interrupt may come before it is set
+            self.discard()
 
 
 def sweep_staging(tree: Tree, most: int | None = None) -> int:

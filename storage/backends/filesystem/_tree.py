@@ -82,7 +82,8 @@ class Folder:
         self.fd: int = fd
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        if hasattr(self, "fd"):  # an interrupt may come before it is set
+            os.close(self.fd)
 
 
 class Tree:

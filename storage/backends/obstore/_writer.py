@@ -104,7 +104,8 @@ class PartsWriter:
         raise self._outcome["error"]
 
     def __del__(self) -> None:
-        self._feed.abort()
+        if hasattr(self, "_feed"):  # an interrupt may come before it is set
+            self._feed.abort()
 
 
 def _run(upload: Callable[[Iterator[bytes]], Stat], feed: _Feed, outcome: dict[str, Any]) -> None:
