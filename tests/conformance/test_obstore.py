@@ -51,6 +51,10 @@ class MotoServerHarness(ServerHarness):
         Lack.SIGNED_HEAD_HEADERS: "moto sets response headers on GET alone",
     }
 
+    def url(self, name: str) -> str:
+        # A bucket for each test: moto looks at every key of a bucket to list one prefix.
+        return self.server.url("x", bucket=self.server.make_bucket(name), scheme="s3+obstore")
+
 
 class TestObstoreOnSeaweedFS(Conformance):
     harness = SeaweedFSHarness()

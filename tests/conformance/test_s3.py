@@ -51,6 +51,10 @@ class MotoServerHarness(ServerHarness):
         Lack.LARGE_IF_MATCH_IGNORED: "moto ignores If-Match when a multipart upload is completed",
     }
 
+    def url(self, name: str) -> str:
+        # A bucket for each test: moto looks at every key of a bucket to list one prefix.
+        return self.server.url("x", bucket=self.server.make_bucket(name))
+
 
 class MotoHarness(Harness):
     """moto in this process, as the users of ``mock_aws`` have it: a URL and nothing else."""
@@ -65,7 +69,9 @@ class MotoHarness(Harness):
     }
 
     def url(self, name: str) -> str:
-        return f"s3://bucket/{name}"
+        # A bucket for each test: moto looks at every key of a bucket to list one prefix.
+        boto3.client("s3", region_name=REGION).create_bucket(Bucket=name)
+        return f"s3://{name}/x"
 
     def missing_url(self) -> str:
         return "s3://bucket-that-is-not-there"
@@ -97,7 +103,6 @@ class TestMoto(Conformance):
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def running(cls) -> Iterator[None]:
-        """Mocks AWS, and makes the bucket."""
+        """Mocks AWS."""
         with mock_aws():
-            boto3.client("s3", region_name=REGION).create_bucket(Bucket="bucket")
             yield

@@ -62,6 +62,11 @@ class S3Server:
         where = quote(endpoint_url or self.endpoint_url, safe=":/")
         return f"{scheme}://{bucket}/{prefix}?region={self.region}&endpoint_url={where}{query}"
 
+    def make_bucket(self, name: str) -> str:
+        """Makes the bucket ``name`` if it is not there, and returns the name: for moto, which asks for no signature."""
+        urllib.request.urlopen(urllib.request.Request(f"{self.endpoint_url}/{name}", method="PUT"), timeout=10).close()
+        return name
+
 
 def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The temporary directory that all xdist workers of this run share."""
@@ -101,7 +106,7 @@ def _moto(data: Path) -> Launch:
     def ready() -> bool:
         if not answers_http(f"{url}/moto-api/"):
             return False
-        urllib.request.urlopen(urllib.request.Request(f"{url}/{BUCKET}", method="PUT"), timeout=10).close()
+        S3Server(url).make_bucket(BUCKET)
         return True
 
     argv = [sys.executable, "-c", _MOTO, "-H", "127.0.0.1", "-p", str(port)]
