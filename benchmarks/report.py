@@ -62,7 +62,7 @@ _CALLS = ("set", "get", "exists", "delete")
 _EXPECTED = (
     *(f"{group}.{call}" for group in ("local.memory", "local.file", "s3.small", "gs.small") for call in _CALLS),
     *("import", "local.fsync.set", "local.list.wide", "local.list.deep", "s3.list", "s3.loop.set", "s3.loop.get"),
-    *("s3.batch.set", "s3.batch.get", "large.down", "large.up", "large.memory"),
+    *("s3.batch.set", "s3.batch.get", "s3.clients.set", "s3.clients.get", "large.down", "large.up", "large.memory"),
 )
 _SECTIONS = (
     ("Import", "import", "`python -m benchmarks imports`: a fresh interpreter, the time of the process."),
@@ -108,6 +108,14 @@ _SECTIONS = (
         (
             "`python -m benchmarks network`: `set_many` and `get_many` beside `gather` on obstore and s3fs's own batches. "
             "Time is for one blob of the batch. Client, proxy and server share the cores, which bounds every batch."
+        ),
+    ),
+    (
+        "S3, 64 clients at once",
+        "s3.clients",
+        (
+            "`python -m benchmarks clients`: 64 tasks of one event loop, or 64 threads, each with one call after the other. The "
+            "server shares the cores, and its part of them bounds every contestant's rate."
         ),
     ),
     (
@@ -267,6 +275,15 @@ def _batch_bars(rows: dict[str, Row]) -> list[Bar]:
     return found
 
 
+def _client_bars(rows: dict[str, Row]) -> list[Bar]:
+    row, found = rows.get("s3.clients.get"), []
+    ratio = row.ratio("obstore, async", "AsyncStorage s3+obstore://") if row else None
+    if ratio:
+        label = "64 clients, `AsyncStorage` get on s3+obstore://"
+        found.append((label, "≥ 0.9 × the rate of obstore, async", f"{_ratio(ratio)}", ratio[0] >= 0.9))
+    return found
+
+
 def _large_bars(rows: dict[str, Row]) -> list[Bar]:
     found: list[Bar] = []
     for way in ("down", "up"):
@@ -303,7 +320,7 @@ def _import_bars(rows: dict[str, Row]) -> list[Bar]:
 
 
 _CHECKS: tuple[Callable[[dict[str, Row]], list[Bar]], ...] = (
-    _memory_bars, _file_bars, _network_bars, _batch_bars, _large_bars, _import_bars,
+    _memory_bars, _file_bars, _network_bars, _batch_bars, _client_bars, _large_bars, _import_bars,
 )  # fmt: skip
 
 
@@ -329,7 +346,7 @@ _WIDTH, _BAR, _LEFT = 720, 16, 190
 
 def _plot(prefix: str, title: str, rows: list[Row]) -> str:
     """Client CPU of each contestant, a group of bars for each row; wall where that is what the section is about."""
-    what = 0 if prefix in ("large.", "s3.batch", "s3.loop", "local.fsync") else 1
+    what = 0 if prefix in ("large.", "s3.batch", "s3.clients", "s3.loop", "local.fsync") else 1
     name = prefix.strip(".").replace(".", "-")
     bars: list[tuple[str, str, float, bool]] = []
     for row in rows:
