@@ -8,7 +8,8 @@ READY  := $(VENV)/.ready
 URL    ?=
 # What pytest gets besides, as in make test ARGS="-k signing -n 0"
 ARGS   ?=
-JOBS   ?= 2
+# More than the two cores of a small machine: tests wait for servers, stalls and expiry.
+JOBS   ?= 3
 # The interpreters of make test-python; by default every one that is found.
 PYTHONS ?= $(foreach v,3.10 3.11 3.12 3.13,$(or $(lastword $(sort $(wildcard $(HOME)/.pyenv/versions/$(v).*/bin/python))),$(shell command -v python$(v))))
 
@@ -22,7 +23,7 @@ demo: $(READY)  ## Store, list, read back and compare the standard library's sou
 	@$(BIN)/python examples/demo.py $(URL)
 
 test: $(READY)  ## Run the tests, in parallel, with branch coverage; starts every server it needs by itself.
-	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --cov-report=html:build/coverage $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term --cov-report=html:build/coverage $(ARGS)
 
 test-all: $(READY)  ## Run the long proofs: many blobs, large blobs, killed writers, more examples.
 	$(BIN)/python -m pytest -m "slow and not marathon" $(ARGS)
@@ -44,7 +45,7 @@ test-python: $(READY)  ## Run the tests on every Python from 3.10 to 3.13 that i
 .PHONY: _test-python
 _test-python: GROUP := test
 _test-python: $(READY)
-	$(BIN)/python -m pytest -n $(JOBS) -p no:cacheprovider $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -p no:cacheprovider $(ARGS)
 
 bench:  ## Measure the library beside its peers and write docs/benchmarks.md (some 15 minutes; QUICK=1: a smoke test).
 	@$(MAKE) --no-print-directory _bench VENV=.venv-bench

@@ -40,6 +40,13 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("slow" if thorough else "ci" if os.environ.get("CI") else "default")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that read one store of many keys go to one worker, so that it is filled once (``--dist loadgroup``)."""
+    for item in items:
+        if "many" in getattr(item, "fixturenames", ()) and item.parent is not None:
+            item.add_marker(pytest.mark.xdist_group(item.parent.nodeid))
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A home of its own for each test; whatever a test does to the environment is undone after it."""

@@ -17,6 +17,11 @@ class TestMemoryOnAsyncio(Conformance):
     harness = Asynchronous(MemoryHarness())
 
 
+class TestSeaweedFSOnAsyncio(test_s3.TestSeaweedFS):
+    harness: ClassVar[Any] = Asynchronous(test_s3.SeaweedFSHarness())
+
+
+@pytest.mark.slow
 class TestMotoServerOnAsyncio(test_s3.TestMotoServer):
     harness: ClassVar[Any] = Asynchronous(test_s3.MotoServerHarness())
 

@@ -45,6 +45,7 @@ class SeaweedFSHarness(ServerHarness):
 class MotoServerHarness(ServerHarness):
     lacks: ClassVar = {
         **_REFUSED,
+        Lack.RACES: "moto's server takes no lock between comparing and storing",
         Lack.SIGNATURES: "moto checks no signature",
         Lack.EXPIRY: "moto checks no expiry",
         Lack.SIGNED_MD5: "moto checks no Content-MD5",

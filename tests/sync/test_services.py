@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from urllib3.util.retry import Retry
 
 from storage import BucketNotFoundError, ConfigurationError, Storage, SyncError, UnavailableError
 from storage.testing.faults import LOST, RESET, RESET_BODY, TRUNCATE, FaultProxy, Randomly, answer
@@ -94,7 +95,7 @@ def test_faults_of_the_network(seaweedfs, tmp_path):  # noqa: F811
     with FaultProxy(seaweedfs.endpoint_url, plan=Randomly(rates, seed=5)) as proxy:
         url = seaweedfs.url("faults", endpoint_url=proxy.url)
         failures = 0
-        for target in (Storage(url, auth=seaweedfs.auth, retries=1), Storage(tmp_path / "to")):
+        for target in (Storage(url, auth=seaweedfs.auth, retries=Retry(1, backoff_factor=0)), Storage(tmp_path / "to")):
             for _ in range(30):
                 try:
                     if not source.sync_to(target).copied:
