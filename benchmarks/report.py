@@ -62,7 +62,16 @@ _CALLS = ("set", "get", "exists", "delete")
 _EXPECTED = (
     *(f"{group}.{call}" for group in ("local.memory", "local.file", "s3.small", "gs.small") for call in _CALLS),
     *("import", "local.fsync.set", "local.list.wide", "local.list.deep", "s3.list", "s3.loop.set", "s3.loop.get"),
-    *("s3.batch.set", "s3.batch.get", "s3.clients.set", "s3.clients.get", "large.down", "large.up", "large.memory"),
+    *(
+        "s3.batch.set",
+        "s3.batch.get",
+        "s3.clients.set",
+        "s3.clients.get",
+        "large.down",
+        "large.up",
+        "large.memory",
+        "serve.large",
+    ),
 )
 _SECTIONS = (
     ("Import", "import", "`python -m benchmarks imports`: a fresh interpreter, the time of the process."),
@@ -130,6 +139,11 @@ _SECTIONS = (
             "`python -m benchmarks large`: files on disk, SeaweedFS behind a proxy that caps each connection. Server, "
             "proxy and client share this machine's cores, which bounds what parallel connections can gain."
         ),
+    ),
+    (
+        "Serving files",
+        "serve.",
+        "`python -m benchmarks serving`: a plain socket reads, and keeps nothing. CPU is the reader's.",
     ),
 )
 
@@ -302,6 +316,10 @@ def _large_bars(rows: dict[str, Row]) -> list[Bar]:
     return found
 
 
+def _serving_bars(rows: dict[str, Row]) -> list[Bar]:
+    return _at_most(rows, "serve.large", "storage serve", "http.server", 2.0, 0, "`storage serve`, a large blob")
+
+
 def _import_bars(rows: dict[str, Row]) -> list[Bar]:
     row = rows.get("import")
     if not row or "nothing" not in row.samples:
@@ -320,7 +338,7 @@ def _import_bars(rows: dict[str, Row]) -> list[Bar]:
 
 
 _CHECKS: tuple[Callable[[dict[str, Row]], list[Bar]], ...] = (
-    _memory_bars, _file_bars, _network_bars, _batch_bars, _client_bars, _large_bars, _import_bars,
+    _memory_bars, _file_bars, _network_bars, _batch_bars, _client_bars, _large_bars, _serving_bars, _import_bars,
 )  # fmt: skip
 
 
@@ -346,7 +364,7 @@ _WIDTH, _BAR, _LEFT = 720, 16, 190
 
 def _plot(prefix: str, title: str, rows: list[Row]) -> str:
     """Client CPU of each contestant, a group of bars for each row; wall where that is what the section is about."""
-    what = 0 if prefix in ("large.", "s3.batch", "s3.clients", "s3.loop", "local.fsync") else 1
+    what = 0 if prefix in ("large.", "serve.", "s3.batch", "s3.clients", "s3.loop", "local.fsync") else 1
     name = prefix.strip(".").replace(".", "-")
     bars: list[tuple[str, str, float, bool]] = []
     for row in rows:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # 8 ms
     from urllib3.util.retry import Retry
 
-__all__ = ["DEBUG", "Core", "Line", "decoded", "is_absent", "log", "made_info"]
+__all__ = ["DEBUG", "Core", "Line", "decoded", "is_absent", "log", "made_info", "moved_bytes"]
 
 T = TypeVar("T")
 
@@ -157,7 +157,10 @@ class Core:
 
     def _locate(self, key: str, storage_type: str) -> tuple[Route, str]:
         """The route of a storage type and the path of a key, both checked."""
-        route = self._route(storage_type)
+        try:
+            route = self._routes[storage_type]
+        except (KeyError, TypeError):
+            route = self._route(storage_type)  # which says what is wrong
         try:
             if not route.raw or not isinstance(key, str) or not key:
                 check_key(key)
@@ -200,7 +203,7 @@ class Core:
                 self._raise(exc, name, route, key, storage_type)
         with Line(name, storage_type, key) as line:
             result = self._do(name, route, key, storage_type, method, *args)
-            line.size = _size(result)
+            line.size = moved_bytes(result)
             return result
 
     def _mapped(
@@ -326,7 +329,8 @@ class Line:
         )
 
 
-def _size(result: Any) -> int | None:
+def moved_bytes(result: Any) -> int | None:
+    """How many bytes a call moved, by what its backend returned; ``None``: none, or it cannot be told."""
     if isinstance(result, bytes):
         return len(result)
     return result.size if isinstance(result, Stat) else None

@@ -40,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("slow" if thorough else "ci" if os.environ.get("CI") else "default")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests that read one store of many keys go to one worker, so that it is filled once (``--dist loadgroup``)."""
     for item in items:

@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from storage._aio.sources import async_chunks
 from storage._aio.threads import Call, Workers
-from storage._core import Line
+from storage._core import Line, moved_bytes
 from storage._routes import Route
 from storage._storage import Storage
 from storage._types import ObjectInfo
@@ -116,7 +116,7 @@ class AsyncCore:
             except Exception as exc:
                 # In a thread, because telling a missing blob from a missing bucket may take a request.
                 return await self._workers.run(self._sync._raise, exc, name, route, key, storage_type)
-            line.size = len(result) if isinstance(result, bytes) else None
+            line.size = moved_bytes(result)
             return result
 
     async def _upload(
