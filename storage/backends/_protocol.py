@@ -173,7 +173,10 @@ class Backend(Protocol):
     @property
     @abstractmethod
     def location(self) -> str:
-        """The URL of the bucket or directory, without prefix, query or secret. Equal for equal places."""
+        """The URL of the bucket or directory, without prefix, query or secret; its last part is the name.
+
+        Equal for equal places, as far as URLs can tell, and another for another.
+        """
 
     # ---- one blob ----------------------------------------------------------------------------------------------
 
