@@ -14,6 +14,7 @@ from storage._retry import parse_retries, parse_timeout
 from storage._routes import DEFAULT_TYPES, Route, build_routes, parse_url
 from storage._types import ObjectInfo
 from storage.backends import Backend, BlobOrBucketMissing, Stat, trace
+from storage.backends._protocol import is_backend
 from storage.exceptions import (
     AlreadyExistsError,
     AuthenticationError,
@@ -89,7 +90,7 @@ class Core:
         if backend is not None:
             if url is not None:
                 raise TypeError("give either url or backend, not both")
-            if not isinstance(backend, Backend):
+            if not is_backend(backend):
                 raise TypeError(f"backend must be a storage.backends.Backend, not {type(backend).__name__}")
         parsed = None if backend is not None else parse_url(url)
         self._recipe = {

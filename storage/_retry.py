@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storage.backends._protocol import trace
-from storage.exceptions import ConfigurationError, StorageError, UnavailableError
+from storage.exceptions import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
@@ -24,14 +24,11 @@ __all__ = [
     "Attempts",
     "Retries",
     "Timeout",
-    "is_unavailable",
     "outcome_unknown",
     "parse_retries",
     "parse_timeout",
     "stop",
 ]
-
-T = TypeVar("T")
 
 # Set where nobody may want the result any more: then nothing is tried again, and a wait ends at once.
 stop: ContextVar[threading.Event | None] = ContextVar("storage-stop", default=None)
@@ -188,8 +185,3 @@ def _positive(seconds: object) -> bool:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         return False
     return 0 < seconds < float("inf")
-
-
-def is_unavailable(kind: type[StorageError] | None) -> bool:
-    """Whether ``classify`` called an exception one that another try may mend."""
-    return kind is not None and issubclass(kind, UnavailableError)

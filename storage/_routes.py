@@ -10,6 +10,7 @@ from storage._keys import MAX_PREFIX, reason
 from storage._retry import Retries, Timeout
 from storage._urls import StorageURL, factory_for
 from storage.backends import Backend
+from storage.backends._protocol import is_backend
 from storage.exceptions import ConfigurationError
 
 __all__ = ["DEFAULT_TYPES", "Route", "StorageTypes", "build_routes", "default_url", "parse_url"]
@@ -151,7 +152,7 @@ def _route(name: str, where: str | Backend, main: _Place, opener: _Opener) -> Ro
         room = MAX_PREFIX - len(main.prefix.encode())
         prefix = _folder(f"storage type {name!r}", where, room)
         return Route(main.backend, main.prefix + prefix, main.url, main.raw)
-    if isinstance(where, Backend):
+    if is_backend(where):
         return Route(where, "", where.location, raw=False)
     raise ConfigurationError(f"storage type {name!r}: use a prefix, a URL or a Backend, not {type(where).__name__}")
 

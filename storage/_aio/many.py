@@ -9,7 +9,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from storage._aio.core import AsyncCore, checked, same_as
 from storage._aio.threads import Call
@@ -28,6 +28,14 @@ _PAGE = 1000
 class AsyncMany(AsyncCore):
     """The listings and batches of ``AsyncStorage``."""
 
+    @overload
+    async def set_many(
+        self, items: Mapping[str, Value], storage_type: str = "data", *, concurrency: int | None = None
+    ) -> None: ...
+    @overload
+    async def set_many(
+        self, items: Iterable[tuple[str, Value]], storage_type: str = "data", *, concurrency: int | None = None
+    ) -> None: ...
     @same_as(Storage.set_many)
     async def set_many(
         self,

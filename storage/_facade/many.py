@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import overload
 
 from storage._batch import batched, ordered_map
 from storage._facade.blobs import Blobs
@@ -16,6 +17,15 @@ __all__ = ["Many"]
 class Many(Blobs):
     """The batches of ``Storage``."""
 
+    # Two signatures: where a parameter is a union, mypy does not look in it for the values of a dict, and joins text and bytes.
+    @overload
+    def set_many(
+        self, items: Mapping[str, Value], storage_type: str = "data", *, concurrency: int | None = None
+    ) -> None: ...
+    @overload
+    def set_many(
+        self, items: Iterable[tuple[str, Value]], storage_type: str = "data", *, concurrency: int | None = None
+    ) -> None: ...
     def set_many(
         self,
         items: Mapping[str, Value] | Iterable[tuple[str, Value]],

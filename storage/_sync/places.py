@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_apart"]
 
-# A location on this machine says all; a bucket's name is one at one endpoint and another at another.
+# A location on this machine says all; one server can have two names, and so one bucket two locations.
 _LOCAL: Final = ("file", "memory")
 
 
@@ -53,22 +53,19 @@ def _root(store: Storage) -> str:
 
 
 def _place(route: Route) -> str:
-    """Service, bucket and prefix in one string that ends in a slash, whatever the driver."""
+    """Service, bucket and prefix in one string that ends in a slash, whatever the driver and the server."""
     backend = route.backend
     if backend.owns_path:
         return f"{backend.location.rstrip('/')}/{route.prefix}"
     if backend.private and backend.scheme in _LOCAL:
         return f"{backend.scheme}#{id(backend)}/{route.prefix}"  # it has no name: nobody else has this one
-    scheme, _, rest = route.url.partition("://")
-    family = scheme.partition("+")[0].replace("gcs", "gs")
-    return f"{family}://{rest.partition('/')[0]}/{route.prefix}"
+    family, bucket = backend.scheme.partition("+")[0], backend.location.rstrip("/").rpartition("/")[2]
+    return f"{family}://{bucket}/{route.prefix}"
 
 
 def _one_store(source: Storage, target: Storage, pair: Pair, other: Pair) -> bool:
     ours, theirs = pair.source.backend, other.target.backend
-    if ours is theirs or ours.scheme in _LOCAL:
-        return True
-    if ours.location == theirs.location and _endpoint(source) == _endpoint(target):
+    if ours is theirs or ours.scheme in _LOCAL or ours.location == theirs.location:
         return True
     found = _first(source, pair)
     if found is None:
@@ -81,11 +78,6 @@ def _one_store(source: Storage, target: Storage, pair: Pair, other: Pair) -> boo
     return (same.size, same.etag) == (stat.size, stat.etag) and abs(
         (same.last_modified - stat.last_modified).total_seconds()
     ) < 1
-
-
-def _endpoint(store: Storage) -> str | None:
-    url = store._recipe["url"]  # noqa: SLF001
-    return StorageURL.parse(url).query.get("endpoint_url") if isinstance(url, str) else ""
 
 
 def _first(source: Storage, pair: Pair) -> tuple[str, Stat] | None:

@@ -17,6 +17,7 @@ from storage.backends._protocol import (
     Setup,
     SignOptions,
     Stat,
+    Tally,
     Writer,
     trace,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Setup",
     "SignOptions",
     "Stat",
+    "Tally",
     "Writer",
     "trace",
 ]

@@ -22,7 +22,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 from storage._types import SignedRequest
 from storage.exceptions import NotFoundError, StorageError, UnsupportedOperationError
@@ -39,6 +39,7 @@ __all__ = [
     "Tally",
     "Trace",
     "Writer",
+    "is_backend",
     "trace",
 ]
 
@@ -172,7 +173,10 @@ class Backend(Protocol):
     @property
     @abstractmethod
     def location(self) -> str:
-        """The URL of the bucket or directory, without prefix, query or secret. Equal for equal places."""
+        """The URL of the bucket or directory, without prefix, query or secret; its last part is the name.
+
+        Equal for equal places, as far as URLs can tell, and another for another.
+        """
 
     # ---- one blob ----------------------------------------------------------------------------------------------
 
@@ -315,6 +319,14 @@ class Backend(Protocol):
     def close(self) -> None:
         """Gives back connections and threads. Idempotent. A later call may open them anew."""
         return
+
+
+def is_backend(value: object) -> TypeGuard[Backend]:
+    """Whether ``value`` is a backend, told by its class where that names ``Backend``.
+
+    Up to Python 3.11 ``isinstance`` gets every attribute of a protocol, and so would open the client.
+    """
+    return Backend in type(value).__mro__ or isinstance(value, Backend)
 
 
 @runtime_checkable

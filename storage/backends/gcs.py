@@ -23,7 +23,7 @@ from storage._transfer import PART_SIZE, PartWriter
 from storage._types import SignedRequest
 from storage._urls import StorageURL, endpoint
 from storage.backends._gcs import batch, bucket, crc, downloads, errors, listing, parts, resource, signing, uploads
-from storage.backends._gcs.session import CONCURRENCY, Session, Settings, parsed
+from storage.backends._gcs.session import CONCURRENCY, Session, Settings, is_google, parsed
 from storage.backends._protocol import Backend, Download, PutOptions, Setup, SignOptions, Stat, Writer
 from storage.exceptions import (
     AlreadyExistsError,
@@ -136,7 +136,11 @@ class GCSBackend(Backend):
 
     @property
     def location(self) -> str:
-        return f"gs://{self._session.settings.bucket}"
+        settings = self._session.settings
+        # The same name on another server is another bucket.
+        if settings.endpoint_url is None or is_google(settings.endpoint_url):
+            return f"gs://{settings.bucket}"
+        return f"{settings.endpoint_url}/{quote(settings.bucket)}"
 
     @property
     def parallel_uploads(self) -> bool:

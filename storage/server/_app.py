@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
 from storage import _signing
 from storage._signing import METHODS, Grant, RefusedError, SigningKeys
 from storage.backends import Backend
+from storage.backends._protocol import is_backend
 from storage.exceptions import (
     BucketNotFoundError,
     ConfigurationError,
@@ -67,7 +68,7 @@ class Servable(Protocol):
 
 def servable(store: Storage | AsyncStorage | Backend) -> list[Backend]:
     """The backends of a ``Storage`` (or one backend) whose URLs this application can serve."""
-    if isinstance(store, Backend):
+    if is_backend(store):
         backends = [store]
     else:
         # What an AsyncStorage is made of.

@@ -87,7 +87,7 @@ class BatchTests(Suite):
         listed = storage.list()
         assert listed == storage.list()
         with pytest.raises(TypeError):
-            storage.set_many({"a": 5}, concurrency=4)  # type: ignore[arg-type]
+            storage.set_many({"a": 5}, concurrency=4)  # type: ignore[dict-item]
         with pytest.raises(InvalidKeyError) as invalid:
             storage.delete_many(["k1", "/"])
         assert invalid.value.key == "/"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,9 @@ from tests.test_docs import ROOT, blocks
 def test_the_suite_passes_on_the_documented_backend(tmp_path):
     """A third party's backend is tested by what the page says, and its lacks are printed."""
     backend, *_ = blocks((ROOT / "docs/writing-a-backend.md").read_text(encoding="utf-8"))
-    tests, conftest = blocks((ROOT / "docs/conformance.md").read_text(encoding="utf-8"))
+    page = (ROOT / "docs/conformance.md").read_text(encoding="utf-8")
+    tests, conftest = blocks(page)
+    printed = re.findall(r"^TestSQLite SIGNING .+$", page, re.MULTILINE)
     assert tests.code.count("\n") < 35
     (tmp_path / "sqlite_backend.py").write_text(backend.code, encoding="utf-8")
     (tmp_path / "conftest.py").write_text(f"import sqlite_backend\n{conftest.code}", encoding="utf-8")
@@ -21,5 +24,4 @@ def test_the_suite_passes_on_the_documented_backend(tmp_path):
     done = subprocess.run([*command, "test_sqlite.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " skipped" not in done.stdout
-    assert "TestSQLite SIGNING (" in done.stdout
-    assert "there is no server in front of a database file" in done.stdout
+    assert printed[0] in done.stdout

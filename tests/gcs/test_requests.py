@@ -11,7 +11,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from storage import AlreadyExistsError, BucketNotFoundError, NotFoundError, PreconditionFailedError, Storage
+from storage import (
+    AlreadyExistsError,
+    BucketNotFoundError,
+    ConfigurationError,
+    NotFoundError,
+    PreconditionFailedError,
+    Storage,
+)
 from tests.gcs.conftest import Proxied
 from tests.servers.gcs import BUCKET, GCSServer
 
@@ -105,8 +112,28 @@ def test_no_request_before_the_first_operation(proxied: Proxied) -> None:
     """Construction, ``repr`` and ``close`` touch no network."""
     with proxied.open() as store:
         assert "gs://" in repr(store)
-        assert store.backend.location == f"gs://{BUCKET}"
+        assert store.backend.location == f"{proxied.proxy.url}/{BUCKET}"
     assert proxied.seen() == []
+
+
+def test_location() -> None:
+    """A bucket is one place at every host of Google's, and another at another server."""
+    places = {
+        "gs://b/x": "gs://b",
+        "gcs://b/y?project=p": "gs://b",
+        "gs://b?endpoint_url=https://storage.us-east1.rep.googleapis.com": "gs://b",
+        "gs://b?endpoint_url=http://127.0.0.1:1/": "http://127.0.0.1:1/b",
+        "gs://b?endpoint_url=http://127.0.0.1:2": "http://127.0.0.1:2/b",
+    }
+    assert {url: Storage(url).backend.location for url in places} == places
+
+
+def test_one_name_at_two_servers() -> None:
+    """Types in buckets of one name at two servers do not overlap; at one server they do."""
+    url = "gs://b?endpoint_url=http://127.0.0.1:{}"
+    Storage(url.format(1), storage_types={"data": "", "tmp": url.format(2)})
+    with pytest.raises(ConfigurationError, match="overlap"):
+        Storage(url.format(1), storage_types={"data": "", "tmp": url.format(1)})
 
 
 def test_checksum_goes_with_the_bytes(proxied: Proxied, monkeypatch: pytest.MonkeyPatch) -> None:

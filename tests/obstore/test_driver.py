@@ -47,6 +47,22 @@ def test_wrong_urls(query, word):
         Storage(f"s3+obstore://bucket?{query}")
 
 
+@pytest.mark.parametrize(
+    "query, location",
+    [
+        ("", "s3://bucket"),
+        ("?region=eu-west-1", "s3://bucket"),
+        ("?endpoint_url=http://h:1", "http://h:1/bucket"),
+        ("?endpoint_url=https://h/", "https://h/bucket"),
+    ],
+)
+def test_location(query, location):
+    """A bucket is the same place through both drivers, so that types of the two cannot overlap unnoticed."""
+    assert {Storage(f"{scheme}://bucket{query}").backend.location for scheme in ("s3", "s3+obstore")} == {location}
+    with pytest.raises(ConfigurationError, match="overlap"):
+        Storage(f"s3://bucket{query}", storage_types={"data": "", "tmp": f"s3+obstore://bucket/tmp{query}"})
+
+
 def test_no_bucket_and_no_gs():
     """The bucket is needed; GCS is not spoken."""
     with pytest.raises(ConfigurationError, match="bucket is missing"):

@@ -12,7 +12,8 @@ from urllib3 import exceptions as urllib3_exceptions
 
 import storage as s
 from storage import Storage
-from storage.backends.s3._errors import CODES, classify
+from storage.backends._s3_errors import CODES
+from storage.backends.s3._errors import classify
 from storage.testing.faults import RESET, STALL, FaultProxy, answer
 
 # What Amazon documents for the requests of this driver (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html),
@@ -127,7 +128,7 @@ def test_everything_is_redirected(stub) -> None:
 
 
 def test_every_code_of_the_table_is_tested() -> None:
-    """No code is in the driver's table without being a class of the contract."""
+    """No code is in the drivers' table without being a class of the contract."""
     assert all(issubclass(kind, s.StorageError) for kind in CODES.values())
     assert {code for _, code, _ in TABLE if code and code not in ("NeverHeardOf", "KMS.AnyOtherException")} <= set(
         CODES

@@ -77,6 +77,15 @@ def test_one_bucket_by_two_names(seaweedfs):  # noqa: F811
     assert ours.sync_to(Storage(seaweedfs.url("same-place-2"), auth=seaweedfs.auth)).copied == 1
 
 
+@pytest.mark.parametrize("scheme", ["s3", "s3+obstore", "gs"])
+def test_ready_backends_know_their_bucket(scheme):
+    """A store that is made from a backend is the place that its backend is, whatever server that is at."""
+    url = f"{scheme}://bucket?endpoint_url=http://127.0.0.1:9&types=data:p/"
+    theirs = Storage(backend=Storage(url).backend, storage_types={"data": "p/in/"})
+    with pytest.raises(ConfigurationError, match="one place"):
+        Storage(url).sync_to(theirs)
+
+
 def test_a_bucket_that_is_not_there(seaweedfs, tmp_path):  # noqa: F811
     """A missing bucket is an error on either side, and deletes nothing."""
     target = filled(Storage(tmp_path), {"a": "1"})

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, TextIO
 from typing_extensions import assert_type
 from urllib3.util.retry import Retry
 
-from storage import NotFoundError, ObjectInfo, SignedRequest, Storage, StorageError, StorageURL, register
+from storage import AsyncStorage, NotFoundError, ObjectInfo, SignedRequest, Storage, StorageError, StorageURL, register
 from storage.backends import Backend
 from storage.backends.memory import MemoryBackend
 
@@ -66,7 +66,8 @@ with Storage("memory://") as storage:
         assert_type(key, str)
         assert_type(data, bytes)
     storage.set_many({"a": "text", "b": "more"})
-    storage.set_many([("a", "text"), ("b", "more")])
+    storage.set_many({"a": "text", "b": b"bytes", "c": [b"pieces"]})
+    storage.set_many([("a", "text"), ("b", b"bytes")])
     storage.delete_many(key for key in storage.iter_list())
     storage.delete("k", missing_ok=True)
     assert_type(storage.copy("a", "b", new_storage_type="tmp", overwrite=False), ObjectInfo)
@@ -100,6 +101,13 @@ except NotFoundError as error:
     assert_type(error.key, str | None)
 except StorageError as error:
     assert_type(error.url, str | None)
+
+
+async def asynchronously(storage: AsyncStorage, items: dict[str, bytes] | list[tuple[str, bytes]]) -> None:
+    """The same, awaited."""
+    await storage.set_many({"a": "text", "b": b"bytes"})
+    await storage.set_many([("a", "text"), ("b", b"bytes")])
+    await storage.set_many(items, "tmp", concurrency=3)
 
 
 def factory(url: StorageURL, *, auth: Any, retries: object, timeout: object) -> Backend:

@@ -19,3 +19,5 @@ storage.open("k", "rb").read().encode()  # error
 storage.info("k").size = 3  # error
 storage.list("p", 10)  # error
 storage.sign_download("k", method="PUT")  # error
+storage.set_many({"k": 1})  # error
+storage.set_many([("k", ["text"])])  # error

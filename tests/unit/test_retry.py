@@ -10,13 +10,12 @@ from storage._retry import (
     Attempts,
     Retries,
     Timeout,
-    is_unavailable,
     outcome_unknown,
     parse_retries,
     parse_timeout,
 )
 from storage.backends import trace
-from storage.exceptions import ConfigurationError, NotFoundError, StorageTimeoutError, UnavailableError
+from storage.exceptions import ConfigurationError, UnavailableError
 
 
 class Broken(Exception):
@@ -152,10 +151,3 @@ def test_unknown_outcome_says_so():
     error = outcome_unknown("set")
     assert isinstance(error, UnavailableError)
     assert "unknown" in str(error)
-
-
-def test_is_unavailable():
-    """Only what another try may mend."""
-    assert is_unavailable(StorageTimeoutError)
-    assert not is_unavailable(NotFoundError)
-    assert not is_unavailable(None)

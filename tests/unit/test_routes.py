@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from storage import _urls
+from storage import Storage, _urls
 from storage._retry import Retries, Timeout
 from storage._routes import DEFAULT_TYPES, build_routes, default_url, parse_url
 from storage._urls import StorageURL
 from storage.backends.memory import MemoryBackend
 from storage.exceptions import ConfigurationError
+from storage.server import SignedURLs
 
 
 def routes(url=None, types=None, *, backend=None, auth=None):
@@ -146,6 +147,19 @@ def test_ready_backends():
     found = routes(backend=mine, types={"a": "a/", "b": other})
     assert (found["a"].backend, found["a"].prefix) == (mine, "a/")
     assert (found["b"].backend, found["b"].prefix) == (other, "")
+
+
+def test_ready_backends_are_not_opened():
+    """Who hands over a backend opens no client by it: that is for the first operation."""
+
+    class Unopened(MemoryBackend):
+        @property
+        def client(self):
+            raise AssertionError("it was opened")
+
+    store = Storage(backend=Unopened(), storage_types={"a": "a/", "b": Unopened()})
+    assert store.storage_types == ("a", "b")
+    assert SignedURLs(store.backend)
 
 
 def test_raw_keys_are_a_matter_of_the_url():

@@ -23,7 +23,7 @@ from storage.backends._gcs.errors import NATIVE, failure, verdict
 from storage.backends._protocol import trace
 from storage.exceptions import ConfigurationError, InvalidKeyError
 
-__all__ = ["CONCURRENCY", "OK", "Connection", "Session", "Settings", "parsed"]
+__all__ = ["CONCURRENCY", "OK", "Connection", "Session", "Settings", "is_google", "parsed"]
 
 CONCURRENCY: Final = 64
 OK: Final = frozenset({200, 201, 204, 206})
@@ -72,7 +72,7 @@ class Connection:
         self.http: requests.Session = self.client._http  # noqa: SLF001
         connection = self.client._connection  # noqa: SLF001
         self.endpoint: str = str(connection.get_api_base_url_for_mtls()).rstrip("/")
-        self.is_google: bool = (urlsplit(self.endpoint).hostname or "").endswith(".googleapis.com")
+        self.is_google: bool = is_google(self.endpoint)
         self.credentials: Any = self.client._credentials  # noqa: SLF001
         self.signer: Any = None  # made by the first signature, where the credentials hold no key
         self._tune(str(connection.user_agent).strip())
@@ -107,6 +107,11 @@ class Connection:
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # gzip: a blob stored with Content-Encoding gzip comes as it is, instead of unpacked by the service.
         session.headers.update({"User-Agent": user_agent, "X-Goog-API-Client": user_agent, "Accept-Encoding": "gzip"})
+
+
+def is_google(url: str) -> bool:
+    """Whether ``url`` is at Google's own service, which has one bucket of each name whatever the host's."""
+    return (urlsplit(url).hostname or "").endswith(".googleapis.com")
 
 
 class Session:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import obstore
 from obstore.store import S3Store
@@ -53,9 +54,10 @@ class ObstoreBackend(Backend, AsyncBackend):
 
     @property
     def location(self) -> str:
-        where = self._settings.endpoint_url
-        # The same name at two servers is two buckets.
-        return f"s3://{self._settings.bucket}" + (f" at {where}" if where else "")
+        endpoint = self._settings.endpoint_url
+        bucket = quote(self._settings.bucket)
+        # As at s3://, for it is the same place.
+        return f"s3://{bucket}" if endpoint is None else f"{endpoint}/{bucket}"
 
     def close(self) -> None:
         self._stores.close()

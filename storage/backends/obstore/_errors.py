@@ -13,15 +13,11 @@ from xml.etree.ElementTree import ParseError
 from obstore import exceptions as o
 from urllib3 import exceptions as u
 
-from storage.backends._protocol import BlobOrBucketMissing
+from storage.backends._s3_errors import TRANSIENT, kind_of
 from storage.exceptions import (
     AlreadyExistsError,
     AuthenticationError,
-    BucketNotFoundError,
     ConfigurationError,
-    IntegrityError,
-    InvalidKeyError,
-    NotFoundError,
     PermissionDeniedError,
     PreconditionFailedError,
     StorageError,
@@ -41,49 +37,6 @@ _BODY = re.compile(r'^\s+"(<.*)",$', re.MULTILINE)
 _CODE_IN_BODY = re.compile(r"<Error>.*?<Code>([A-Za-z0-9.]+)</Code>")
 _CODE_OF_KEY = re.compile(r'^\s+code: "([A-Za-z0-9.]+)",$', re.MULTILINE)
 
-_CODES: dict[str, type[StorageError]] = {
-    code: kind
-    for kind, codes in {
-        NotFoundError: "NoSuchKey NoSuchVersion",
-        BucketNotFoundError: "NoSuchBucket",
-        PreconditionFailedError: "PreconditionFailed InvalidRange",
-        AuthenticationError: (
-            "InvalidAccessKeyId SignatureDoesNotMatch ExpiredToken InvalidToken TokenRefreshRequired InvalidClientTokenId "
-            "InvalidSecurity MissingSecurityHeader RequestExpired RequestTimeTooSkewed AuthorizationHeaderMalformed "
-            "AuthorizationQueryParametersError NotSignedUp"
-        ),
-        PermissionDeniedError: "AccessDenied AccountProblem AllAccessDisabled InvalidPayer KMS.AccessDeniedException",
-        ConfigurationError: (
-            "PermanentRedirect TemporaryRedirect Redirect InvalidBucketName IllegalLocationConstraintException "
-            "KMS.NotFoundException KMS.DisabledException InvalidEncryptionAlgorithmError"
-        ),
-        InvalidKeyError: "KeyTooLongError XMinioInvalidObjectName InvalidURI",
-        IntegrityError: (
-            "BadDigest InvalidDigest XAmzContentSHA256Mismatch XAmzContentChecksumMismatch IncompleteBody InvalidPart"
-        ),
-        UnsupportedOperationError: (
-            "NotImplemented MethodNotAllowed InvalidObjectState EntityTooLarge EntityTooSmall MetadataTooLarge "
-            "InvalidStorageClass InvalidArgument InvalidRequest MalformedXML"
-        ),
-        StorageTimeoutError: "RequestTimeout",
-        UnavailableError: (
-            "InternalError ServiceUnavailable SlowDown Throttling RequestLimitExceeded TooManyRequests OperationAborted "
-            "ConditionalRequestConflict NoSuchUpload"
-        ),
-    }.items()
-    for code in codes.split()
-}
-_STATUSES: dict[int, type[StorageError]] = {
-    401: AuthenticationError,
-    403: PermissionDeniedError,
-    404: BlobOrBucketMissing,
-    408: StorageTimeoutError,
-    409: UnavailableError,
-    412: PreconditionFailedError,
-    416: PreconditionFailedError,
-    429: UnavailableError,
-    504: StorageTimeoutError,
-}
 # Where there was an answer, its code and status say more than these.
 _CLASSES: tuple[tuple[type[BaseException], type[StorageError]], ...] = (
     (o.NotModifiedError, PreconditionFailedError),
@@ -94,7 +47,8 @@ _CLASSES: tuple[tuple[type[BaseException], type[StorageError]], ...] = (
     (o.UnknownConfigurationKeyError, ConfigurationError),
     (o.JoinError, UnavailableError),
 )
-_LATER = frozenset({"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown"})
+# A key of a batch has a code, and no status that would tell.
+_LATER = TRANSIENT | {"SlowDown"}
 
 
 class AnswerError(Exception):
@@ -178,7 +132,7 @@ def classify(exc: BaseException) -> type[StorageError] | None:
     fault = fault_of(exc)
     if not fault.ours:
         return None
-    return _of_condition(exc, fault) or _of_answer(fault) or _of_class(exc, fault)
+    return _of_condition(exc, fault) or kind_of(fault.code or "", fault.status) or _of_class(exc, fault)
 
 
 def _of_condition(exc: BaseException, fault: Fault) -> type[StorageError] | None:
@@ -189,20 +143,6 @@ def _of_condition(exc: BaseException, fault: Fault) -> type[StorageError] | None
     if isinstance(exc, o.PreconditionError) and fault.code != "NoSuchBucket":
         return PreconditionFailedError
     return None
-
-
-def _of_answer(fault: Fault) -> type[StorageError] | None:
-    if fault.code in _CODES:
-        return _CODES[fault.code]
-    status = fault.status
-    if status is None:
-        return None
-    if status in _STATUSES:
-        return _STATUSES[status]
-    if status >= 500:
-        return UnsupportedOperationError if status == 501 else UnavailableError
-    # A redirect: another region, or another endpoint.
-    return UnsupportedOperationError if status >= 400 else ConfigurationError
 
 
 def _of_class(exc: BaseException, fault: Fault) -> type[StorageError]:

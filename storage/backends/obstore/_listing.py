@@ -7,27 +7,16 @@ on a page that has a name such as ``a//b``, and holds a level with all its entri
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import NamedTuple
-from urllib.parse import unquote_plus
-from xml.etree.ElementTree import Element, ParseError, XMLParser
+from xml.etree.ElementTree import ParseError
 
 from storage._retry import Attempts
 from storage.backends._protocol import Stat
+from storage.backends._s3_listing import Page, parse_page
 from storage.backends.obstore._requests import Requests
 
 __all__ = ["pages"]
 
 Entries = list[tuple[str, "Stat | None"]]
-
-
-class _Page(NamedTuple):
-    """One answer: blobs and common prefixes in order, and where the next one begins, if there is one."""
-
-    entries: Entries
-    truncated: bool
-    token: str | None
-    depth_first: bool = False  # the server is one that orders so
 
 
 def pages(
@@ -63,58 +52,14 @@ def pages(
         query["max-keys"] = "1000"
 
 
-def _page(requests: Requests, query: dict[str, str], *, detail: bool) -> _Page:
+def _page(requests: Requests, query: dict[str, str], *, detail: bool) -> Page:
     attempts = Attempts(requests.settings.retries)
     while True:
         answer = requests.send("GET", query=query)
         try:
-            page = _parse(answer.data, detail=detail)
-        except (ParseError, ValueError, KeyError, TypeError) as exc:
+            page = parse_page(answer.data, detail=detail)
+        except ParseError as exc:
             # Something between cut it, or answered in the server's place.
-            failure = exc if isinstance(exc, ParseError) else ParseError(f"the listing is not what it should be: {exc}")
-            attempts.failed(failure, status=None)
+            attempts.failed(exc, status=None)
         else:
             return page._replace(depth_first=answer.headers.get("server", "").startswith("SeaweedFS"))
-
-
-def _parse(body: bytes, *, detail: bool) -> _Page:
-    parser = XMLParser()  # noqa: S314 (the answer of the server that the user chose; expat fetches nothing)
-    parser.feed(body)
-    root = parser.close()
-    space, _, name = root.tag.rpartition("}")
-    space += "}" if space else ""
-    if name != "ListBucketResult":
-        raise ValueError(f"it is a <{name}>")
-    # A server that does not know the encoding sends keys as they are.
-    encoded = root.findtext(f"{space}EncodingType") == "url"
-    entries: Entries = []
-    for element in root.iterfind(f"{space}Contents"):
-        key = _text(element.findtext(f"{space}Key"), encoded=encoded)
-        entries.append((key, _stat(element, space) if detail else None))
-    folders = [_text(found.text, encoded=encoded) for found in root.iterfind(f"{space}CommonPrefixes/{space}Prefix")]
-    if folders:
-        entries += [(folder, None) for folder in folders]
-        entries.sort(key=lambda entry: entry[0])
-    truncated = root.findtext(f"{space}IsTruncated") == "true"
-    token = root.findtext(f"{space}NextContinuationToken") or None
-    if truncated and token is None and not entries:
-        raise ValueError("an empty page that is not the last, and no token")
-    return _Page(entries, truncated, token)
-
-
-def _text(text: str | None, *, encoded: bool) -> str:
-    if text is None:
-        raise ValueError("an entry has no key")
-    return unquote_plus(text, errors="surrogateescape") if encoded and ("%" in text or "+" in text) else text
-
-
-def _stat(element: Element, space: str) -> Stat:
-    cut = len(space)
-    fields = {child.tag[cut:]: child.text or "" for child in element}
-    return Stat(int(fields["Size"]), fields["ETag"].strip('"'), _time(fields["LastModified"]))
-
-
-def _time(text: str) -> datetime:
-    whole, _, fraction = text.removesuffix("Z").partition(".")
-    # Python 3.10 reads three or six digits, servers send from none to nine.
-    return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")

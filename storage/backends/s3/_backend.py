@@ -14,13 +14,14 @@ from storage._keys import is_portable
 from storage._retry import Retries
 from storage._transfer import PART_SIZE, PartWriter
 from storage._types import SignedRequest
-from storage.backends._protocol import Backend, Download, PutOptions, Setup, SignOptions, Stat, trace
+from storage.backends._protocol import Backend, Download, PutOptions, Setup, SignOptions, Stat
+from storage.backends._s3_listing import Page
 from storage.backends.s3 import _reading, _setup, _signing, _writing
 from storage.backends.s3._client import POOL_SIZE, Settings, SharedClient
 from storage.backends.s3._copying import Copier
 from storage.backends.s3._errors import classify, code_of, is_transient, status_of
 from storage.backends.s3._headers import Encryption, stat_of
-from storage.backends.s3._listing import Page, list_page
+from storage.backends.s3._listing import list_page
 from storage.backends.s3._requests import Requests
 from storage.exceptions import StorageError
 
@@ -172,12 +173,9 @@ class S3Backend(Backend):
         attempts = self._requests.attempts()
         while True:
             try:
-                page = list_page(self._shared.get(), {"Bucket": self._settings.bucket, **params}, detail=detail)
+                return list_page(self._shared.get(), {"Bucket": self._settings.bucket, **params}, detail=detail)
             except Exception as exc:
                 self._requests.failed(attempts, exc)
-            else:
-                trace.request_id = page.request_id
-                return page
 
     # ---- signing -----------------------------------------------------------------------------------------------
 
