@@ -8,12 +8,14 @@ from urllib.parse import quote
 
 import pytest
 from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 from urllib3 import exceptions as urllib3_exceptions
 
 import storage as s
 from storage import Storage
 from storage.backends.s3._errors import CODES, classify
 from storage.testing.faults import RESET, STALL, FaultProxy, answer
+from tests.s3.conftest import at_once
 
 # What Amazon documents for the requests of this driver (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html),
 # with the status that goes with it, and what each means to a caller.
@@ -82,6 +84,7 @@ TABLE = [
     (500, "NeverHeardOf", s.UnavailableError),
     (502, "", s.UnavailableError),
     (507, "", s.UnavailableError),
+    (520, "", s.UnavailableError),
     (403, "NeverHeardOf", s.PermissionDeniedError),
     (401, "", s.AuthenticationError),
     (418, "NeverHeardOf", s.StorageError),
@@ -276,6 +279,10 @@ def test_garbage(stub) -> None:
         (boto.BotoCoreError(), s.StorageError),
         (urllib3_exceptions.ProtocolError("p"), s.UnavailableError),
         (urllib3_exceptions.ReadTimeoutError(None, "u", "m"), s.StorageTimeoutError),  # type: ignore[arg-type]
+        (ResponseParserError("no XML"), s.UnavailableError),
+        (boto.ClientError({}, "AssumeRole"), s.AuthenticationError),
+        (boto.ClientError({"ResponseMetadata": {"HTTPStatusCode": 503}}, "AssumeRole"), s.UnavailableError),  # type: ignore[typeddict-item]
+        (s.NotFoundError("ours"), s.NotFoundError),
         (ValueError("mine"), None),
         (OSError("mine"), None),
     ],
@@ -283,6 +290,23 @@ def test_garbage(stub) -> None:
 def test_exceptions_of_the_sdk(exc, kind) -> None:
     """What botocore and urllib3 raise without an answer has its class; what is not theirs has none."""
     assert classify(exc) is kind
+
+
+@pytest.mark.parametrize("message, tries", [("CERTIFICATE_VERIFY_FAILED: self-signed", 1), ("EOF in violation", 3)])
+def test_a_certificate_that_is_not_trusted(message, tries, monkeypatch) -> None:
+    """It will not be at the next try either; a handshake that broke off may go through."""
+    sent = []
+
+    def fail(**_):
+        sent.append(1)
+        raise boto.SSLError(endpoint_url="u", error=OSError(message))
+
+    auth = {"access_key_id": "a", "secret_access_key": "b"}
+    with Storage("s3://bucket?region=us-east-1", auth, at_once(2)) as store:
+        store.backend.client.meta.events.register("before-send.s3", fail)
+        with pytest.raises(s.UnavailableError):
+            store.get("k")
+    assert len(sent) == tries
 
 
 def test_no_credentials(stub, monkeypatch) -> None:
