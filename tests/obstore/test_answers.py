@@ -72,6 +72,8 @@ def methods(proxy):
         (503, "SlowDown", s.UnavailableError),
         (507, "NeverHeardOf", s.UnavailableError),
         (504, "", s.StorageTimeoutError),
+        (301, "PermanentRedirect", s.ConfigurationError),
+        (307, "", s.ConfigurationError),
     ],
 )
 def test_code(store, proxy, status, code, kind):
