@@ -302,6 +302,21 @@ def test_the_endpoint_of_the_environment(monkeypatch):
         store.get("k")
 
 
+@pytest.mark.parametrize("query, kind", [("sse=AES256", "AES256"), ("sse_kms_key_id=key-1", "aws:kms")])
+def test_every_write_asks_for_encryption(proxy, query, kind):
+    """Whether the Rust library, the driver itself or whoever has a signed URL writes; a key's name alone means aws:kms."""
+    proxy.plan = lambda _: answer(200, b"", {"ETag": '"new"'})
+    url = f"s3+obstore://bucket?region=us-east-1&endpoint_url={proxy.url}&{query}"
+    with Storage(url, AUTH, 0) as store:
+        store.set("k", b"v")
+        store.set("k", b"v", metadata={"content-type": "x"})
+        sent = [request.headers for request in proxy.requests] + [store.sign_upload("k").headers]
+    key = "key-1" if kind == "aws:kms" else None
+    for headers in sent:
+        assert headers["x-amz-server-side-encryption"] == kind
+        assert headers.get("x-amz-server-side-encryption-aws-kms-key-id") == key
+
+
 def test_a_proxy_of_the_environment(proxy, monkeypatch):
     """The driver's own requests go through it too."""
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
