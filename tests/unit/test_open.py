@@ -72,6 +72,19 @@ def test_a_write_that_fails():
     assert (store.get("k"), file.info) == ("old", None)
 
 
+def test_text_whose_last_piece_fails():
+    """Text that waits in the file's own buffer may fail at ``close``: that raises, and closes all the same."""
+    store = Storage(backend=Down())
+    store.set("k", "old")
+    file = store.open("k", "w")
+    file.write("12345")
+    with pytest.raises(UnavailableError):
+        file.close()
+    assert file.closed
+    file.close()
+    assert (store.get("k"), file.info) == ("old", None)
+
+
 @pytest.mark.parametrize("mode, data", [("wb", b"new"), ("w", "new")])
 def test_a_file_that_is_dropped(store, mode, data):
     """Nothing is stored of what was never closed, and a warning says so."""
