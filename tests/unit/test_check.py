@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from storage import Storage, StorageError
+from storage import Storage, StorageError, UnsupportedOperationError
 from storage.backends.memory import MemoryBackend
+
+
+class Refuses(MemoryBackend):
+    def put(self, path, data, options):
+        if options.if_match or not options.overwrite:
+            raise UnsupportedOperationError("no")
+        return super().put(path, data, options)
+
+    def copy(self, source, target, *, overwrite):
+        raise UnsupportedOperationError("no")
 
 
 class Ignores(MemoryBackend):
@@ -41,6 +51,14 @@ class Elsewhere(MemoryBackend):
     "backend, lines",
     [
         (MemoryBackend, []),
+        (
+            Refuses,
+            [
+                "create-only writes: they are refused",
+                "conditional writes: they are refused",
+                "create-only copies: copy and move with overwrite=False are refused",
+            ],
+        ),
         (
             Ignores,
             [
