@@ -157,9 +157,15 @@ def test_head_without_a_body(stub, call, told, kind) -> None:
     assert type(caught.value) is kind
 
 
-@pytest.mark.parametrize("bucket, kind", [(200, s.NotFoundError), (403, s.NotFoundError), (404, s.BucketNotFoundError)])
+@pytest.mark.parametrize(
+    "bucket, kind",
+    [(200, s.NotFoundError), (403, s.NotFoundError), (404, s.BucketNotFoundError), (503, s.UnavailableError)],
+)
 def test_head_404_asks_for_the_bucket(stub, bucket, kind) -> None:
-    """A bare 404 is an absent blob, unless the bucket is absent; and if that may not be known, an absent blob."""
+    """A bare 404 is an absent blob, unless the bucket is absent; and if that may not be known, an absent blob.
+
+    While the server cannot say, it is neither.
+    """
     proxy, store = stub
     proxy.plan = lambda request: answer(404 if "/p/" in request.target else bucket)
     with pytest.raises(kind):

@@ -144,3 +144,12 @@ def test_two_buckets_of_one_name(moto_s3, seaweedfs):  # noqa: F811
         ours.set("a", "22")
         assert ours.sync_to(theirs, "data").copied == 1
         assert theirs.get("a") == "22"
+
+
+def test_a_long_listing_tells_how_far_it_is(monkeypatch):
+    """Before anything is copied, so that nobody takes a long look for a standstill."""
+    monkeypatch.setattr("storage._sync.engine._TELL_EVERY", 2)
+    source, seen = filled(store_of(), {f"{number}": "1" for number in range(5)}), []
+    source.sync_to(store_of(), report=seen.append)
+    assert [event.count for event in seen if event.action == "listed"] == [2, 4]
+    assert [event.action for event in seen][:3] == ["listed", "listed", "planned"]
