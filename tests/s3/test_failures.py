@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import boto3
 import pytest
@@ -25,9 +25,9 @@ def error(status: int, code: str = "") -> Fault:
     return answer(status, f"<Error><Code>{code}</Code></Error>".encode() if code else b"")
 
 
-def blob(data: bytes = b"value", etag: str = ETAG, **headers: str) -> Fault:
+def blob(data: bytes = b"value", etag: str = ETAG, headers: Mapping[str, str] | None = None) -> Fault:
     """The answer that a blob of these bytes gives to GET and HEAD."""
-    return answer(200, data, {"ETag": etag, "Last-Modified": "Sun, 22 Nov 2026 19:05:11 GMT", **headers})
+    return answer(200, data, {"ETag": etag, "Last-Modified": "Sun, 22 Nov 2026 19:05:11 GMT", **(headers or {})})
 
 
 def copied(kind: str = "CopyObjectResult") -> Fault:
@@ -129,7 +129,7 @@ def test_a_head_that_is_refused_while_the_get_says_something_else(store, proxy) 
 @pytest.mark.parametrize("stored, told", [("aws-chunked,gzip", "gzip"), ("aws-chunked", None), ("br", "br")])
 def test_how_an_upload_travelled_is_no_encoding_of_the_blob(store, proxy, stored, told) -> None:
     """Some servers keep ``aws-chunked``; nobody could decode a blob by it."""
-    proxy.plan = lambda _: blob(**{"Content-Encoding": stored})
+    proxy.plan = lambda _: blob(headers={"Content-Encoding": stored})
     assert store.info("k").content_encoding == told
 
 
@@ -148,7 +148,7 @@ def test_a_writer_that_got_little(store, proxy) -> None:
 
 def test_a_completion_whose_answer_was_lost(store, proxy) -> None:
     """An upload that is gone at the second try was completed by the first, if the blob carries its mark."""
-    plan = proxy.plan = Upload([RESET, GONE], lambda _: blob(PARTS, **plan.nonce))
+    plan = proxy.plan = Upload([RESET, GONE], lambda _: blob(PARTS, headers=plan.nonce))
     info = store.set_file("k", io.BytesIO(PARTS), metadata={"a": "b"})
     assert (info.size, info.etag) == (len(PARTS), "e")
     assert plan.nonce
@@ -157,7 +157,7 @@ def test_a_completion_whose_answer_was_lost(store, proxy) -> None:
 @pytest.mark.parametrize(
     "head, kind",
     [
-        (blob(**{"x-amz-meta-storage-nonce".ljust(140, "-"): "another's"}), s.UnavailableError),
+        (blob(headers={"x-amz-meta-storage-nonce".ljust(140, "-"): "another's"}), s.UnavailableError),
         (error(404), s.UnavailableError),
         (error(403), s.PermissionDeniedError),
     ],
@@ -264,7 +264,9 @@ def test_a_copy_in_parts_that_fails(store, proxy, status, kind) -> None:
 def test_create_only_copy_at_aws(aws, proxy) -> None:
     """AWS knows the condition: one request, tried again, with the blob's own headers."""
     proxy.plan = lambda request: (
-        blob(**{"Content-Disposition": "attachment", "x-amz-meta-a": "b"}) if request.method == "HEAD" else copied()
+        blob(headers={"Content-Disposition": "attachment", "x-amz-meta-a": "b"})
+        if request.method == "HEAD"
+        else copied()
     )
     proxy.script(error(503, "SlowDown"), when=is_copy)
     info = aws.copy("k", "k2", overwrite=False)
