@@ -65,7 +65,7 @@ class _Check:
                     lines.append(f"{what}: the server ignores the condition, so {harm}")
             except UnsupportedOperationError:
                 lines.append(f"{what}: they are refused")
-        return lines
+        return list(dict.fromkeys(lines))  # two tests may find the same
 
     def copies(self) -> list[str]:
         self._put("source")

@@ -221,9 +221,9 @@ class TextBlobWriter(io.TextIOWrapper):
             return
         try:
             self.flush()
-        except BaseException:  # text that cannot be encoded: the half that could must not be published
+        except BaseException:  # the last piece was not taken: the others must not be published
             self._blob.abort()
-            self.detach().close()
+            self._discard()
             raise
         super().close()
 

@@ -282,6 +282,34 @@ def test_doctor_finds_what_is_forbidden(storage, monkeypatch):
     assert any("WRONG delete: " in line and "permission to delete blobs" in line for line in ran.lines)
 
 
+@pytest.mark.parametrize(
+    "method, error, line",
+    [
+        ("bucket_exists", "StorageError", "WRONG bucket: "),
+        ("bucket_exists", "PermissionDeniedError", "note  bucket: whether it exists may not be asked"),
+        ("put", "BucketNotFoundError", "WRONG bucket: "),
+        ("put", "IntegrityError", "WRONG write: "),
+        ("get", "UnavailableError", "WRONG network: "),
+        ("copy", "StorageError", "WRONG server: "),
+        ("lint", "UnavailableError", "WRONG names: "),
+    ],
+)
+def test_doctor_goes_on_after_a_failure(storage, monkeypatch, method, error, line):
+    """Whatever fails is a finding of its own, in words, and the rest is looked at as far as it can be."""
+    import storage as library
+    from storage.backends.memory import MemoryBackend
+
+    def fail(self, *args, **options):
+        raise getattr(library, error)("the very words")
+
+    monkeypatch.setattr(MemoryBackend, method, fail, raising=False)
+    ran = storage("doctor", "--url", "memory://failing")
+    found = [said for said in ran.lines if "the very words" in said]
+    assert any(said.startswith(line) for said in found), ran.lines
+    assert ran.status == (3 if line.startswith("WRONG") else 0)
+    assert "Traceback" not in ran.err
+
+
 # ---- completion ----------------------------------------------------------------------------------------------------
 
 

@@ -152,3 +152,23 @@ def test_files_dropped_in_are_read_by_their_own_spelling_only(folding, root):
     with pytest.raises(UnsupportedOperationError):
         fresh.put("report.txt", b"", PLAIN)
     assert (root / "Report.TXT").read_bytes() == b"1"
+
+
+def test_a_folder_and_a_blob_of_one_spelling_stand_beside_each_other(folding):
+    folding.put("Abc/d", b"1", PLAIN)
+    assert folding.get("Abc/d") == b"1"
+    folding.put("Abc", b"2", PLAIN)
+    assert (folding.get("Abc"), folding.get("Abc/d")) == (b"2", b"1")
+
+
+def test_names_that_can_be_spelled_in_one_way_only_tell_nothing_and_need_nothing(folding, root):
+    (root / "1").mkdir(parents=True)
+    (root / "1/2").write_bytes(b"dropped")
+    assert folding.get("1/2") == b"dropped"
+    folding.put("1/3", b"3", ONCE)
+    with pytest.raises(NotFoundError):
+        folding.get("1/4")
+    (root / "1/X").write_bytes(b"4")
+    assert folding.get("1/X") == b"4"
+    with pytest.raises(NotFoundError):
+        folding.get("1/x")

@@ -9,6 +9,7 @@ import pytest
 from storage import (
     AlreadyExistsError,
     NotFoundError,
+    PermissionDeniedError,
     PreconditionFailedError,
     Storage,
     StorageTimeoutError,
@@ -73,6 +74,16 @@ def test_a_cut_body_goes_on(store, direct, proxy, fault):
         False,
         False,
     ]
+
+
+def test_a_cut_body_whose_rest_is_refused(store, direct, proxy):
+    """What the server says to the request for the rest is what the caller is told."""
+    direct.set("big", BIG)
+    refused = answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+    for read in (store.get_bytes, lambda key: b"".join(store.iter_bytes(key))):
+        proxy.script(TRUNCATE, refused)
+        with pytest.raises(PermissionDeniedError):
+            read("big")
 
 
 def test_a_blob_replaced_in_the_middle(store, direct, proxy):

@@ -299,3 +299,9 @@ def test_signing_finds_the_region(monkeypatch) -> None:
         store.backend.client.meta.events.register("before-send.s3", lambda **kwargs: seen.append(kwargs["event_name"]))
         store.get_signed_url("k")
         assert seen == []
+
+
+def test_signing_for_a_bucket_that_is_not_there() -> None:
+    """A server that names no region leaves the default one; whoever uses the URL is told what is wrong."""
+    with mock_aws(), Storage("s3://absent") as store:
+        assert "%2Fus-east-1%2Fs3%2F" in store.get_signed_url("k")

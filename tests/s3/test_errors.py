@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 from urllib3 import exceptions as urllib3_exceptions
 
 import storage as s
@@ -15,6 +16,7 @@ from storage import Storage
 from storage.backends._s3_errors import CODES
 from storage.backends.s3._errors import classify
 from storage.testing.faults import RESET, STALL, FaultProxy, answer
+from tests.s3.conftest import at_once
 
 # What Amazon documents for the requests of this driver (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html),
 # with the status that goes with it, and what each means to a caller.
@@ -83,6 +85,7 @@ TABLE = [
     (500, "NeverHeardOf", s.UnavailableError),
     (502, "", s.UnavailableError),
     (507, "", s.UnavailableError),
+    (520, "", s.UnavailableError),
     (403, "NeverHeardOf", s.PermissionDeniedError),
     (401, "", s.AuthenticationError),
     (418, "NeverHeardOf", s.StorageError),
@@ -155,9 +158,15 @@ def test_head_without_a_body(stub, call, told, kind) -> None:
     assert type(caught.value) is kind
 
 
-@pytest.mark.parametrize("bucket, kind", [(200, s.NotFoundError), (403, s.NotFoundError), (404, s.BucketNotFoundError)])
+@pytest.mark.parametrize(
+    "bucket, kind",
+    [(200, s.NotFoundError), (403, s.NotFoundError), (404, s.BucketNotFoundError), (503, s.UnavailableError)],
+)
 def test_head_404_asks_for_the_bucket(stub, bucket, kind) -> None:
-    """A bare 404 is an absent blob, unless the bucket is absent; and if that may not be known, an absent blob."""
+    """A bare 404 is an absent blob, unless the bucket is absent; and if that may not be known, an absent blob.
+
+    While the server cannot say, it is neither.
+    """
     proxy, store = stub
     proxy.plan = lambda request: answer(404 if "/p/" in request.target else bucket)
     with pytest.raises(kind):
@@ -277,6 +286,10 @@ def test_garbage(stub) -> None:
         (boto.BotoCoreError(), s.StorageError),
         (urllib3_exceptions.ProtocolError("p"), s.UnavailableError),
         (urllib3_exceptions.ReadTimeoutError(None, "u", "m"), s.StorageTimeoutError),  # type: ignore[arg-type]
+        (ResponseParserError("no XML"), s.UnavailableError),
+        (boto.ClientError({}, "AssumeRole"), s.AuthenticationError),
+        (boto.ClientError({"ResponseMetadata": {"HTTPStatusCode": 503}}, "AssumeRole"), s.UnavailableError),  # type: ignore[typeddict-item]
+        (s.NotFoundError("ours"), s.NotFoundError),
         (ValueError("mine"), None),
         (OSError("mine"), None),
     ],
@@ -284,6 +297,23 @@ def test_garbage(stub) -> None:
 def test_exceptions_of_the_sdk(exc, kind) -> None:
     """What botocore and urllib3 raise without an answer has its class; what is not theirs has none."""
     assert classify(exc) is kind
+
+
+@pytest.mark.parametrize("message, tries", [("CERTIFICATE_VERIFY_FAILED: self-signed", 1), ("EOF in violation", 3)])
+def test_a_certificate_that_is_not_trusted(message, tries, monkeypatch) -> None:
+    """It will not be at the next try either; a handshake that broke off may go through."""
+    sent = []
+
+    def fail(**_):
+        sent.append(1)
+        raise boto.SSLError(endpoint_url="u", error=OSError(message))
+
+    auth = {"access_key_id": "a", "secret_access_key": "b"}
+    with Storage("s3://bucket?region=us-east-1", auth, at_once(2)) as store:
+        store.backend.client.meta.events.register("before-send.s3", fail)
+        with pytest.raises(s.UnavailableError):
+            store.get("k")
+    assert len(sent) == tries
 
 
 def test_no_credentials(stub, monkeypatch) -> None:

@@ -1,4 +1,4 @@
-"""Helpers: an application on a socket of its own, and HTTP as raw as it has to be."""
+"""Helpers: an application called as it is or on a socket of its own, and HTTP as raw as it has to be."""
 
 from __future__ import annotations
 
@@ -31,6 +31,34 @@ def serving(app):
         server.stop()
         thread.join(20)
         assert not thread.is_alive()
+
+
+async def call(app, method, target, pairs, pieces, root_path="", *, leave=False):
+    """One request to an ASGI application; its status and body."""
+    path, query = target
+    messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    messages.append({"type": "http.disconnect"} if leave else {"type": "http.request", "body": b"", "more_body": False})
+    sent = []
+
+    async def receive():
+        if messages:
+            return messages.pop(0)
+        return await asyncio.Future()  # the client stays
+
+    async def answer(message):
+        sent.append(message)
+
+    raw = path.encode("utf-8", "surrogatepass")
+    scope = {
+        "type": "http", "method": method, "path": root_path + raw.decode("utf-8", "replace"), "raw_path": raw,
+        "root_path": root_path,
+        "query_string": query.encode("utf-8", "surrogatepass"), "client": ("127.0.0.1", 1), "scheme": "http",
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in pairs],
+    }  # fmt: skip
+    await app(scope, receive, answer)
+    assert sent[0]["type"] == "http.response.start"
+    assert sent[-1] == {**sent[-1], "type": "http.response.body", "more_body": False}
+    return sent[0]["status"], b"".join(message["body"] for message in sent[1:]), sent[0]["headers"]
 
 
 def moved(url, base):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from storage import Storage
 from storage.server import SignedURLs
 from storage.testing._http import send
-from tests.server.serving import connect, moved, read_all, serving, status_of
+from tests.server.serving import call, connect, moved, read_all, serving, status_of
 
 STORE = Storage("memory://")
 STORE.set("a", b"old")
@@ -54,34 +54,6 @@ targets = st.one_of(
     st.tuples(st.just(GET.path), st.text(st.characters(max_codepoint=255), max_size=40)),
 )
 bodies = st.lists(st.binary(max_size=5000), max_size=4)
-
-
-async def call(app, method, target, pairs, pieces, root_path="", *, leave=False):
-    """One request to an ASGI application; its status and body."""
-    path, query = target
-    messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
-    messages.append({"type": "http.disconnect"} if leave else {"type": "http.request", "body": b"", "more_body": False})
-    sent = []
-
-    async def receive():
-        if messages:
-            return messages.pop(0)
-        return {"type": "http.disconnect"}
-
-    async def answer(message):
-        sent.append(message)
-
-    raw = path.encode("utf-8", "surrogatepass")
-    scope = {
-        "type": "http", "method": method, "path": root_path + raw.decode("utf-8", "replace"), "raw_path": raw,
-        "root_path": root_path,
-        "query_string": query.encode("utf-8", "surrogatepass"), "client": ("127.0.0.1", 1), "scheme": "http",
-        "headers": [(name.encode(), value.encode("latin-1")) for name, value in pairs],
-    }  # fmt: skip
-    await app(scope, receive, answer)
-    assert sent[0]["type"] == "http.response.start"
-    assert sent[-1] == {**sent[-1], "type": "http.response.body", "more_body": False}
-    return sent[0]["status"], b"".join(message["body"] for message in sent[1:]), sent[0]["headers"]
 
 
 @settings(max_examples=200)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -160,3 +161,41 @@ def test_shaping(server) -> None:
         elapsed = time.monotonic() - started
         client.close()
     assert elapsed >= 0.1 + 0.2  # connecting and asking; the body at four a second, less what the first piece has ahead
+
+
+def raw(data: bytes) -> int:
+    """The port of a server that answers one connection with these bytes and closes it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with listener, connection:
+            connection.recv(65536)
+            connection.sendall(data)
+
+    Thread(target=serve, daemon=True).start()
+    port: int = listener.getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize(
+    "said, body",
+    [
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nto the end", b"to the end"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", http.client.IncompleteRead),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", http.client.IncompleteRead),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", ConnectionResetError),
+        (b"", ConnectionResetError),
+    ],
+    ids=["unframed", "short", "chunked", "head", "nothing"],
+)
+def test_a_server_that_closes(said, body) -> None:
+    """A body may end with its connection; anything else that does reaches the client as cut as it came."""
+    with FaultProxy(f"http://127.0.0.1:{raw(said)}") as proxy:
+        client = http.client.HTTPConnection(proxy.url.removeprefix("http://"), timeout=5)
+        if isinstance(body, bytes):
+            assert ask(client) == body
+        else:
+            with pytest.raises(body):
+                ask(client)
+        client.close()

@@ -32,6 +32,7 @@ _DUMP = "Debug source:\n"
 _STATUS = re.compile(r"^\s+status: (\d{3}),$", re.MULTILINE)
 _KIND = re.compile(r"HttpError \{\n\s+kind: (\w+),$", re.MULTILINE)
 _REQUEST = re.compile(r"^\s+(?:source: )?RetryErrorImpl \{$", re.MULTILINE)
+_REDIRECT = re.compile(r"^\s+inner: BareRedirect,$", re.MULTILINE)
 _ONE_KEY = re.compile(r"^\s+source: DeleteFailed \{$", re.MULTILINE)
 _BODY = re.compile(r'^\s+"(<.*)",$', re.MULTILINE)
 _CODE_IN_BODY = re.compile(r"<Error>.*?<Code>([A-Za-z0-9.]+)</Code>")
@@ -112,6 +113,8 @@ def _of_text(exc: BaseException) -> Fault:
     if not marker:
         # Python's own FileNotFoundError has no such dump.
         return Fault(ours=isinstance(exc, o.BaseError))
+    if _REDIRECT.search(dump):
+        return Fault(301)  # or another 3xx: what AWS answers where the bucket is in another region
     status = _STATUS.search(dump)
     kind = _KIND.search(dump)
     body = _BODY.search(dump)

@@ -178,7 +178,7 @@ class Settings:
     def encryption(self) -> dict[str, str]:
         """The headers that every write must have."""
         headers = {
-            "x-amz-server-side-encryption": self.sse,
+            "x-amz-server-side-encryption": self._sse,
             "x-amz-server-side-encryption-aws-kms-key-id": self.sse_kms_key_id,
         }
         return {name: value for name, value in headers.items() if value is not None}

@@ -191,8 +191,7 @@ def _kept(head: dict[str, Any], nonce: str | None) -> dict[str, Any]:
     """The headers and metadata of a blob, for its copy."""
     params = {name: head[name] for name in _KEPT if head.get(name) is not None}
     metadata = dict(head.get("Metadata", {}))
-    if nonce is not None:
-        add_nonce(metadata, nonce)
+    add_nonce(metadata, nonce)
     return {**params, "Metadata": metadata}
 
 

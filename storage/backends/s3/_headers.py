@@ -52,15 +52,16 @@ def put_params(options: PutOptions, encryption: Encryption, nonce: str | None) -
     if options.content_encoding is not None:
         params["ContentEncoding"] = options.content_encoding
     metadata = {name: encode_value(value) for name, value in options.metadata.items()}
-    if nonce is not None:
-        add_nonce(metadata, nonce)
+    add_nonce(metadata, nonce)
     if metadata:
         params["Metadata"] = metadata
     return params
 
 
-def add_nonce(metadata: dict[str, str], nonce: str) -> None:
-    """Adds the nonce, where there is room for it."""
+def add_nonce(metadata: dict[str, str], nonce: str | None) -> None:
+    """Adds the nonce, where there is one and room for it."""
+    if nonce is None:
+        return
     used = sum(len(name) + len(value) for name, value in metadata.items())
     if used + len(_NONCE) + len(nonce) <= _MAX_METADATA:
         metadata[_NONCE] = nonce

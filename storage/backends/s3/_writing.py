@@ -161,8 +161,6 @@ class S3Parts:
         raise outcome_unknown(f"the write to {self._path!r}") from exc
 
     def cancel(self) -> None:
-        if not self._upload:
-            return
         try:
             self._requests.send("abort_multipart_upload", **self._upload)
         except Exception as exc:
