@@ -26,7 +26,7 @@ test: $(READY)  ## Run the tests, in parallel, with branch coverage; starts ever
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term --cov-report=html:build/coverage $(ARGS)
 
 test-all: $(READY)  ## Run the long proofs: many blobs, large blobs, killed writers, more examples.
-	$(BIN)/python -m pytest -m "slow and not marathon" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "slow and not marathon" $(ARGS)
 
 test-marathon: $(READY)  ## Run the proofs of more than ten minutes: 20,000 blobs through four stores, with kills.
 	$(BIN)/python -m pytest -m marathon $(ARGS)
