@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from storage._routes import Route
@@ -18,13 +19,16 @@ __all__ = ["check_apart"]
 
 # A location on this machine says all; one server can have two names, and so one bucket two locations.
 _LOCAL: Final = ("file", "memory")
+_ASKED_FOR: Final = 8
+"""Blobs of the source that have to be at the destination, of the same age, for two servers to be taken for one. A copy that is
+made within a second of its source looks like it; eight of them hardly do."""
 
 
 def check_apart(source: Storage, target: Storage, pairs: Sequence[Pair]) -> None:
     """Raises ``ConfigurationError`` if some type of ``source`` is in the place of one of ``target``, or inside it, or around it.
 
     So do URLs of which one is below the other. Two buckets of one name at two endpoints may be one: that is settled by asking
-    the destination for a blob of the source.
+    the destination for some blobs of the source.
     """
     a, b = _root(source), _root(target)
     nested = a != b and (a.startswith(b) or b.startswith(a))
@@ -67,25 +71,27 @@ def _one_store(source: Storage, target: Storage, pair: Pair, other: Pair) -> boo
     ours, theirs = pair.source.backend, other.target.backend
     if ours is theirs or ours.scheme in _LOCAL or ours.location == theirs.location:
         return True
-    found = _first(source, pair)
-    if found is None:
-        return False  # nothing there that could be lost
-    path, stat = found
-    try:
-        same = target._call("sync_to", other.target, None, other.storage_type, theirs.stat, path)  # noqa: SLF001
-    except NotFoundError:
-        return False
-    return (same.size, same.etag) == (stat.size, stat.etag) and abs(
-        (same.last_modified - stat.last_modified).total_seconds()
-    ) < 1
+    known = list(islice(_blobs(source, pair), _ASKED_FOR))
+    for path, stat in known:
+        try:
+            same = target._call("sync_to", other.target, None, other.storage_type, theirs.stat, path)  # noqa: SLF001
+        except NotFoundError:
+            return False
+        if (same.size, same.etag) != (stat.size, stat.etag) or _seconds_between(same, stat) >= 1:
+            return False
+    return bool(known)  # where there is nothing, nothing could be lost
 
 
-def _first(source: Storage, pair: Pair) -> tuple[str, Stat] | None:
-    """The first blob of the source."""
+def _seconds_between(a: Stat, b: Stat) -> float:
+    # Some answers have whole seconds.
+    return abs((a.last_modified - b.last_modified).total_seconds())
+
+
+def _blobs(source: Storage, pair: Pair) -> Iterator[tuple[str, Stat]]:
+    """The blobs of the source, as far as they are asked for."""
     route = pair.source
-    pages = route.backend.scan(route.prefix, detail=True, page_size=1)
+    pages = route.backend.scan(route.prefix, detail=True, page_size=_ASKED_FOR)
     for page in source._mapped("sync_to", route, None, pair.storage_type, pages):  # noqa: SLF001
         for path, stat in page:
             if stat is not None:
-                return path, stat
-    return None
+                yield path, stat

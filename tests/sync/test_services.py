@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 from urllib3.util.retry import Retry
@@ -10,7 +11,7 @@ from urllib3.util.retry import Retry
 from storage import BucketNotFoundError, ConfigurationError, Storage, SyncError, UnavailableError
 from storage.testing.faults import LOST, RESET, RESET_BODY, TRUNCATE, FaultProxy, Randomly, answer
 from tests.servers.gcs import gcs  # noqa: F401
-from tests.servers.s3 import seaweedfs  # noqa: F401
+from tests.servers.s3 import moto_s3, seaweedfs  # noqa: F401
 from tests.sync.stores import contents, filled
 
 # Among them what sorts otherwise on SeaweedFS, what is a folder too, and what needs two requests.
@@ -84,6 +85,17 @@ def test_ready_backends_know_their_bucket(scheme):
     theirs = Storage(backend=Storage(url).backend, storage_types={"data": "p/in/"})
     with pytest.raises(ConfigurationError, match="one place"):
         Storage(url).sync_to(theirs)
+
+
+def test_buckets_of_one_name(seaweedfs, moto_s3):  # noqa: F811
+    """A mirror on another server, in a bucket of the same name, is another place, also when it is as young as some blob."""
+    ours = Storage(seaweedfs.url("mirrored"), auth=seaweedfs.auth)
+    theirs = Storage(moto_s3.url("mirrored"), auth=moto_s3.auth)
+    ours.set("old", "1")
+    time.sleep(1.2)
+    ours.set("a", "2")
+    assert ours.sync_to(theirs).copied == 2
+    assert ours.sync_to(theirs).same == 2
 
 
 def test_a_bucket_that_is_not_there(seaweedfs, tmp_path):  # noqa: F811
