@@ -61,7 +61,16 @@ def write() -> None:
 _CALLS = ("set", "get", "exists", "delete")
 _EXPECTED = (
     *(f"{group}.{call}" for group in ("local.memory", "local.file", "s3.small", "gs.small") for call in _CALLS),
-    *("import", "local.fsync.set", "local.list.wide", "local.list.deep", "s3.list", "s3.loop.set", "s3.loop.get"),
+    *(
+        "import",
+        "local.stairs",
+        "local.fsync.set",
+        "local.list.wide",
+        "local.list.deep",
+        "s3.list",
+        "s3.loop.set",
+        "s3.loop.get",
+    ),
     *(
         "s3.batch.set",
         "s3.batch.get",
@@ -82,6 +91,14 @@ _SECTIONS = (
         (
             "`python -m benchmarks local`: 1 KiB under a path of four parts on tmpfs, `fsync=false`. The bare calls are open, "
             "write and rename, or open and read: no containment, no lock, no metadata, no content type, no etag."
+        ),
+    ),
+    (
+        "Where the time of a set goes",
+        "local.stairs",
+        (
+            "`python -m benchmarks stairs`: each row does what the row before does, and one thing more: the profile of the "
+            "bar for `file://` set with `fsync=false`: the bare calls, then what keeps links and half-written blobs out."
         ),
     ),
     (

@@ -1,0 +1,85 @@
+"""Where the time of ``set`` on a directory goes: the bare calls, and what the library does besides, one thing after another."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from fcntl import LOCK_EX, LOCK_NB, flock
+
+from benchmarks.local import _TMPFS, KIB
+from benchmarks.measure import Call, Plan, Row, in_turn
+from storage import Storage
+from storage.backends import PutOptions
+from storage.backends.filesystem import _records, _system
+
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_FOLDER = "small/x/y"
+_OPTIONS = PutOptions("application/octet-stream")
+
+
+def run(plan: Plan) -> None:
+    fast = _TMPFS if os.access(_TMPFS, os.W_OK) else None
+    row = Row("local.stairs", "a directory on tmpfs, fsync=false, 1 KiB: set, step by step", "the bare calls")
+    with tempfile.TemporaryDirectory(prefix="storage-bench-", dir=fast) as root:
+        stairs = _stairs(root)
+        row.ours = [stairs[0][0]]
+        in_turn(row, stairs, rounds=plan.rounds(15), calls=plan.size(300, 100))
+
+
+def _stairs(root: str) -> list[tuple[str, Call]]:
+    """Each does what the one before does, and one thing more."""
+    os.makedirs(f"{root}/bare/{_FOLDER}")
+    os.mkdir(f"{root}/bare/new")
+    staging = os.open(f"{root}/bare/new", os.O_RDONLY)
+    known = os.open(f"{root}/bare/{_FOLDER}", os.O_RDONLY)
+    store = Storage(f"file://{root}/store?fsync=false&types=data:")
+    route, _ = store._locate("x", "data")  # noqa: SLF001
+
+    def written(number: int) -> tuple[str, int]:
+        name = f"{number}-{os.urandom(20).hex()}"
+        fd = os.open(name, _NEW, 0o666, dir_fd=staging)
+        return name, fd
+
+    def bare(number: int) -> None:
+        name, fd = written(number)
+        os.write(fd, KIB)
+        os.rename(name, str(number % 5000), src_dir_fd=staging, dst_dir_fd=known)
+        os.close(fd)
+
+    def contained(number: int) -> None:
+        name, fd = written(number)
+        os.write(fd, KIB)
+        folder = _system.open_inside(f"{root}/bare/", _FOLDER, _system.DIRECTORY)
+        os.rename(name, str(number % 5000), src_dir_fd=staging, dst_dir_fd=folder)
+        os.close(folder)
+        os.close(fd)
+
+    def locked(number: int) -> None:
+        name, fd = written(number)
+        flock(fd, LOCK_EX | LOCK_NB)
+        os.write(fd, KIB)
+        folder = _system.open_inside(f"{root}/bare/", _FOLDER, _system.DIRECTORY)
+        flock(folder, LOCK_EX)
+        os.rename(name, str(number % 5000), src_dir_fd=staging, dst_dir_fd=folder)
+        os.close(folder)
+        os.close(fd)
+
+    def described(number: int) -> None:
+        name, fd = written(number)
+        flock(fd, LOCK_EX | LOCK_NB)
+        os.write(fd, KIB)
+        _records.attach(fd, _records.encode(b"12345678", os.fstat(fd), _OPTIONS))
+        folder = _system.open_inside(f"{root}/bare/", _FOLDER, _system.DIRECTORY)
+        flock(folder, LOCK_EX)
+        os.rename(name, str(number % 5000), src_dir_fd=staging, dst_dir_fd=folder)
+        os.close(folder)
+        os.close(fd)
+
+    return [
+        ("open, write, rename, close", bare),
+        ("+ containment: openat2 and close of the folder", contained),
+        ("+ the locks: flock of file and folder", locked),
+        ("+ metadata: fstat, a record, setxattr", described),
+        ("+ all else that the driver does", lambda n: route.backend.put(f"{_FOLDER}/{n % 5000}", KIB, _OPTIONS)),
+        ("+ the facade", lambda n: store.set(f"{_FOLDER}/{n % 5000}", KIB)),
+    ]
