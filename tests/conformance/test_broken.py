@@ -8,6 +8,7 @@ from pathlib import Path
 
 from storage.testing import Conformance
 from tests.conformance.broken import FAULTS
+from tests.conformance.inner import environment
 
 ROOT = Path(__file__).parent.parent.parent
 TESTS = """
@@ -32,10 +33,11 @@ def test_each_fault_is_found(tmp_path):
         "no:cacheprovider",
         "--tb=line",
         "-rA",
-        "--timeout=200",
+        "--timeout=100",
+        "--timeout-method=thread",  # shows where each thread hangs
         *wanted,
     ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     passed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("PASSED ")}
     failed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("FAILED ")}
     assert passed == set(), done.stdout + done.stderr

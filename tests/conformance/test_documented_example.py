@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+from tests.conformance.inner import environment
 from tests.test_docs import ROOT, blocks
 
 
@@ -21,7 +22,9 @@ def test_the_suite_passes_on_the_documented_backend(tmp_path):
     (tmp_path / "test_sqlite.py").write_text(tests.code, encoding="utf-8")
     (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT} .\nfilterwarnings = error\n", encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--tb=short"]
-    done = subprocess.run([*command, "test_sqlite.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "test_sqlite.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " skipped" not in done.stdout
     assert printed[0] in done.stdout

@@ -67,6 +67,7 @@ class TestObstoreOnSeaweedFS(Conformance):
         cls.harness.server = seaweedfs
 
 
+@pytest.mark.slow
 class TestObstoreOnMotoServer(Conformance):
     harness = MotoServerHarness()
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.inner import environment
+
 ROOT = Path(__file__).parent.parent.parent
 SUITE = """
 from storage.testing import Harness, Lack
@@ -41,7 +43,9 @@ def run(tmp_path):
         (tmp_path / "conftest.py").write_text(conftest)
         (tmp_path / "test_it.py").write_text(tests)
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+        ).stdout
 
     return run
 

@@ -67,7 +67,7 @@ def methods(proxy):
         (400, "ExpiredToken", s.AuthenticationError),
         (400, "KeyTooLongError", s.InvalidKeyError),
         (400, "BadDigest", s.IntegrityError),
-        (418, "NeverHeardOf", s.UnsupportedOperationError),
+        (418, "NeverHeardOf", s.StorageError),
         (501, "NeverHeardOf", s.UnsupportedOperationError),
         (503, "SlowDown", s.UnavailableError),
         (507, "NeverHeardOf", s.UnavailableError),
