@@ -37,7 +37,8 @@ class ListingTests(Suite):
     def _filled(self, storage: Storage, keys: Iterable[str] = KEYS) -> list[str]:
         """``keys``, written; in the order in which they are to be listed, where there is one."""
         keys = sorted(keys)
-        storage.set_many({key: key for key in keys})
+        # One after the other: SeaweedFS may lose a blob that is written at the same moment as one below its name.
+        storage.set_many({key: key for key in keys}, concurrency=1)
         return keys
 
     def _same(self, listed: Iterable[str], expected: Iterable[str]) -> bool:

@@ -14,7 +14,7 @@ from storage import SigningError, Storage, UnsupportedOperationError
 from storage.testing._base import Suite
 from storage.testing._harness import Lack
 from storage.testing._http import Answer, send, send_request
-from storage.testing._sources import Minimal, pattern
+from storage.testing._sources import Minimal, difference, pattern
 from storage.testing._tables import KEYS
 
 __all__ = ["SigningSuite", "SigningTests", "md5"]
@@ -151,9 +151,9 @@ class SigningTests(SigningSuite):
             return
         data = pattern(self.harness.large_size)
         assert 200 <= send_request(storage.sign_upload("a"), data).status < 300
-        assert storage.get_bytes("a") == data
+        assert not difference(storage.get_bytes("a"), data)
         storage.set("b", Minimal(data))
-        assert send("GET", storage.get_signed_url("b")).body == data
+        assert not difference(send("GET", storage.get_signed_url("b")).body, data)
 
     # ---- uploads -----------------------------------------------------------------------------------------------
 

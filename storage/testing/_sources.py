@@ -18,6 +18,7 @@ __all__ = [
     "OneWay",
     "breaking_file",
     "breaking_items",
+    "difference",
     "pattern",
     "writes_that_break",
 ]
@@ -169,6 +170,21 @@ def writes_that_break(store: Storage, key: str, size: int) -> list[Callable[[], 
         through_a_file,
         through_text,
     ]
+
+
+def difference(got: bytes, wanted: bytes) -> str:
+    """Where ``got`` is not as it should be; ``""``: nowhere. What pytest itself says of many megabytes takes it minutes."""
+    if got == wanted:
+        return ""
+    same, most = 0, min(len(got), len(wanted))
+    while same < most:
+        middle = (same + most + 1) // 2
+        if got[same:middle] == wanted[same:middle]:
+            same = middle
+        else:
+            most = middle - 1
+    found, expected = got[same : same + 20], wanted[same : same + 20]
+    return f"{len(got)} bytes of {len(wanted)}; at {same} there is {found!r}, not {expected!r}"
 
 
 def pattern(size: int, seed: int = 0) -> bytes:

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from storage.testing import Conformance
+from storage.testing._sources import difference
 from tests.conformance.broken import FAULTS
 from tests.conformance.inner import environment
 
@@ -49,3 +52,17 @@ def test_no_test_hides_another():
     names = [name for part in Conformance.__mro__ for name in vars(part) if name.startswith("test_")]
     assert len(names) > 100
     assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize(
+    "got, said",
+    [
+        (b"abc", ""),
+        (b"abd", "3 bytes of 3; at 2 there is b'd', not b'c'"),
+        (b"ab", "2 bytes of 3; at 2 there is b'', not b'c'"),
+        (b"abcd", "4 bytes of 3; at 3 there is b'd', not b''"),
+        (b"", "0 bytes of 3; at 0 there is b'', not b'abc'"),
+    ],
+)
+def test_a_difference_is_told_by_its_place(got, said):
+    assert difference(got, b"abc") == said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import gc
 import os
 
 import pytest
@@ -24,6 +25,7 @@ def failing(number):
 
 
 def descriptors():
+    gc.collect()  # what earlier tests dropped is closed now, and not meanwhile
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -116,7 +118,7 @@ def test_where_no_directory_can_be_locked_one_file_is(store, root, monkeypatch):
     before = descriptors()
     with pytest.raises(UnsupportedOperationError, match="no locks"):
         store._tree.lock(fd)
-    assert descriptors() == before
+    assert descriptors() <= before
     os.close(fd)
 
 
@@ -137,7 +139,7 @@ def test_a_record_that_cannot_be_written_leaves_the_old_blob(store, root, monkey
     before = descriptors()
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         store.put("a", b"2", PLAIN)
-    assert descriptors() == before
+    assert descriptors() <= before
     monkeypatch.undo()
     assert leftovers(root) == []
     assert (root / "a").read_bytes() == b"1"
@@ -213,7 +215,7 @@ def test_a_stream_of_another_version_is_refused_and_holds_nothing(store):
     before = descriptors()
     with pytest.raises(PreconditionFailedError):
         store.stream("a", 0, None, "another")
-    assert descriptors() == before
+    assert descriptors() <= before
     assert b"".join(store.stream("a", 0, None, stat.etag).chunks) == b"1"
     assert repr(store) == f"FilesystemBackend({store.root!r})"
 
@@ -238,6 +240,6 @@ def test_a_directory_that_vanishes_again_and_again_is_an_error(store, monkeypatc
     before = descriptors()
     with pytest.raises(UnavailableError, match="vanishes again and again"):
         call(store)
-    assert descriptors() == before
+    assert descriptors() <= before
     monkeypatch.undo()
     assert store.get("a/b") == b"1"
