@@ -25,10 +25,10 @@ demo: $(READY)  ## Store, list, read back and compare the standard library's sou
 test: $(READY)  ## Run the tests, in parallel; starts every server it needs by itself.
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
-# The suites that go the same ways once more, on one server more, are left out: tracing makes all of it half as fast again.
+# The suites on servers are left out: they go ways that others go too, and tracing makes Python half as fast.
 coverage: $(READY)  ## Run the tests with branch coverage of storage/, which has to be 95 % (report: build/coverage).
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term --cov-report=html:build/coverage \
-	  -k "not MotoServer" $(ARGS)
+	  -k "not Moto and not OnAsyncio and not TestSeaweedFS and not TestGCS and not ObstoreOn" $(ARGS)
 
 test-all: $(READY)  ## Run the long proofs: many blobs, large blobs, killed writers, more examples.
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "slow and not marathon" $(ARGS)
@@ -50,7 +50,7 @@ test-python: $(READY)  ## Run the tests on every Python from 3.10 to 3.13 that i
 .PHONY: _test-python
 _test-python: GROUP := test
 _test-python: $(READY)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -p no:cacheprovider $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -p no:cacheprovider --ignore=tests/test_typing.py $(ARGS)
 
 bench:  ## Measure the library beside its peers and write docs/benchmarks.md (some 15 minutes; QUICK=1: a smoke test).
 	@$(MAKE) --no-print-directory _bench VENV=.venv-bench
