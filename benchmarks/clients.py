@@ -18,7 +18,7 @@ KIB = os.urandom(1024)
 
 
 def run(plan: Plan) -> None:
-    each = plan.size(32, 8)
+    each = plan.size(8, 4)
     with seaweedfs() as server:
         with Storage(server.url("bench", query="&types=data:"), server.auth) as store:
             store.set_many({f"clients/{number}": KIB for number in range(KEYS)})
@@ -30,15 +30,12 @@ def run(plan: Plan) -> None:
                 [_Ours.name],
             )
             peers = [_Ours(server), _OursOnThreads(server), _Obstore(server), _S3fs(server)]
-            threads = [
-                _Threads("storage s3+obstore://, threads", "s3+obstore"),
-                _Threads("storage s3://, threads", "s3"),
-            ]
+            threads = [_Threads(server, "s3+obstore"), _Threads(server, "s3")]
 
             def prepare(peer: Any, what: str = what) -> Call:
                 return peer.together(what, each)
 
-            in_turn(row, prepared(row, [*peers, *threads], prepare), rounds=plan.rounds(9), calls=1, warm=1)
+            in_turn(row, prepared(row, [*peers, *threads], prepare), rounds=plan.rounds(5), calls=1, warm=1)
             calls = CLIENTS * each
             for who, samples in row.samples.items():
                 row.samples[who] = [(wall / calls, cpu / calls) for wall, cpu in samples]
