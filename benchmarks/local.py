@@ -7,20 +7,18 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.measure import Call, Plan, Row, in_turn, prepared
+from benchmarks.measure import TMPFS, Call, Plan, Row, in_turn, prepared
 from benchmarks.peers import Peer, opened
 from benchmarks.peers.local import FILE, MEMORY, SYNCED, Bare, FsspecFile, ObstoreLocal, OpenDALFile, OursFile
 
 KIB = os.urandom(1024)
-_TMPFS = "/dev/shm"
 
 
 def run(plan: Plan) -> None:
     with tempfile.TemporaryDirectory(prefix="storage-bench-") as root:
         small("local.memory", "memory, 1 KiB", MEMORY, root, plan.rounds(11), plan.size(5_000, 1_000))
-    fast = _TMPFS if os.access(_TMPFS, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="storage-bench-", dir=fast) as root:
-        where = "tmpfs" if fast else "disk"
+    with tempfile.TemporaryDirectory(prefix="storage-bench-", dir=TMPFS) as root:
+        where = "tmpfs" if TMPFS else "disk"
         small(
             "local.file",
             f"a directory on {where}, fsync=false, 1 KiB",
@@ -32,7 +30,7 @@ def run(plan: Plan) -> None:
     with tempfile.TemporaryDirectory(prefix="storage-bench-") as root:
         synced(plan, root)
     for shape, what in (("wide", "one directory"), ("deep", "1,000 directories")):
-        with tempfile.TemporaryDirectory(prefix="storage-bench-", dir=fast) as root:
+        with tempfile.TemporaryDirectory(prefix="storage-bench-", dir=TMPFS) as root:
             listing(plan, root, shape, what)
 
 

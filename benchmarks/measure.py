@@ -18,6 +18,9 @@ from typing import Any
 RESULTS = Path("build/bench")
 QUICK_RESULTS = Path("build/bench-quick")
 
+TMPFS = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Where files are in memory, if there is such a place."""
+
 _SLICE = 0.2
 """Seconds of a contestant's turn, as far as its calls are shorter."""
 

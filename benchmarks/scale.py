@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from benchmarks.measure import TMPFS
 from benchmarks.servers import ROOT, seaweedfs
 from storage import Storage
 
@@ -99,8 +100,7 @@ def run(stores: dict[str, tuple[str, Any]], fill: Callable[[int, int, float], in
 
 def files(most: int, until: float) -> Any:
     """Plain files, made by system calls: what the library lists is the same."""
-    fast = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="storage-scale-", dir=fast) as root:
+    with tempfile.TemporaryDirectory(prefix="storage-scale-", dir=TMPFS) as root:
         made: set[str] = set()
 
         def fill(start: int, end: int, until: float) -> int:

@@ -6,8 +6,8 @@ import os
 import tempfile
 from fcntl import LOCK_EX, LOCK_NB, flock
 
-from benchmarks.local import _TMPFS, KIB
-from benchmarks.measure import Call, Plan, Row, in_turn
+from benchmarks.local import KIB
+from benchmarks.measure import TMPFS, Call, Plan, Row, in_turn
 from storage import Storage
 from storage.backends import PutOptions
 from storage.backends.filesystem import _records, _system
@@ -18,9 +18,12 @@ _OPTIONS = PutOptions("application/octet-stream")
 
 
 def run(plan: Plan) -> None:
-    fast = _TMPFS if os.access(_TMPFS, os.W_OK) else None
-    row = Row("local.stairs", "a directory on tmpfs, fsync=false, 1 KiB: set, step by step", "the bare calls")
-    with tempfile.TemporaryDirectory(prefix="storage-bench-", dir=fast) as root:
+    row = Row(
+        "local.stairs",
+        f"a directory on {'tmpfs' if TMPFS else 'disk'}, fsync=false, 1 KiB: set, step by step",
+        "the bare calls",
+    )
+    with tempfile.TemporaryDirectory(prefix="storage-bench-", dir=TMPFS) as root:
         stairs = _stairs(root)
         row.ours = [stairs[0][0]]
         in_turn(row, stairs, rounds=plan.rounds(15), calls=plan.size(300, 100))
@@ -35,51 +38,30 @@ def _stairs(root: str) -> list[tuple[str, Call]]:
     store = Storage(f"file://{root}/store?fsync=false&types=data:")
     route, _ = store._locate("x", "data")  # noqa: SLF001
 
-    def written(number: int) -> tuple[str, int]:
-        name = f"{number}-{os.urandom(20).hex()}"
-        fd = os.open(name, _NEW, 0o666, dir_fd=staging)
-        return name, fd
+    def steps(*, contained: bool = False, locked: bool = False, described: bool = False) -> Call:
+        def call(number: int) -> None:
+            name = f"{number}-{os.urandom(20).hex()}"
+            fd = os.open(name, _NEW, 0o666, dir_fd=staging)
+            if locked:
+                flock(fd, LOCK_EX | LOCK_NB)
+            os.write(fd, KIB)
+            if described:
+                _records.attach(fd, _records.encode(b"12345678", os.fstat(fd), _OPTIONS))
+            folder = _system.open_inside(f"{root}/bare/", _FOLDER, _system.DIRECTORY) if contained else known
+            if locked:
+                flock(folder, LOCK_EX)
+            os.rename(name, str(number % 5000), src_dir_fd=staging, dst_dir_fd=folder)
+            if contained:
+                os.close(folder)
+            os.close(fd)
 
-    def bare(number: int) -> None:
-        name, fd = written(number)
-        os.write(fd, KIB)
-        os.rename(name, str(number % 5000), src_dir_fd=staging, dst_dir_fd=known)
-        os.close(fd)
-
-    def contained(number: int) -> None:
-        name, fd = written(number)
-        os.write(fd, KIB)
-        folder = _system.open_inside(f"{root}/bare/", _FOLDER, _system.DIRECTORY)
-        os.rename(name, str(number % 5000), src_dir_fd=staging, dst_dir_fd=folder)
-        os.close(folder)
-        os.close(fd)
-
-    def locked(number: int) -> None:
-        name, fd = written(number)
-        flock(fd, LOCK_EX | LOCK_NB)
-        os.write(fd, KIB)
-        folder = _system.open_inside(f"{root}/bare/", _FOLDER, _system.DIRECTORY)
-        flock(folder, LOCK_EX)
-        os.rename(name, str(number % 5000), src_dir_fd=staging, dst_dir_fd=folder)
-        os.close(folder)
-        os.close(fd)
-
-    def described(number: int) -> None:
-        name, fd = written(number)
-        flock(fd, LOCK_EX | LOCK_NB)
-        os.write(fd, KIB)
-        _records.attach(fd, _records.encode(b"12345678", os.fstat(fd), _OPTIONS))
-        folder = _system.open_inside(f"{root}/bare/", _FOLDER, _system.DIRECTORY)
-        flock(folder, LOCK_EX)
-        os.rename(name, str(number % 5000), src_dir_fd=staging, dst_dir_fd=folder)
-        os.close(folder)
-        os.close(fd)
+        return call
 
     return [
-        ("open, write, rename, close", bare),
-        ("+ containment: openat2 and close of the folder", contained),
-        ("+ the locks: flock of file and folder", locked),
-        ("+ metadata: fstat, a record, setxattr", described),
+        ("open, write, rename, close", steps()),
+        ("+ containment: openat2 and close of the folder", steps(contained=True)),
+        ("+ the locks: flock of file and folder", steps(contained=True, locked=True)),
+        ("+ metadata: fstat, a record, setxattr", steps(contained=True, locked=True, described=True)),
         ("+ all else that the driver does", lambda n: route.backend.put(f"{_FOLDER}/{n % 5000}", KIB, _OPTIONS)),
         ("+ the facade", lambda n: store.set(f"{_FOLDER}/{n % 5000}", KIB)),
     ]

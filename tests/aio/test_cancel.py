@@ -23,11 +23,6 @@ pytestmark = pytest.mark.anyio
 MIB = 1024 * 1024
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request):
-    return request.param
-
-
 class SlowBackend(MemoryBackend):
     """A store on a slow network: each request takes its time, and parts that nobody took back are counted."""
 

@@ -13,11 +13,6 @@ pytestmark = pytest.mark.anyio
 MIB = 1024 * 1024
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request):
-    return request.param
-
-
 class ThreadedMemory(MemoryBackend):
     """Memory that is used in threads, and takes more than a MiB in parts."""
 

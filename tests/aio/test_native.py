@@ -30,11 +30,6 @@ from tests.servers.s3 import seaweedfs  # noqa: F401
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request):
-    return request.param
-
-
 @pytest.fixture(params=["memory", "obstore"])
 def store(request):
     if request.param == "memory":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 from urllib.parse import urlsplit
 
@@ -31,6 +33,19 @@ def serving(app):
         server.stop()
         thread.join(20)
         assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def serve(*options, lines=1):
+    """The command in a process of its own; yields it and the lines it printed."""
+    command = [sys.executable, "-X", "dev", "-m", "storage.cli", "serve", "--port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process, [process.stdout.readline().strip() for _ in range(lines)]
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=30)
 
 
 async def call(app, method, target, pairs, pieces, root_path="", *, leave=False):

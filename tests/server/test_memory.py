@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
-import sys
 import threading
 import urllib.request
 from pathlib import Path
@@ -13,20 +10,9 @@ from pathlib import Path
 import pytest
 
 from storage import Storage
+from tests.server.serving import serve
 
 SIZE = 256 * 1024 * 1024
-
-
-@contextlib.contextmanager
-def serving(url):
-    """``storage serve``, once it is ready; its process and its URL."""
-    command = [sys.executable, "-m", "storage.cli", "serve", "--url", url, "--port", "0"]
-    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env) as process:
-        try:
-            yield process, process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 def fetch(url):
@@ -46,7 +32,7 @@ def peak_mebibytes(process):
 def test_a_large_file(tmp_path):
     """The server's memory does not grow with the file, nor much with eight clients at once."""
     url = f"file://{tmp_path}/s"
-    with serving(url) as (process, address):
+    with serve("--url", url) as (process, (address,)):
         store = Storage(f"{url}?fsync=false&serve_url={address}")
         store.set("small", b"x" * 2_000_000)
         assert fetch(store.get_signed_url("small")) == 2_000_000

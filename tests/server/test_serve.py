@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -16,19 +15,7 @@ import pytest
 
 from storage import SigningError, Storage
 from storage.testing._http import send
-
-
-@contextlib.contextmanager
-def serve(*options, lines=1):
-    """The command in a process of its own; yields it and the lines it printed."""
-    command = [sys.executable, "-X", "dev", "-m", "storage.cli", "serve", "--port", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        yield process, [process.stdout.readline().strip() for _ in range(lines)]
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.communicate(timeout=30)
+from tests.server.serving import serve
 
 
 def refused(*invocations):
