@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storage.backends._protocol import trace
@@ -44,8 +43,7 @@ class Timeout(NamedTuple):
     read: float
 
 
-@dataclass(frozen=True, slots=True)
-class Retries:
+class Retries(NamedTuple):
     """The parsed ``retries`` argument.
 
     Attributes:

@@ -10,7 +10,6 @@ import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, TypeVar
 
 from storage.backends import Backend, Stat
@@ -307,6 +306,8 @@ class _Scatter:
     """Writes ranges at their places: the stream that is open already from the front, others from the end, till they meet."""
 
     def __init__(self, backend: Backend, path: str, found: Stat, sink: Sink) -> None:
+        from queue import SimpleQueue  # 2 ms, which only large blobs need
+
         self._backend, self._path, self._found, self._sink = backend, path, found, sink
         self._todo = deque(_ranges(found.size))
         self._tally = backend.tally(found)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar, Final
+
+from storage._frozen import Frozen
 
 __all__ = ["ObjectInfo", "SignedRequest"]
 
 
-@dataclass(frozen=True)  # without slots: see _core.made_info
-class ObjectInfo:
-    """What is known of one blob.
+class ObjectInfo(Frozen):
+    """What is known of one blob: a frozen value, whose fields ``vars`` gives as a dict.
 
     Attributes:
         key: its key.
@@ -25,19 +26,42 @@ class ObjectInfo:
         metadata: the caller's own names and values; ``{}`` without any; may be ``None`` in ``iter_info`` and ``iter_dir``.
     """
 
-    key: str
-    storage_type: str
-    size: int
-    etag: str
-    last_modified: datetime
-    content_type: str | None = None
-    cache_control: str | None = None
-    content_encoding: str | None = None
-    metadata: Mapping[str, str] | None = None
+    __match_args__: ClassVar[tuple[str, ...]] = (
+        "key",
+        "storage_type",
+        "size",
+        "etag",
+        "last_modified",
+        "content_type",
+        "cache_control",
+        "content_encoding",
+        "metadata",
+    )
+
+    def __init__(
+        self,
+        key: str,
+        storage_type: str,
+        size: int,
+        etag: str,
+        last_modified: datetime,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self.key: Final[str] = key
+        self.storage_type: Final[str] = storage_type
+        self.size: Final[int] = size
+        self.etag: Final[str] = etag
+        self.last_modified: Final[datetime] = last_modified
+        self.content_type: Final[str | None] = content_type
+        self.cache_control: Final[str | None] = cache_control
+        self.content_encoding: Final[str | None] = content_encoding
+        self.metadata: Final[Mapping[str, str] | None] = metadata
 
 
-@dataclass(frozen=True, slots=True)
-class SignedRequest:
+class SignedRequest(Frozen):
     """An HTTP request that anyone can send until it expires.
 
     Attributes:
@@ -47,10 +71,13 @@ class SignedRequest:
         expires_at: when it stops working, aware, UTC; earlier than asked for where the credentials die earlier.
     """
 
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    expires_at: datetime
+    __match_args__: ClassVar[tuple[str, ...]] = ("method", "url", "headers", "expires_at")
+
+    def __init__(self, method: str, url: str, headers: Mapping[str, str], expires_at: datetime) -> None:
+        self.method: Final[str] = method
+        self.url: Final[str] = url
+        self.headers: Final[Mapping[str, str]] = headers
+        self.expires_at: Final[datetime] = expires_at
 
     def __repr__(self) -> str:
         # The URL and its headers are a credential: a repr ends up in logs and tracebacks.

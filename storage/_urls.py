@@ -6,9 +6,9 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+from storage._frozen import Frozen
 from storage.backends import DRIVERS, Backend
 from storage.exceptions import ConfigurationError, MissingDependencyError
 
@@ -23,8 +23,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _registered: dict[str, Factory] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class StorageURL:
+class StorageURL(Frozen):
     """A parsed URL.
 
     Attributes:
@@ -34,10 +33,13 @@ class StorageURL:
         query: the parameters, percent-decoded; each given once.
     """
 
-    scheme: str
-    bucket: str
-    path: str
-    query: Mapping[str, str]
+    __match_args__: ClassVar[tuple[str, ...]] = ("scheme", "bucket", "path", "query")
+
+    def __init__(self, scheme: str, bucket: str, path: str, query: Mapping[str, str]) -> None:
+        self.scheme: Final[str] = scheme
+        self.bucket: Final[str] = bucket
+        self.path: Final[str] = path
+        self.query: Final[Mapping[str, str]] = query
 
     @classmethod
     def parse(cls, text: str) -> StorageURL:
@@ -73,7 +75,7 @@ class StorageURL:
 
     def without(self, *names: str) -> StorageURL:
         """The same URL without some of its query parameters."""
-        return replace(self, query={name: value for name, value in self.query.items() if name not in names})
+        return self.__replace__(query={name: value for name, value in self.query.items() if name not in names})
 
     def options(self, **kinds: Kind) -> dict[str, Any]:
         """The query parameters, parsed and checked: what a factory calls, also a third party's.

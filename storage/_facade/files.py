@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any, BinaryIO, Literal, TextIO, overload
 
 from storage._core import Core, made_info
-from storage._files import BlobReader, BlobWriter, open_reader, open_writer, parse_mode
 from storage._local import replacing
 from storage._options import put_options
 from storage._routes import Route
@@ -204,7 +203,9 @@ class Files(Core):
             PreconditionFailedError: while reading: the blob was replaced meanwhile; at ``close``: as for :meth:`set`.
             ValueError: a mode or option that cannot be.
         """
-        letter, text = parse_mode(mode)
+        from storage import _files  # only here: an import of the package is to stay cheap
+
+        letter, text = _files.parse_mode(mode)
         if not text and not (encoding is errors is newline is None):
             raise ValueError(f"mode {mode!r} is binary: encoding, errors and newline are for text")
         route, path = self._locate(key, storage_type)
@@ -217,11 +218,12 @@ class Files(Core):
             def fetch(start: int, end: int) -> bytes:
                 return self._do("open", route, key, storage_type, route.backend.get, path, start, end, stat.etag)
 
-            return open_reader(
-                BlobReader(fetch, stat.size, key), text=text, encoding=encoding, errors=errors, newline=newline
+            return _files.open_reader(
+                _files.BlobReader(fetch, stat.size, key), text=text, encoding=encoding, errors=errors, newline=newline
             )
         options = put_options(
             key, content_type, cache_control, content_encoding, metadata, overwrite and letter != "x", if_match
         )
         upload = Upload(self, "open", route, key, storage_type, options)
-        return open_writer(BlobWriter(upload, key), text=text, encoding=encoding, errors=errors, newline=newline)
+        writer = _files.BlobWriter(upload, key)
+        return _files.open_writer(writer, text=text, encoding=encoding, errors=errors, newline=newline)

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -80,7 +79,7 @@ def _plain(value: Any) -> Any:
 
 def info_fields(info: ObjectInfo) -> dict[str, Any]:
     """The fields of an ``ObjectInfo``."""
-    return asdict(info)
+    return vars(info)
 
 
 def flush() -> None:

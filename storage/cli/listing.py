@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import Any
 
 import click
@@ -14,7 +13,7 @@ from storage.cli._app import command, complete_keys, json_option, opened, type_o
 
 __all__: list[str] = []
 
-_FIELDS = [field.name for field in fields(ObjectInfo)]
+_FIELDS = ObjectInfo.__match_args__
 _NO_COLUMNS = " " * 34  # the width of size and time
 
 

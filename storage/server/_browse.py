@@ -11,7 +11,6 @@ import hmac
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import datetime
 from importlib.resources import files
 from itertools import islice
@@ -194,7 +193,7 @@ class Browse:
             signed = self._store.sign_download(
                 key, storage_type, method=cast("Any", method), **options
             )  # checked there
-        return {**asdict(signed), "headers": dict(signed.headers), "expires_at": signed.expires_at.isoformat()}
+        return {**vars(signed), "headers": dict(signed.headers), "expires_at": signed.expires_at.isoformat()}
 
 
 async def _arguments(request: Request) -> dict[str, Any]:
@@ -228,4 +227,4 @@ def _refused(wrong: _WrongCallError) -> Response:
 
 
 def _shown(info: ObjectInfo) -> dict[str, Any]:
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(info).items()}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in vars(info).items()}

@@ -6,7 +6,6 @@ import gzip
 import time
 import unicodedata
 from collections.abc import Callable
-from dataclasses import replace
 from email.header import decode_header, make_header
 from typing import Any
 from urllib.parse import unquote
@@ -447,7 +446,7 @@ def signing(name: str, change: Callable[[Any], Any], test: str) -> None:
     class Signing(MemoryBackend):
         def sign(self, path, options):
             request = super().sign(path, change(options))
-            return replace(request, method=options.method)
+            return request.__replace__(method=options.method)
 
     FAULTS[name] = (type(name, (Signing,), {}), test)
 

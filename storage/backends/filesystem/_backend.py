@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import sys
 import time
@@ -45,7 +44,6 @@ from storage.exceptions import (
 
 __all__ = ["FilesystemBackend", "create"]
 
-_log = logging.getLogger("storage")
 
 _PIECE: Final = 1024 * 1024
 _SWEPT_AT_OPEN: Final = 256  # so many leftovers at most make a first write wait
@@ -289,7 +287,9 @@ class FilesystemBackend(Backend):
 
         url = _inprocess.serve(self)
         if _inprocess.warn_once():
-            _log.warning(
+            import logging  # see storage._log
+
+            logging.getLogger("storage").warning(
                 "signed URLs of %s die with this process, which serves them itself; run `storage serve --url %s` and add "
                 "?serve_url=http://127.0.0.1:8900 to the URL of the store",
                 self.location,
