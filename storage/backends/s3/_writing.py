@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from storage._retry import Attempts, outcome_unknown
 from storage.backends._protocol import PutOptions, Stat
+from storage.backends.s3._body import Body
 from storage.backends.s3._errors import classify, code_of, status_of
 from storage.backends.s3._headers import (
     Encryption,
@@ -121,7 +122,9 @@ class S3Parts:
         return self._condition.nonce
 
     def part(self, number: int, data: bytes) -> dict[str, Any]:
-        response = self._requests.send("upload_part", PartNumber=number, Body=data, **self._upload, **self._checksums)
+        response = self._requests.send(
+            "upload_part", PartNumber=number, Body=Body(data), **self._upload, **self._checksums
+        )
         return _part(number, response)
 
     def copy_part(self, number: int, **params: Any) -> dict[str, Any]:
