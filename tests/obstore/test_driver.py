@@ -186,6 +186,8 @@ def test_a_missing_bucket(moto_s3):
         assert not store.exists("a")
         with pytest.raises(UnsupportedOperationError, match="s3://"):
             store.setup(cors_origins=["*"])
+        with pytest.raises(UnsupportedOperationError, match="unfinished uploads; do it once through s3://"):
+            store.backend.sweep()
 
 
 def test_foreign_names(moto_s3):

@@ -305,6 +305,11 @@ class ObstoreBackend(Backend, AsyncBackend):
         self._stores.requests().send("PUT", body=None if region == "us-east-1" else body.encode())
         return [f"created the bucket {self._settings.bucket!r}"]
 
+    def sweep(self) -> Sequence[str]:
+        raise UnsupportedOperationError(
+            f"s3+obstore:// ends no unfinished uploads; do it once through s3://{self._settings.bucket}, it is the same bucket"
+        )
+
     # ---- errors --------------------------------------------------------------------------------------------------
 
     def classify(self, exc: BaseException) -> type[StorageError] | None:
