@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # An SDK that finds no credentials asks the machine for some; there is nobody to answer.
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ["NO_GCE_CHECK"] = "true"
+    # What a shell runs in the background ignores Ctrl-C, and so would every program that a test starts and interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     thorough = config.option.markexpr.startswith(("slow", "marathon"))
     settings.load_profile("slow" if thorough else "ci" if os.environ.get("CI") else "default")
 
