@@ -18,6 +18,7 @@ __all__ = ["Server", "listen", "make_server"]
 _HEADER_BYTES: Final = 32 * 1024  # a key of 1,024 bytes, percent-encoded, with every option takes 8 KiB
 _HEADER_SECONDS: Final = 15.0
 _CUT_SECONDS: Final = 5.0  # for a thread that reads or writes a file to notice that nobody wants it any more
+_TURNS: Final = 5  # of the event loop, more than enough for what was accepted to become a connection
 _CONNECTIONS: Final = 400  # with a file open for each this stays below the usual 1,024 descriptors
 
 
@@ -109,12 +110,14 @@ class Server(uvicorn.Server):
         for listener in sockets or ():
             listener.close()
         state = self.server_state
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         for connection in list(state.connections):
             connection.shutdown()
         await self._until(lambda: not state.connections and not state.tasks, self.config.timeout_graceful_shutdown or 0)
         for connection in list(state.connections):
             connection.transport.abort()  # the application sees that its client is gone
-        await self._until(lambda: not state.tasks, _CUT_SECONDS)
+        await self._until(lambda: not state.connections and not state.tasks, _CUT_SECONDS)
         await self.lifespan.shutdown()
 
     async def _until(self, done: Callable[[], bool], seconds: float) -> None:

@@ -114,6 +114,30 @@ def test_nothing_is_started_before():
     assert out == "1 []\n"
 
 
+def test_a_stop_leaves_no_connection_open():
+    """Connections that are cut, that idle, and that were accepted this moment are all closed before the loop is."""
+    out = run(
+        "import gc, socket\n"
+        "from urllib.parse import urlsplit\n"
+        "from storage import Storage\n"
+        "from storage.server import _inprocess\n"
+        "s = Storage('memory://')\n"
+        "for _ in range(2):\n"
+        "    url = urlsplit(s.get_upload_url('a'))\n"
+        "    where = (url.hostname, url.port)\n"
+        "    cut = socket.create_connection(where)\n"
+        "    cut.sendall(f'PUT {url.path}?{url.query} HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 9\\r\\n\\r\\n1'.encode())\n"
+        "    idle = [socket.create_connection(where) for _ in range(20)]\n"
+        "    _inprocess.stop()\n"
+        "    for client in (cut, *idle): client.close()\n"
+        "    gc.collect()\n"
+        "print('done')",
+        "-W",
+        "error::ResourceWarning",
+    )
+    assert out == "done\n"
+
+
 def test_the_process_ends_in_silence():
     """A program that signed, served, and holds connections open ends at once, without a warning or an error."""
     began = time.monotonic()
