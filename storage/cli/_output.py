@@ -79,7 +79,7 @@ def _plain(value: Any) -> Any:
 
 def info_fields(info: ObjectInfo) -> dict[str, Any]:
     """The fields of an ``ObjectInfo``."""
-    return vars(info)
+    return dict(vars(info))
 
 
 def flush() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from storage._retry import Attempts, Retries
 from storage.backends._protocol import trace
+from storage.backends.s3._body import Body
 from storage.backends.s3._client import SharedClient
 from storage.backends.s3._errors import is_transient, status_of, was_sent
 
@@ -30,6 +31,8 @@ class Requests:
 
     def once(self, name: str, **params: Any) -> Any:
         """One try of the client's method ``name``; its answer, or what the SDK raises."""
+        if name == "upload_part":
+            params["Body"] = Body(params["Body"])  # here, so that each try reads from the start
         response = getattr(self.shared.get(), name)(Bucket=self.bucket, **params)
         trace.request_id = response["ResponseMetadata"].get("RequestId")
         return response

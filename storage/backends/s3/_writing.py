@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 from storage._retry import Attempts, outcome_unknown
 from storage.backends._protocol import PutOptions, Stat
-from storage.backends.s3._body import Body
 from storage.backends.s3._errors import classify, code_of, status_of
 from storage.backends.s3._headers import (
     Encryption,
@@ -122,17 +121,8 @@ class S3Parts:
         return self._condition.nonce
 
     def part(self, number: int, data: bytes) -> dict[str, Any]:
-        attempts = self._requests.attempts()
-        while True:
-            body = Body(data)  # a new one for each try: the last one was read
-            try:
-                response = self._requests.once(
-                    "upload_part", PartNumber=number, Body=body, **self._upload, **self._checksums
-                )
-            except Exception as exc:
-                self._requests.failed(attempts, exc)
-            else:
-                return _part(number, response)
+        response = self._requests.send("upload_part", PartNumber=number, Body=data, **self._upload, **self._checksums)
+        return _part(number, response)
 
     def copy_part(self, number: int, **params: Any) -> dict[str, Any]:
         """A part that is a range of another blob."""
