@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
@@ -29,15 +30,16 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], concurrency: int
 
     Looks ahead no further than ``2 * concurrency`` items. At the first failure nothing more is begun, the calls in flight
     are waited for, and the failure that is first in order is raised. Closing the iterator waits for those in flight too:
-    no thread outlives it.
+    no thread outlives it. A child that was forked meanwhile makes the calls whose results are still to come once more.
     """
     if concurrency == 1:
         yield from map(function, items)
         return
-    from concurrent.futures import ThreadPoolExecutor  # only where there are threads
+    from storage._threads import Pool  # only where there are threads: 5 ms
 
+    process = os.getpid()
     iterator = iter(items)
-    pending: deque[Future[R]] = deque()
+    pending: deque[tuple[T, Future[R]]] = deque()
     failed = Event()
 
     def run(item: T) -> R:
@@ -47,15 +49,21 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], concurrency: int
             failed.set()
             raise
 
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="storage-batch") as pool:
-        try:
-            pending.extend(pool.submit(run, item) for item in islice(iterator, 2 * concurrency))
-            while pending:
-                result = pending[0].result()
-                pending.popleft()
-                if not failed.is_set():
-                    pending.extend(pool.submit(run, item) for item in islice(iterator, 1))
-                yield result
-        finally:
-            for future in pending:
-                future.cancel()
+    def begin(count: int) -> None:
+        pending.extend((item, pool.submit(run, item)) for item in islice(iterator, count))
+
+    pool = Pool(concurrency, "storage-batch")
+    try:
+        begin(2 * concurrency)
+        while pending:
+            result = pending[0][1].result()
+            pending.popleft()
+            if not failed.is_set():
+                begin(1)
+            yield result
+            if os.getpid() != process:  # forked at the yield: the threads are the parent's
+                yield from ordered_map(function, chain([item for item, _ in pending], iterator), concurrency)
+                return
+    finally:
+        if os.getpid() == process:
+            pool.shutdown(cancel_futures=True)

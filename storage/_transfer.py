@@ -17,7 +17,9 @@ from storage.backends._protocol import Tally
 from storage.exceptions import IntegrityError
 
 if TYPE_CHECKING:  # 5 ms, which only large blobs pay for
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
+
+    from storage._threads import Pool
 
 __all__ = ["PART_SIZE", "RANGE_SIZE", "CallerFault", "PartWriter", "Parts", "Sink", "download"]
 
@@ -95,7 +97,7 @@ class PartWriter(Generic[T]):
         self._part_size = part_size if least <= part_size else -(-least // _MIB) * _MIB
         self._buffer = bytearray()
         self._size = 0
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Pool | None = None
         self._sent: list[Future[T]] = []
         self._pending: set[Future[T]] = set()
 
@@ -138,11 +140,13 @@ class PartWriter(Generic[T]):
         self._send(data)
 
     def _send(self, data: bytes) -> None:
-        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+        from concurrent.futures import FIRST_COMPLETED, wait
+
+        from storage._threads import Pool
 
         if self._pool is None:
             self._parts.start()
-            self._pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="storage-part")
+            self._pool = Pool(self._in_flight, "storage-part")
         future = self._pool.submit(self._parts.part, len(self._sent) + 1, data)
         self._sent.append(future)
         self._pending.add(future)
@@ -255,11 +259,11 @@ def _ranges(size: int, start: int = 0) -> Iterator[tuple[int, int]]:
 
 def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iterator[bytes]) -> None:
     """For a file that must be written from front to back: some ranges ahead, held until it is their turn."""
-    from concurrent.futures import ThreadPoolExecutor
+    from storage._threads import Pool
 
     todo = _ranges(found.size, RANGE_SIZE)
     taker = _Taker(sink, backend.tally(found))
-    with ThreadPoolExecutor(_RANGES_AHEAD, thread_name_prefix="storage-range") as pool:
+    with Pool(_RANGES_AHEAD, "storage-range") as pool:
         ahead: deque[Future[bytes]] = deque()
 
         def ask() -> None:
@@ -317,15 +321,14 @@ class _Scatter:
         self._news: SimpleQueue[int | BaseException | None] = SimpleQueue()
 
     def run(self, chunks: Iterator[bytes]) -> None:
-        workers = [threading.Thread(target=self._work, args=(self._front, chunks), name="storage-range-0")]
-        workers += [
-            threading.Thread(target=self._work, args=(self._back,), name=f"storage-range-{number}")
-            for number in range(1, min(RANGES_IN_FLIGHT, len(self._todo)))
-        ]
-        for worker in workers:
-            worker.start()
+        from storage._threads import Pool
+
+        running, moved = min(RANGES_IN_FLIGHT, len(self._todo)), 0
+        pool = Pool(running, "storage-range")
         try:
-            running, moved = len(workers), 0
+            pool.submit(self._work, self._front, chunks)
+            for _ in range(1, running):
+                pool.submit(self._work, self._back)
             while running:
                 news = self._news.get()
                 if isinstance(news, int):
@@ -341,8 +344,7 @@ class _Scatter:
                 self._tally.check()
         finally:
             self._stop.set()
-            for worker in workers:
-                worker.join()
+            pool.shutdown()
 
     def _work(self, serve: Callable[..., None], *args: Any) -> None:
         try:

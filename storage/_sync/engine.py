@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +15,7 @@ from storage._sync.places import check_apart
 from storage._sync.plan import Entry, Filter, OutOfOrder, checked_order, compare, entry_of, merge
 from storage._sync.spool import Spool, sorted_on_disk
 from storage._sync.types import SyncEvent, SyncFailure, SyncResult
+from storage._threads import Pool
 from storage.exceptions import NotFoundError, SyncError
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ class Sync:
         if self._threads == 1:
             work()
             return
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="storage-sync") as pool:
+        with Pool(self._threads, "storage-sync") as pool:
             workers = [pool.submit(work) for _ in range(self._threads)]
             try:
                 for worker in workers:

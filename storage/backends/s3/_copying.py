@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from storage._threads import Pool
 from storage.backends._protocol import PutOptions, Stat
 from storage.backends.s3._errors import status_of
 from storage.backends.s3._headers import Encryption, add_nonce, copied, quoted, stat_of
@@ -140,7 +140,7 @@ class Copier:
         parts.start({**_kept(head, parts.nonce), **self._encryption})
         try:
             ranges = enumerate(_ranges(stat.size, self.part), 1)
-            with ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="storage-copy") as pool:
+            with Pool(_IN_FLIGHT, "storage-copy") as pool:
                 futures = [
                     pool.submit(parts.copy_part, number, CopySourceRange=text, **origin) for number, text in ranges
                 ]
