@@ -25,6 +25,8 @@ _LAST_WINDOW: Final = 8 * 1024 * 1024
 
 
 class _Upload(Protocol):
+    @property
+    def inherited(self) -> bool: ...
     def write(self, data: bytes) -> None: ...
     def commit(self) -> ObjectInfo: ...
     def abort(self) -> None: ...
@@ -197,9 +199,12 @@ class BlobWriter(io.BufferedIOBase):
 
     def __del__(self) -> None:
         # Half a blob must not be published because a program forgot it: unlike a file's, its finaliser never commits.
-        if getattr(self, "_upload", None) is not None:
+        upload = getattr(self, "_upload", None)
+        if upload is not None:
             self.abort()
-            warnings.warn(f"unclosed blob {self.name!r}: nothing was stored; close it", ResourceWarning, stacklevel=2)
+            if not upload.inherited:
+                message = f"unclosed blob {self.name!r}: nothing was stored; close it"
+                warnings.warn(message, ResourceWarning, stacklevel=2)
             super().close()
 
 

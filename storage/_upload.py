@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -9,6 +10,7 @@ from storage._core import Core, Line, made_info
 from storage._routes import Route
 from storage._types import ObjectInfo
 from storage.backends import PutOptions, Writer
+from storage.exceptions import UnsupportedOperationError
 
 __all__ = ["Upload"]
 
@@ -16,7 +18,10 @@ T = TypeVar("T")
 
 
 class Upload:
-    """Takes bytes as they come. Nothing can be seen of them until ``commit`` returns."""
+    """Takes bytes as they come. Nothing can be seen of them until ``commit`` returns.
+
+    It belongs to the process that made it: a child after ``fork`` can neither go on with it nor harm it.
+    """
 
     def __init__(
         self,
@@ -35,9 +40,16 @@ class Upload:
         self._writer: Writer | None = None
         self._moved = 0
         self._line: Line | None = Line(name, storage_type, key)
+        self._process = os.getpid()
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this process is a child of the one that made it."""
+        return os.getpid() != self._process
 
     def write(self, data: bytes) -> None:
         """Takes the next bytes."""
+        self._check()
         self._moved += len(data)
         if self._writer is None:
             if len(self._pending) + len(data) <= self._route.backend.chunk_size:
@@ -52,6 +64,7 @@ class Upload:
 
     def commit(self) -> ObjectInfo:
         """Publishes all that was written, and returns the new blob's info."""
+        self._check()
         if self._writer is None:
             path = self._route.prefix + self._key
             stat = self._do(self._route.backend.put, path, bytes(self._pending), self._options)
@@ -62,10 +75,18 @@ class Upload:
 
     def abort(self) -> None:
         """Forgets what was written."""
+        if self.inherited:
+            return
         self._pending = bytearray()
         if self._writer is not None:
             self._writer.abort()
         self._log()
+
+    def _check(self) -> None:
+        if self.inherited:
+            raise UnsupportedOperationError(
+                f"{self._key!r} was opened for writing before this process was forked, and is its parent's to write; open it here"
+            )
 
     def _do(self, method: Callable[..., T], *args: Any) -> T:
         return self._core._do(self._name, self._route, self._key, self._storage_type, method, *args)

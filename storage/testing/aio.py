@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from typing import Any
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from typing_extensions import Self
 
-from storage import AsyncStorage, Storage
+from storage import AsyncStorage, Storage, UnsupportedOperationError
 from storage.testing._harness import Harness
 
 __all__ = ["Asynchronous", "BlockingStorage"]
@@ -47,16 +48,55 @@ _COROUTINES = (
 )
 _ITERATORS = ["get_many", "iter_bytes", "iter_dir", "iter_info", "iter_list"]
 
-# One event loop for each library and process: a forked child has none of its parent's threads.
-_portals: dict[tuple[int, str], BlockingPortal] = {}
+
+class _Portal:
+    """An event loop in a thread. What was begun in it cannot go on in a child after ``fork``, which has none of the threads."""
+
+    def __init__(self, library: str) -> None:
+        self._process = os.getpid()
+        self._portal: BlockingPortal = _stack.enter_context(start_blocking_portal(library))
+
+    @property
+    def inherited(self) -> bool:
+        return os.getpid() != self._process
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        if self.inherited:
+            raise UnsupportedOperationError(
+                "this was begun in an event loop before this process was forked; begin it here"
+            )
+        return self._portal.call(function, *args)
+
+
+# One for each library and process.
+_portals: dict[tuple[int, str], _Portal] = {}
 _stack = ExitStack()
 
 
-def _portal(library: str) -> BlockingPortal:
+def _portal(library: str) -> _Portal:
     where = (os.getpid(), library)
     if where not in _portals:
-        _portals[where] = _stack.enter_context(start_blocking_portal(library))
+        _portals[where] = _Portal(library)
     return _portals[where]
+
+
+# An asynchronous generator that is dropped tells its loop so, and Trio takes a lock for it, which a thread of the parent may
+# have held at the fork. So none of the parent's may be freed in the child: neither as garbage, nor by us.
+_inherited: list[Any] = []
+
+
+def _keep_garbage() -> None:
+    if _portals:
+        gc.freeze()
+
+
+def _free_garbage() -> None:
+    if _portals:
+        gc.unfreeze()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_keep_garbage, after_in_parent=_free_garbage)
 
 
 class BlockingStorage(Storage):
@@ -111,7 +151,7 @@ def _iterator(name: str) -> Callable[..., Any]:
     return method
 
 
-def _items(portal: BlockingPortal, iterator: Any) -> Iterator[Any]:
+def _items(portal: _Portal, iterator: Any) -> Iterator[Any]:
     async def step() -> tuple[bool, Any]:
         try:
             return True, await anext_(iterator)
@@ -128,7 +168,10 @@ def _items(portal: BlockingPortal, iterator: Any) -> Iterator[Any]:
                 return
             yield item
     finally:
-        portal.call(close)
+        if portal.inherited:
+            _inherited.append(iterator)
+        else:
+            portal.call(close)
 
 
 async def anext_(iterator: Any) -> Any:
@@ -146,7 +189,7 @@ for _name in _ITERATORS:
 class _BlockingFile:
     """The file of ``AsyncStorage.open`` with blocking methods."""
 
-    def __init__(self, portal: BlockingPortal, file: Any) -> None:
+    def __init__(self, portal: _Portal, file: Any) -> None:
         self._portal = portal
         self._file = file
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Generator, Iterator
 from datetime import datetime, timezone
@@ -87,13 +88,12 @@ class Reading:
         Raises:
             IntegrityError: they do not match the checksum that the service keeps.
         """
-        return Chunks(self._pieces(), self._response)
+        body = None if self._response is None else _Body(self._response, self._start)
+        return Chunks(self._pieces(body), body)
 
-    def _pieces(self) -> Generator[bytes, None, None]:
-        response = self._response
-        if response is None:
+    def _pieces(self, body: _Body | None) -> Generator[bytes, None, None]:
+        if body is None:
             return
-        body = _Body(response, self._start)
         expected = body.crc if not self._start and body.end == body.total else None
         crc, position = 0, self._start
         try:
@@ -105,9 +105,12 @@ class Reading:
                         position += len(piece)
                         yield piece
                         self._attempts = _progressed(self._session, self._attempts)
-                    break
+                        if body.inherited and position != body.end:
+                            break  # a child after fork asks for the rest itself
+                    else:
+                        break
                 except NATIVE as exc:
-                    body.response.close()
+                    body.close()
                     if self._generation is None:
                         raise  # nothing would hold the rest to the same version
                     self._session.failed(self._attempts, exc)
@@ -118,7 +121,7 @@ class Reading:
                     )
                 body = _Body(response, position)
         finally:
-            body.response.close()
+            body.close()
         if expected is not None and encoded_crc(crc) != expected:
             came = encoded_crc(crc)
             raise IntegrityError(f"the bytes that came have the CRC32C {came}, the blob has {expected}; read it again")
@@ -131,8 +134,8 @@ class Reading:
 class Chunks:
     """An iterator over a body that gives its connection back when it is closed, begun or not."""
 
-    def __init__(self, pieces: Generator[bytes, None, None], response: requests.Response | None) -> None:
-        self._pieces, self._response = pieces, response
+    def __init__(self, pieces: Generator[bytes, None, None], body: _Body | None) -> None:
+        self._pieces, self._body = pieces, body
 
     def __iter__(self) -> Chunks:
         return self
@@ -143,15 +146,16 @@ class Chunks:
     def close(self) -> None:
         """Ends the iteration. Idempotent."""
         self._pieces.close()
-        if self._response is not None:
-            self._response.close()
+        if self._body is not None:
+            self._body.close()
 
 
 class _Body:
     """One answer's body from ``position`` on, not decoded, or an exception of urllib3 where it ends early."""
 
     def __init__(self, response: requests.Response, position: int) -> None:
-        self.response = response
+        self._response = response
+        self._process = os.getpid()
         headers = response.headers
         found = _TOTAL.match(headers.get("Content-Range", "")) if response.status_code == 206 else None
         # A server that does not know ranges sends everything.
@@ -163,8 +167,18 @@ class _Body:
         crc = _CRC.search(headers.get("X-Goog-Hash", ""))
         self.crc = crc[1] if crc else None
 
+    @property
+    def inherited(self) -> bool:
+        """Whether its connection is that of the process which this one was forked from."""
+        return os.getpid() != self._process
+
+    def close(self) -> None:
+        """Gives the connection back, if it is this process's. Idempotent."""
+        if not self.inherited:
+            self._response.close()
+
     def __iter__(self) -> Iterator[bytes]:
-        raw: Any = self.response.raw
+        raw: Any = self._response.raw
         while True:
             piece: bytes = raw.read(_PIECE, decode_content=False)
             if not piece:

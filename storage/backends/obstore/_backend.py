@@ -131,6 +131,7 @@ class ObstoreBackend(Backend, AsyncBackend):
                     data = bytes(chunk)
                     start += len(data)
                     yield data
+                    self._open()  # refuses in a child after fork
                 return
             except Exception as exc:
                 if not fault_of(exc).in_body:

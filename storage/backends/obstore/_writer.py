@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -77,6 +78,7 @@ class PartsWriter:
     """
 
     def __init__(self, upload: Callable[[Iterator[bytes]], Stat]) -> None:
+        self._process = os.getpid()
         self._feed = feed = _Feed()
         self._outcome: dict[str, Any] = {}
         # It knows the feed and not the writer, so that a writer that is dropped can say so.
@@ -104,7 +106,8 @@ class PartsWriter:
         raise self._outcome["error"]
 
     def __del__(self) -> None:
-        if hasattr(self, "_feed"):  # an interrupt may come before it is set
+        # An interrupt may come before it is set. A child after fork has the feed, but not the thread, and a lock as it was.
+        if hasattr(self, "_feed") and os.getpid() == self._process:
             self._feed.abort()
 
 
