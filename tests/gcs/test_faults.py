@@ -443,7 +443,7 @@ def test_a_stream_that_nobody_reads_gives_its_connection_back(proxied: Proxied) 
         download = backend.stream(path)
         if begun:
             next(download.chunks)
-        response: Any = download.chunks._response  # type: ignore[attr-defined]
+        response: Any = download.chunks._body._response  # type: ignore[attr-defined]
         download.chunks.close()  # type: ignore[attr-defined]
         assert response.raw.closed
         assert list(download.chunks) == []
