@@ -105,13 +105,19 @@ class Server(uvicorn.Server):
 
         uvicorn would cancel their tasks instead, and write a traceback for each into the log of a program that merely ends.
         """
+        # What was accepted in the last turn belongs to nobody yet, and a server that is closed would not take it: asyncio would
+        # leave it open. So no more is accepted, then what was is taken, and then the server is closed.
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            for listening in server.sockets:
+                loop.remove_reader(listening.fileno())
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
         for listener in sockets or ():
             listener.close()
         state = self.server_state
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
         for connection in list(state.connections):
             connection.shutdown()
         await self._until(lambda: not state.connections and not state.tasks, self.config.timeout_graceful_shutdown or 0)
