@@ -18,7 +18,7 @@ import urllib3
 from benchmarks.measure import Plan, Row, in_turn
 from benchmarks.peers.s3 import Boto3, Obstore, Ours, OursObstore, boto3_client
 from benchmarks.servers import seaweedfs
-from storage.backends._sigv4 import Keys, presign
+from storage.backends.s3._sigv4 import Keys, presign
 from tests.servers.s3 import S3Server
 
 KIB = os.urandom(1024)

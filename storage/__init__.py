@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from storage._storage import Storage
-from storage._types import ObjectInfo, SignedRequest
+from storage._types import ObjectInfo, SignedForm, SignedRequest
 from storage._urls import StorageURL, register
 from storage.exceptions import (
     AlreadyExistsError,
@@ -29,7 +29,7 @@ from storage.exceptions import (
 
 if TYPE_CHECKING:
     from storage._aio import AsyncStorage
-    from storage._sync.types import SyncEvent, SyncFailure, SyncResult
+    from storage._sync_types import SyncEvent, SyncFailure, SyncResult
 
 __all__ = [
     "AlreadyExistsError",
@@ -46,6 +46,7 @@ __all__ = [
     "ObjectInfo",
     "PermissionDeniedError",
     "PreconditionFailedError",
+    "SignedForm",
     "SignedRequest",
     "SigningError",
     "Storage",
@@ -65,9 +66,9 @@ __all__ = [
 # What most programs do not use, and so should not pay for at import: anyio is an extra, and takes as long as all the rest.
 _LAZY = {
     "AsyncStorage": "storage._aio",
-    "SyncEvent": "storage._sync.types",
-    "SyncFailure": "storage._sync.types",
-    "SyncResult": "storage._sync.types",
+    "SyncEvent": "storage._sync_types",
+    "SyncFailure": "storage._sync_types",
+    "SyncResult": "storage._sync_types",
 }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from storage.backends._protocol import trace
+from storage._backend import trace
 from storage.exceptions import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from storage._check import check_backend
+from storage._backend import Setup
+from storage._facade.check import check_backend
 from storage._facade.files import Files
 from storage._facade.listing import Listing
 from storage._facade.many import Many
+from storage._facade.options import check_count
+from storage._facade.routes import Route
 from storage._facade.signing import Signing
-from storage._options import check_count
-from storage._routes import Route
-from storage.backends import Setup
 from storage.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # 8 ms
 
-    from storage._sync.types import SyncEvent, SyncResult
+    from storage._sync_types import SyncEvent, SyncResult
 
 __all__ = ["Storage"]
 

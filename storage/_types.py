@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from storage._frozen import Frozen
 
-__all__ = ["ObjectInfo", "SignedRequest"]
+__all__ = ["ObjectInfo", "SignedForm", "SignedRequest"]
 
 
 class ObjectInfo(Frozen):
@@ -83,3 +83,23 @@ class SignedRequest(Frozen):
         # The URL and its headers are a credential: a repr ends up in logs and tracebacks.
         where = self.url.partition("?")[0]
         return f"SignedRequest(method={self.method!r}, url='{where}?…', expires_at={self.expires_at!r})"
+
+
+class SignedForm(Frozen):
+    """A browser form (``multipart/form-data``) that anyone can post until it expires.
+
+    Attributes:
+        url: where to post it.
+        fields: the form's fields, in this order; after them comes the field ``file`` with the bytes. A secret, like ``url``.
+        expires_at: when it stops working, aware, UTC; earlier than asked for where the credentials die earlier.
+    """
+
+    __match_args__: ClassVar[tuple[str, ...]] = ("url", "fields", "expires_at")
+
+    def __init__(self, url: str, fields: Mapping[str, str], expires_at: datetime) -> None:
+        self.url: Final[str] = url
+        self.fields: Final[Mapping[str, str]] = fields
+        self.expires_at: Final[datetime] = expires_at
+
+    def __repr__(self) -> str:
+        return f"SignedForm(url={self.url.partition('?')[0]!r}, fields=…, expires_at={self.expires_at!r})"

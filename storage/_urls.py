@@ -6,18 +6,37 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
+from storage._backend import Backend
 from storage._frozen import Frozen
-from storage.backends import DRIVERS, Backend
 from storage.exceptions import ConfigurationError, MissingDependencyError
 
-__all__ = ["ENTRY_POINTS", "StorageURL", "endpoint", "factory_for", "register"]
+__all__ = ["DRIVERS", "ENTRY_POINTS", "Driver", "StorageURL", "endpoint", "factory_for", "register"]
 
 ENTRY_POINTS: Final = "storage.backends"
 
 Factory = Callable[..., Backend]
 Kind = type[str] | type[bool] | type[int] | tuple[str, ...] | Callable[[str], Any]
+
+
+class Driver(NamedTuple):
+    """Where a scheme's ``create(url, *, auth, retries, timeout)`` is, and the extra that installs what it imports."""
+
+    module: str
+    extra: str | None = None
+
+
+# A driver's module, and with it its SDK, is imported when its scheme is first used.
+DRIVERS: Final = {
+    "file": Driver("storage.backends.filesystem"),
+    "gcs": Driver("storage.backends.gcs", "gcs"),
+    "gs": Driver("storage.backends.gcs", "gcs"),
+    "gs+google": Driver("storage.backends.gcs", "gcs"),
+    "memory": Driver("storage.backends.memory"),
+    "s3": Driver("storage.backends.s3", "s3"),
+    "s3+boto3": Driver("storage.backends.s3", "s3"),
+}
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _registered: dict[str, Factory] = {}

@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from storage._sync.types import SyncResult
+    from storage._sync_types import SyncResult
 
 __all__ = [
     "AlreadyExistsError",

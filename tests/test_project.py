@@ -20,11 +20,10 @@ import storage
 ROOT = Path(__file__).parent.parent
 PIP_LINE = "pip install 'storage-facade[{}]'"
 # The schemes that each extra brings.
-SCHEMES = {"s3": ["s3", "s3+boto3"], "gcs": ["gs", "gcs", "gs+google"], "obstore": ["s3+obstore"]}
+SCHEMES = {"s3": ["s3", "s3+boto3"], "gcs": ["gs", "gcs", "gs+google"]}
 URLS = {
     "s3": "s3://bucket?region=eu-west-1&anonymous=true",
     "s3+boto3": "s3+boto3://bucket?region=eu-west-1&anonymous=true",
-    "s3+obstore": "s3+obstore://bucket?region=eu-west-1&anonymous=true",
     "gs": "gs://bucket?anonymous=true&project=p",
     "gcs": "gcs://bucket?anonymous=true&project=p",
     "gs+google": "gs+google://bucket?anonymous=true&project=p",
@@ -310,5 +309,5 @@ def test_extras_are_complete():
         return {str(r).partition(";")[0] for r in requirements if r.marker and r.marker.evaluate({"extra": extra})}
 
     extras = metadata.get_all("Provides-Extra") or []
-    assert {"all", "s3", "gcs", "obstore", "server", "cli", "async", "testing"} <= set(extras)
+    assert {"all", "s3", "gcs", "server", "cli", "async", "testing"} <= set(extras)
     assert of("all") == set().union(*(of(extra) for extra in extras))

@@ -12,13 +12,13 @@ from contextlib import aclosing
 from storage._aio.core import SMALL, AsyncCore, awaitable, is_small, same_as
 from storage._aio.sources import AsyncSource, is_async_source
 from storage._aio.threads import Call
-from storage._core import decoded, is_absent, made_info
-from storage._options import check_count, put_options
-from storage._routes import Route
-from storage._sources import Value, chunks_of, whole
+from storage._facade.core import decoded, is_absent, made_info
+from storage._facade.options import check_count, put_options
+from storage._facade.routes import Route
+from storage._facade.upload import Upload
+from storage._facade.values import Value, chunks_of, whole
 from storage._storage import Storage
 from storage._types import ObjectInfo
-from storage._upload import Upload
 from storage.exceptions import NotFoundError, UnavailableError
 
 __all__ = ["AsyncBlobs"]

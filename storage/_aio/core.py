@@ -17,12 +17,12 @@ from typing_extensions import Self
 
 from storage._aio.sources import async_chunks
 from storage._aio.threads import Call, Workers
-from storage._core import Line, moved_bytes
-from storage._routes import Route
+from storage._backend import AsyncBackend, Backend
+from storage._facade.core import Line, moved_bytes
+from storage._facade.routes import Route
+from storage._facade.upload import Upload
 from storage._storage import Storage
 from storage._types import ObjectInfo
-from storage._upload import Upload
-from storage.backends import AsyncBackend, Backend
 
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry

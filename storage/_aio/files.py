@@ -14,12 +14,12 @@ from typing import Any, BinaryIO
 from storage._aio.core import AsyncCore, checked, same_as
 from storage._aio.sources import AsyncBlobFile, AsyncSource, is_async_source
 from storage._aio.threads import Call
-from storage._core import Line, made_info
-from storage._options import put_options
-from storage._sources import ReadableFile
+from storage._facade.core import Line, made_info
+from storage._facade.options import put_options
+from storage._facade.upload import Upload
+from storage._facade.values import ReadableFile
 from storage._storage import Storage
 from storage._types import ObjectInfo
-from storage._upload import Upload
 
 __all__ = ["AsyncFiles"]
 

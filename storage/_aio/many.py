@@ -13,9 +13,9 @@ from typing import TypeVar, overload
 
 from storage._aio.core import AsyncCore, checked, same_as
 from storage._aio.threads import Call
-from storage._sources import Value
+from storage._facade.values import Value
 from storage._storage import Storage
-from storage._sync.types import SyncEvent, SyncResult
+from storage._sync_types import SyncEvent, SyncResult
 from storage._types import ObjectInfo
 
 __all__ = ["AsyncMany"]

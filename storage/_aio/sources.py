@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 from typing_extensions import Self, TypeIs
 
 from storage._aio.threads import Workers
-from storage._sources import as_bytes
+from storage._facade.values import as_bytes
 
 __all__ = ["AsyncBlobFile", "AsyncReadable", "AsyncSource", "async_chunks", "is_async_source"]
 

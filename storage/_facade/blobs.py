@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from storage._core import Core, Line, decoded, is_absent, made_info
-from storage._options import check_count, check_range, put_options
-from storage._routes import Route
-from storage._sources import Value, chunks_of, rechunk, whole
+from storage._backend import Stat
+from storage._facade.core import Core, Line, decoded, is_absent, made_info
+from storage._facade.options import check_count, check_range, put_options
+from storage._facade.routes import Route
+from storage._facade.upload import Upload
+from storage._facade.values import Value, chunks_of, rechunk, whole
 from storage._types import ObjectInfo
-from storage._upload import Upload
-from storage.backends import Stat
 from storage.exceptions import AlreadyExistsError, NotFoundError, UnavailableError
 
 __all__ = ["Blobs"]

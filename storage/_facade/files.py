@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable, Mapping
 from typing import IO, Any, BinaryIO, Literal, TextIO, overload
 
-from storage._core import Core, made_info
-from storage._local import replacing
-from storage._options import put_options
-from storage._routes import Route
-from storage._sources import ReadableFile, file_chunks
-from storage._transfer import CallerFault, Sink, download
+from storage._facade.atomic_file import replacing
+from storage._facade.core import Core, made_info
+from storage._facade.download import CallerFault, Sink, download
+from storage._facade.options import put_options
+from storage._facade.routes import Route
+from storage._facade.upload import Upload
+from storage._facade.values import ReadableFile, file_chunks
 from storage._types import ObjectInfo
-from storage._upload import Upload
 from storage.exceptions import PreconditionFailedError
 
 __all__ = ["Files"]
@@ -203,7 +203,7 @@ class Files(Core):
             PreconditionFailedError: while reading: the blob was replaced meanwhile; at ``close``: as for :meth:`set`.
             ValueError: a mode or option that cannot be.
         """
-        from storage import _files  # only here: an import of the package is to stay cheap
+        from storage._facade import file_objects as _files  # only here: an import of the package is to stay cheap
 
         letter, text = _files.parse_mode(mode)
         if not text and not (encoding is errors is newline is None):

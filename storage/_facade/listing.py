@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from storage._core import Core, Line, made_info
+from storage._backend import Stat
+from storage._facade.core import Core, Line, made_info
+from storage._facade.options import check_count
+from storage._facade.routes import Route
 from storage._keys import check_prefix, is_portable
-from storage._options import check_count
-from storage._routes import Route
 from storage._types import ObjectInfo
-from storage.backends import Stat
 
 __all__ = ["Listing"]
 

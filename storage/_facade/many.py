@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import overload
 
-from storage._batch import batched, ordered_map
 from storage._facade.blobs import Blobs
-from storage._options import check_count
-from storage._routes import Route
-from storage._sources import Value
+from storage._facade.concurrent import batched, ordered_map
+from storage._facade.options import check_count
+from storage._facade.routes import Route
+from storage._facade.values import Value
 
 __all__ = ["Many"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal
 
-from storage._core import Core
-from storage._options import download_options, upload_options
+from storage._backend import SignOptions
+from storage._facade.core import Core
+from storage._facade.options import download_options, upload_options
 from storage._types import SignedRequest
-from storage.backends import SignOptions
 
 __all__ = ["Signing"]
 

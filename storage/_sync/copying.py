@@ -10,13 +10,13 @@ from threading import Event, Lock, Semaphore
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from storage._options import put_options
-from storage._routes import Route
+from storage._backend import Backend, Stat
+from storage._facade.options import put_options
+from storage._facade.routes import Route
+from storage._facade.upload import Upload
 from storage._sync.digest import Digest
 from storage._sync.plan import is_md5
 from storage._types import ObjectInfo
-from storage._upload import Upload
-from storage.backends import Backend, Stat
 from storage.exceptions import (
     BucketNotFoundError,
     IntegrityError,

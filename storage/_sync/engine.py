@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Final
 
+from storage._facade.routes import Route
 from storage._keys import is_portable
-from storage._routes import Route
 from storage._sync.copying import Abandoned, Copier, Pair, check_there
-from storage._sync.places import check_apart
+from storage._sync.overlap import check_apart
 from storage._sync.plan import Entry, Filter, OutOfOrder, checked_order, compare, entry_of, merge
 from storage._sync.spool import Spool, sorted_on_disk
-from storage._sync.types import SyncEvent, SyncFailure, SyncResult
+from storage._sync_types import SyncEvent, SyncFailure, SyncResult
 from storage._threads import Pool
 from storage.exceptions import NotFoundError, SyncError
 

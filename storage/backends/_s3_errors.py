@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.backends._protocol import BlobOrBucketMissing
+from storage._backend import BlobOrBucketMissing
 from storage.exceptions import (
     AuthenticationError,
     BucketNotFoundError,

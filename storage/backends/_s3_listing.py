@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element, ParseError, XMLParser
 
-from storage.backends._protocol import Stat
+from storage._backend import Stat
 
 __all__ = ["Page", "parse_page"]
 

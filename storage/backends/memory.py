@@ -15,11 +15,11 @@ from datetime import datetime, timezone
 from typing import Any, ClassVar
 from weakref import WeakSet
 
-from storage import _signing
+from storage import _url_signing
+from storage._backend import Backend, Download, PutOptions, Setup, SignOptions, Stat
 from storage._retry import Retries, Timeout
 from storage._types import SignedRequest
 from storage._urls import StorageURL
-from storage.backends._protocol import Backend, Download, PutOptions, Setup, SignOptions, Stat
 from storage.exceptions import (
     AlreadyExistsError,
     NotFoundError,
@@ -67,7 +67,7 @@ class MemoryBackend(Backend):
         self._sorted: list[str] | None = None
         self._lock = threading.Lock()
         self._versions = itertools.count(1)
-        self._signing_keys = _signing.new_keys()
+        self._signing_keys = _url_signing.new_keys()
         self._cors_origins: tuple[str, ...] = ()
         _alive.add(self)
 
@@ -200,9 +200,9 @@ class MemoryBackend(Backend):
     def sign(self, path: str, options: SignOptions) -> SignedRequest:
         from storage.server import _inprocess  # the extra `server`, which only signing needs
 
-        return _signing.sign(self._signing_keys, _inprocess.serve(self), path, options, _signing.clock())
+        return _url_signing.sign(self._signing_keys, _inprocess.serve(self), path, options, _url_signing.clock())
 
-    def signing_keys(self) -> _signing.SigningKeys:
+    def signing_keys(self) -> _url_signing.SigningKeys:
         """What the server verifies with; it lives and dies with this object."""
         return self._signing_keys
 

@@ -16,7 +16,7 @@ from storage import (
     StorageError,
     UnavailableError,
 )
-from storage._routes import Route
+from storage._facade.routes import Route
 
 __all__ = ["Finding", "examine"]
 

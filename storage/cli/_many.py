@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, TypeVar
 
 from storage import Storage
-from storage._batch import ordered_map
+from storage._facade.concurrent import ordered_map
 from storage.cli._app import Reported, usage
 
 __all__ = ["Outcome", "all_keys", "each", "folder"]

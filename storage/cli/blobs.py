@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from storage import NotFoundError, ObjectInfo, Storage
-from storage.cli import _output, folders
+from storage.cli import _folders, _output
 from storage.cli._app import (
     Reported,
     command,
@@ -82,7 +82,7 @@ def set_(
         if recursive:
             if text is not None or file in (None, "-") or if_match is not None:
                 usage("-r stores a folder: name it as FILE, without --text and --if-match.")
-            folders.upload(store, key, str(file), storage_type, options, concurrency, as_json=as_json)
+            _folders.upload(store, key, str(file), storage_type, options, concurrency, as_json=as_json)
             return
         info = _store(store, key, file, text, storage_type, options)
     if as_json:
@@ -148,13 +148,13 @@ def get(
     with opened(url) as store:
         if keys_from is not None:
             keys = all_keys(store, (), keys_from, storage_type)
-            folders.download(store, keys, "", words[0] if words else ".", storage_type, concurrency, as_json=as_json)
+            _folders.download(store, keys, "", words[0] if words else ".", storage_type, concurrency, as_json=as_json)
             return
         key, file = words[0], words[1] if len(words) == 2 else None
         if recursive:
             if file in (None, "-"):
                 usage("-r writes into a folder: name it as FILE.")
-            folders.download_all(store, key, str(file), storage_type, concurrency, as_json=as_json)
+            _folders.download_all(store, key, str(file), storage_type, concurrency, as_json=as_json)
             return
         info = _fetch(store, key, file, storage_type, as_json=as_json)
     if as_json:
@@ -172,7 +172,7 @@ def _fetch(store: Storage, key: str, file: str | None, storage_type: str, *, as_
         file = os.path.join(file, key.rpartition("/")[2])
     size = store.info(key, storage_type).size if _output.on_terminal() else None
     with _output.transfer_progress(key, size) as progress:
-        return folders.fetch(store, key, file, storage_type, progress)
+        return _folders.fetch(store, key, file, storage_type, progress)
 
 
 @command("info", "storage info reports/a.csv", "storage info reports/a.csv --json | jq -r .etag")

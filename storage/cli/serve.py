@@ -14,7 +14,7 @@ from storage.exceptions import StorageError
 
 if TYPE_CHECKING:
     from storage import Storage
-    from storage.backends import Backend
+    from storage._backend import Backend
     from storage.server._http import ASGIApp
 
 __all__ = ["serve"]
@@ -71,7 +71,7 @@ def _application(store: Storage, base: str, max_upload: int, *, browse: bool) ->
     files = adopt(base, store, max_upload=max_upload)
     if not browse:
         return files, [base]
-    from storage.server._browse import Browse
+    from storage.cli._browse import Browse
 
     page = Browse(store, files, base)
     return page, [base, page.page_url]

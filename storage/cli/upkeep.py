@@ -6,8 +6,8 @@ import click
 from click.shell_completion import get_completion_class
 
 from storage import Storage
-from storage._routes import Route
-from storage.backends import Backend
+from storage._backend import Backend
+from storage._facade.routes import Route
 from storage.cli import _doctor, _output
 from storage.cli._app import Reported, app, command, json_option, opened, type_option, url_option
 

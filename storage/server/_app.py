@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
 
-from storage import _signing
-from storage._signing import METHODS, Grant, RefusedError, SigningKeys
-from storage.backends import Backend
-from storage.backends._protocol import is_backend
+from storage import _url_signing
+from storage._backend import Backend, is_backend
+from storage._url_signing import METHODS, Grant, RefusedError, SigningKeys
 from storage.exceptions import (
     BucketNotFoundError,
     ConfigurationError,
@@ -30,7 +29,7 @@ from storage.server._upload import upload
 
 if TYPE_CHECKING:
     from storage import AsyncStorage, Storage
-    from storage._core import Core
+    from storage._facade.core import Core
 
 __all__ = ["DEFAULT_MAX_UPLOAD", "Servable", "SignedURLs", "keys_of", "servable"]
 
@@ -177,8 +176,8 @@ class SignedURLs:
         if found is None or not path:
             raise RefusedError(403, _NOT_OURS)
         backend, keys = found
-        now = self._clock() if self._clock is not None else _signing.clock()
-        grant = _signing.verify(keys, request.method, path, request.query, request.headers, now)
+        now = self._clock() if self._clock is not None else _url_signing.clock()
+        grant = _url_signing.verify(keys, request.method, path, request.query, request.headers, now)
         try:
             await self._carry_out(backend, grant, request, response)
         except (RefusedError, StalledError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from storage._signing import METHODS
+from storage._url_signing import METHODS
 
 __all__ = ["cors_headers", "preflight"]
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import anyio
 
+from storage._backend import Backend, Stat
 from storage._content_types import DEFAULT_CONTENT_TYPE
-from storage._signing import Grant, RefusedError
-from storage.backends import Backend, Stat
+from storage._url_signing import Grant, RefusedError
 from storage.exceptions import PreconditionFailedError
 from storage.server._http import Request, Response
 from storage.server._ranges import evaluate, http_date, parse_range

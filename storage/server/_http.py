@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 import anyio
 
-from storage._signing import RefusedError
+from storage._url_signing import RefusedError
 
 __all__ = ["ASGIApp", "Message", "Receive", "Request", "Response", "Scope", "Send", "StalledError"]
 

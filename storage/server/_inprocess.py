@@ -10,8 +10,8 @@ import threading
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from storage._signing import SigningKeys
-from storage.backends import Backend
+from storage._backend import Backend
+from storage._url_signing import SigningKeys
 from storage.server._app import DEFAULT_MAX_UPLOAD, Servable, SignedURLs, keys_of, servable
 from storage.server._uvicorn import Server, listen, make_server
 

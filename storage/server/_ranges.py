@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import NamedTuple
 
-from storage.backends import Stat
+from storage._backend import Stat
 
 __all__ = ["Span", "evaluate", "http_date", "parse_range"]
 

@@ -7,10 +7,10 @@ import binascii
 import hashlib
 from typing import Any
 
+from storage._backend import Backend, PutOptions, Stat, Writer
 from storage._content_types import guess_content_type
 from storage._metadata import check_header
-from storage._signing import Grant, RefusedError
-from storage.backends import Backend, PutOptions, Stat, Writer
+from storage._url_signing import Grant, RefusedError
 from storage.server._http import Request
 from storage.server._threads import finish_in_thread, in_thread
 

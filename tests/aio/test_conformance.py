@@ -8,7 +8,7 @@ import pytest
 
 from storage.testing import Conformance
 from storage.testing.aio import Asynchronous
-from tests.conformance import test_gcs, test_obstore, test_s3
+from tests.conformance import test_gcs, test_s3
 from tests.conformance.harnesses import FilesystemHarness, MemoryHarness
 from tests.servers.s3 import moto_s3, seaweedfs  # noqa: F401
 
@@ -54,13 +54,3 @@ class TestGCSOnAsyncio(test_gcs.TestGCS):
 @pytest.mark.slow
 class TestGCSOnTrio(test_gcs.TestGCS):
     harness: ClassVar[Any] = Asynchronous(test_gcs.GCSHarness(), "trio")
-
-
-@pytest.mark.slow
-class TestObstoreOnAsyncio(test_obstore.TestObstoreOnSeaweedFS):
-    harness: ClassVar[Any] = Asynchronous(test_obstore.SeaweedFSHarness())
-
-
-@pytest.mark.slow
-class TestObstoreOnTrio(test_obstore.TestObstoreOnSeaweedFS):
-    harness: ClassVar[Any] = Asynchronous(test_obstore.SeaweedFSHarness(), "trio")

@@ -30,12 +30,12 @@ from tests.servers.s3 import seaweedfs  # noqa: F401
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["memory", "obstore"])
+@pytest.fixture(params=["memory", "s3"])
 def store(request):
     if request.param == "memory":
         return AsyncStorage("memory://", timeout=5)
     server = request.getfixturevalue("seaweedfs")
-    return AsyncStorage(server.url(scheme="s3+obstore"), server.auth, timeout=5)
+    return AsyncStorage(server.url(), server.auth, timeout=5)
 
 
 @pytest.fixture
@@ -76,8 +76,9 @@ async def test_one_blob(store):
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_no_thread_is_used(store, threadless, anyio_backend):
-    """Where the SDK is awaited, or nothing ever waits, the hot calls stay on the loop."""
+async def test_no_thread_is_used(threadless, anyio_backend):
+    """Where nothing ever waits, the hot calls stay on the loop."""
+    store = AsyncStorage("memory://")
     threadless(store)
     await store.set("k", b"value")
     assert await store.get("k") == "value"
@@ -110,13 +111,13 @@ async def test_a_line_in_the_log(store, caplog):
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_errors_of_the_service(seaweedfs, anyio_backend):  # noqa: F811
     """A missing bucket is none of a missing blob, and wrong credentials are none of either."""
-    url = seaweedfs.url(bucket="bucket-that-is-not-there", scheme="s3+obstore")
+    url = seaweedfs.url(bucket="bucket-that-is-not-there")
     async with AsyncStorage(url, seaweedfs.auth, 0) as store:
         for call in (store.get, store.info, store.exists, lambda key: store.delete(key, missing_ok=True)):
             with pytest.raises(BucketNotFoundError):
                 await call("k")
     auth = {**seaweedfs.auth, "secret_access_key": "wrong"}
-    async with AsyncStorage(seaweedfs.url(scheme="s3+obstore"), auth, 0) as store:
+    async with AsyncStorage(seaweedfs.url(), auth, 0) as store:
         for call in (store.get, store.info, store.exists, store.delete, lambda key: store.set(key, "v")):
             with pytest.raises(AuthenticationError):
                 await call("k")

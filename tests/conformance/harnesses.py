@@ -8,7 +8,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from storage import _signing
+from storage import _url_signing
 from storage.testing import Harness
 
 
@@ -19,11 +19,11 @@ class LocalHarness(Harness):
 
     def expire(self, moment: datetime) -> None:
         """Puts the clock that signs and verifies past ``moment``; nobody has to wait."""
-        _signing.clock = lambda: moment.timestamp() + 0.001
+        _url_signing.clock = lambda: moment.timestamp() + 0.001
 
     def drop(self, name: str) -> None:
         super().drop(name)
-        _signing.clock = time.time
+        _url_signing.clock = time.time
 
 
 class MemoryHarness(LocalHarness):

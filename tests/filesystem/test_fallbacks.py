@@ -11,7 +11,7 @@ import os
 import pytest
 
 from storage.backends import Setup
-from storage.backends.filesystem import FilesystemBackend, _keeping, _system
+from storage.backends.filesystem import FilesystemBackend, _settings, _system
 from storage.backends.filesystem._tree import BLOB
 from storage.exceptions import NotFoundError, PreconditionFailedError, UnavailableError, UnsupportedOperationError
 from tests.filesystem.helpers import PLAIN, leftovers, listed
@@ -180,8 +180,8 @@ def test_settings_that_cannot_be_written_leave_the_old_ones(store, root, monkeyp
 
 
 def test_a_record_that_cannot_be_looked_at_is_left_by_the_sweeper(store, monkeypatch):
-    monkeypatch.setattr(_keeping._sidecars, "forget", failing(errno.EIO))
-    monkeypatch.setattr(_keeping._sidecars, "orphans", lambda _: [("a", "name")])
+    monkeypatch.setattr(_settings._sidecars, "forget", failing(errno.EIO))
+    monkeypatch.setattr(_settings._sidecars, "orphans", lambda _: [("a", "name")])
     assert store.sweep() == []
 
 

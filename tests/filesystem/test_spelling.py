@@ -8,7 +8,15 @@ import unicodedata
 
 import pytest
 
-from storage.backends.filesystem import FilesystemBackend, _listing, _publishing, _spelling, _staging, _system, _tree
+from storage.backends.filesystem import (
+    FilesystemBackend,
+    _case_folding,
+    _listing,
+    _publishing,
+    _staging,
+    _system,
+    _tree,
+)
 from storage.exceptions import NotFoundError, UnsupportedOperationError
 from tests.filesystem.helpers import ONCE, PLAIN, leftovers, listed, tree
 
@@ -59,7 +67,7 @@ class FoldingOS(types.ModuleType):
 def folding(monkeypatch: pytest.MonkeyPatch, root) -> FilesystemBackend:
     """A store on a file system that folds."""
     fake = FoldingOS("os")
-    for module in (_listing, _publishing, _spelling, _staging, _system, _tree):
+    for module in (_listing, _publishing, _case_folding, _staging, _system, _tree):
         monkeypatch.setattr(module, "os", fake)
     monkeypatch.setattr(_system, "open_inside", _system.walk_inside)
     return FilesystemBackend(str(root), fsync=False)
@@ -71,7 +79,7 @@ def test_a_device_that_keeps_names_apart_is_asked_once(store, monkeypatch):
     store.put("e\u0301", b"3", PLAIN)
     store.put("é", b"4", PLAIN)
     assert [store.get(path) for path in ("A/b", "a/b", "e\u0301", "é")] == [b"1", b"2", b"3", b"4"]
-    monkeypatch.setattr(_spelling, "_is_found", None)
+    monkeypatch.setattr(_case_folding, "_is_found", None)
     store.put("B", b"", ONCE)
     store.move("B", "b", overwrite=False)
     assert FilesystemBackend(store.root)._tree.spelling.exact == set()

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import google_crc32c
 from typing_extensions import Self
 
-from storage.backends._gcs.resource import encoded_crc
+from storage.backends.gcs._headers import encoded_crc
 
 __all__ = ["Sink"]
 

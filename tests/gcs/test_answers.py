@@ -12,7 +12,7 @@ from urllib3.util.retry import Retry
 
 from storage import ConfigurationError, IntegrityError, PermissionDeniedError, Storage, UnavailableError
 from storage.backends import PutOptions
-from storage.backends._gcs.resource import checksum, encoded_crc
+from storage.backends.gcs._headers import checksum, encoded_crc
 from storage.testing.faults import RESET, TRUNCATE, Fault, FaultProxy, Request, answer
 from tests.gcs.conftest import Proxied
 

@@ -17,7 +17,7 @@ from requests import Response
 from storage import Storage
 from storage import exceptions as ours
 from storage.backends import BlobOrBucketMissing
-from storage.backends._gcs.errors import classify, verdict
+from storage.backends.gcs._errors import classify, verdict
 from storage.testing.faults import answer
 from tests.gcs.conftest import Proxied
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import Storage
-from storage.backends._gcs.crc import combined
-from storage.backends._gcs.resource import moment
+from storage.backends.gcs._crc import combined
+from storage.backends.gcs._headers import moment
 from tests.gcs.conftest import Proxied
 
 MIB = 1024 * 1024

@@ -139,9 +139,9 @@ def test_one_name_at_two_servers() -> None:
 def test_checksum_goes_with_the_bytes(proxied: Proxied, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is damaged on the way up is refused by the service, in one piece or in chunks, and nothing is stored."""
     from storage import IntegrityError
-    from storage.backends._gcs import uploads
+    from storage.backends.gcs import _writing
 
-    monkeypatch.setattr(uploads, "checksum", lambda data, crc=0: 12345)
+    monkeypatch.setattr(_writing, "checksum", lambda data, crc=0: 12345)
     for value in (b"small", io.BytesIO(b"x" * (9 * MIB))):
         with pytest.raises(IntegrityError):
             proxied.store.set("a", value)

@@ -24,8 +24,7 @@ from urllib3.util.retry import Retry
 from storage import SigningError, Storage, StorageTimeoutError, UnavailableError
 from storage._urls import StorageURL
 from storage.backends import SignOptions
-from storage.backends._gcs import signing
-from storage.backends.gcs import create
+from storage.backends.gcs import _signing, create
 from storage.testing._http import send, send_request
 from storage.testing.faults import LOST, RESET, STALL, FaultProxy, answer
 from tests.servers.gcs import IAM_ACCOUNT, WRITER, GCSServer
@@ -145,7 +144,7 @@ def keyless(gcs: GCSServer) -> Any:
 def iam(gcs: GCSServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
     """IAM, behind a proxy that can break it."""
     with FaultProxy(gcs.endpoint_url) as proxy:
-        monkeypatch.setattr(signing, "IAM_URL", proxy.url + "/v1/projects/-/serviceAccounts/{email}:signBlob")
+        monkeypatch.setattr(_signing, "IAM_URL", proxy.url + "/v1/projects/-/serviceAccounts/{email}:signBlob")
         yield proxy
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from storage import Storage
-from storage.server._browse import Browse
+from storage.cli._browse import Browse
 from storage.server._inprocess import adopt
 from storage.testing._http import send
 from tests.server.serving import serving

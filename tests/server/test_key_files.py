@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from storage import SigningError
-from storage._key_files import KeyFiles
+from storage.backends.filesystem._signing_keys import KeyFiles
 
 
 def make(tmp_path, secret_file=None):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import UnsupportedOperationError
-from storage._signing import Grant, RefusedError, SigningKeys, new_keys, sign, verify
+from storage._url_signing import Grant, RefusedError, SigningKeys, new_keys, sign, verify
 from storage.backends import SignOptions
 
 NOW = 1_800_000_000.25
@@ -275,7 +275,7 @@ def test_any_text_survives(path, disposition, kind):
 @given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=4), st.text(max_size=5))
 def test_texts_are_not_glued(pairs, path):
     """Two requests that differ have two signatures, also where one's text reads like the other's."""
-    from storage._signing import _signature
+    from storage._url_signing import _signature
 
     def one(path, pairs):
         try:
@@ -301,10 +301,10 @@ def test_keys_are_random_and_their_repr_is_silent():
 
 def test_comparison_takes_constant_time(monkeypatch):
     """Signatures are compared by ``hmac.compare_digest``, for every secret, also after one matched."""
-    from storage import _signing
+    from storage import _url_signing
 
     calls = []
-    monkeypatch.setattr(_signing.hmac, "compare_digest", lambda a, b: calls.append((a, b)) or a == b)
+    monkeypatch.setattr(_url_signing.hmac, "compare_digest", lambda a, b: calls.append((a, b)) or a == b)
     keys = KEYS._replace(secrets=(*KEYS.secrets, b"x" * 64, b"y" * 64))
     request = sign(keys, BASE, "a", SignOptions("GET", 60), NOW)
     assert check(request.url, keys=keys)

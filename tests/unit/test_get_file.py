@@ -43,9 +43,9 @@ def test_a_named_file_is_written_at_its_places(tmp_path, monkeypatch):
     storage = Storage(backend=backend)
     data = bytes(range(256)) * (40 * MIB // 256)
     storage.set("key", data)
-    from storage import _transfer
+    from storage._facade import download
 
-    monkeypatch.setattr(_transfer, "_in_order", None)  # the way of files that must be written from front to back
+    monkeypatch.setattr(download, "_in_order", None)  # the way of files that must be written from front to back
     moved = []
     info = storage.get_file("key", tmp_path / "file", progress=moved.append)
     assert (tmp_path / "file").read_bytes() == data

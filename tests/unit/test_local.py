@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from storage import Storage, _local
+from storage import Storage
+from storage._facade import atomic_file
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_the_mode_of_a_new_file(store, tmp_path, umask, monkeypatch, told):
         return open(name, *args, **kwargs)
 
     if not told:
-        monkeypatch.setattr(_local, "open", untold, raising=False)
+        monkeypatch.setattr(atomic_file, "open", untold, raising=False)
     store.get_file("k", tmp_path / "new")
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640
     assert os.umask(0o027) == 0o027

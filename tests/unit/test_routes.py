@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from storage import Storage, _urls
+from storage._facade.routes import DEFAULT_TYPES, build_routes, default_url, parse_url
 from storage._retry import Retries, Timeout
-from storage._routes import DEFAULT_TYPES, build_routes, default_url, parse_url
 from storage._urls import StorageURL
 from storage.backends.memory import MemoryBackend
 from storage.exceptions import ConfigurationError

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from storage import IntegrityError, PreconditionFailedError, _transfer
-from storage._transfer import CallerFault, PartWriter, Sink, download
+from storage import IntegrityError, PreconditionFailedError
+from storage._facade import download as download_module
+from storage._facade.download import CallerFault, Sink, download
+from storage._multipart import PartWriter
 from storage.backends import Download, Stat
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -206,7 +208,7 @@ class Source:
 
 @pytest.fixture(autouse=True)
 def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_transfer, "RANGE_SIZE", 40)
+    monkeypatch.setattr(download_module, "RANGE_SIZE", 40)
 
 
 @pytest.mark.parametrize("size", [0, 1, 39, 40, 41, 99, 100, 101, 400, 4001])

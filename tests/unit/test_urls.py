@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import _urls
-from storage._urls import StorageURL, endpoint, factory_for, register
-from storage.backends import DRIVERS
+from storage._urls import DRIVERS, StorageURL, endpoint, factory_for, register
 from storage.backends.memory import MemoryBackend
 from storage.exceptions import ConfigurationError, MissingDependencyError
 
@@ -32,7 +31,7 @@ def _registry(monkeypatch):
         ("file:///abs/dir", ("file", "", "abs/dir", {})),
         ("file:///abs/dir/", ("file", "", "abs/dir/", {})),
         ("S3://Bucket/Pre/Fix", ("s3", "Bucket", "Pre/Fix", {})),
-        ("s3+obstore://b", ("s3+obstore", "b", "", {})),
+        ("s3+boto3://b", ("s3+boto3", "b", "", {})),
         ("gs://b/p?project=x&anonymous=true", ("gs", "b", "p", {"project": "x", "anonymous": "true"})),
         ("s3://b/a%20b%2Fc%25", ("s3", "b", "a b/c%", {})),
         ("s3://b/%C3%A9", ("s3", "b", "é", {})),
@@ -180,7 +179,7 @@ def test_unknown_scheme():
 def test_missing_package(scheme, monkeypatch):
     """A driver whose package is not installed: the pip line that installs it."""
     driver = DRIVERS[scheme]
-    package = {"s3": "boto3", "gcs": "google", "obstore": "obstore"}[driver.extra]
+    package = {"s3": "boto3", "gcs": "google"}[driver.extra]
     monkeypatch.delitem(sys.modules, driver.module, raising=False)
 
     def missing(name):

@@ -10,25 +10,25 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
-from storage import _signing
-from storage._key_files import KeyFiles
+from storage import _url_signing
+from storage._backend import Backend, Download, PutOptions, Setup, SignOptions, Stat
 from storage._keys import is_portable
 from storage._retry import Retries, Timeout
 from storage._types import SignedRequest
 from storage._urls import StorageURL, endpoint
-from storage.backends._protocol import Backend, Download, PutOptions, Setup, SignOptions, Stat
 from storage.backends.filesystem import (
     _details,
-    _keeping,
+    _fast_put,
     _listing,
     _publishing,
     _records,
-    _short,
+    _settings,
     _sidecars,
     _staging,
     _system,
 )
 from storage.backends.filesystem._records import Record
+from storage.backends.filesystem._signing_keys import KeyFiles
 from storage.backends.filesystem._staging import Staged, Swept
 from storage.backends.filesystem._tree import HOME, Tree, checked
 from storage.exceptions import (
@@ -137,7 +137,7 @@ class FilesystemBackend(Backend):
     def put(self, path: str, data: bytes, options: PutOptions) -> Stat:
         if not (self._has_swept and is_portable(path)):
             self._prepare(path)
-        stat = _short.put(self._tree, path, data, options)
+        stat = _fast_put.put(self._tree, path, data, options)
         if stat is not None:
             return stat
         while True:
@@ -280,7 +280,9 @@ class FilesystemBackend(Backend):
 
     def sign(self, path: str, options: SignOptions) -> SignedRequest:
         keys = self._key_files.ensure(self._tree.make_staging)
-        return _signing.sign(keys, self.serve_url or self._serve_here(), checked(path), options, _signing.clock())
+        return _url_signing.sign(
+            keys, self.serve_url or self._serve_here(), checked(path), options, _url_signing.clock()
+        )
 
     def _serve_here(self) -> str:
         from storage.server import _inprocess  # the extra `server`, which only this needs
@@ -297,7 +299,7 @@ class FilesystemBackend(Backend):
             )
         return url
 
-    def signing_keys(self) -> _signing.SigningKeys | None:
+    def signing_keys(self) -> _url_signing.SigningKeys | None:
         """What a server verifies with, as the files say now; ``None``: this store never signed."""
         return self._key_files.load()
 
@@ -314,10 +316,10 @@ class FilesystemBackend(Backend):
         return self._tree.create or self._tree.exists()
 
     def setup(self, wanted: Setup) -> Sequence[str]:
-        return _keeping.setup(self._tree, wanted)
+        return _settings.setup(self._tree, wanted)
 
     def sweep(self) -> Sequence[str]:
-        return _keeping.sweep(self._tree, self.clock())
+        return _settings.sweep(self._tree, self.clock())
 
     def lint(self, prefix: str) -> Sequence[str]:
         return _listing.lint(self._tree, prefix)
@@ -325,7 +327,7 @@ class FilesystemBackend(Backend):
     @property
     def cors_origins(self) -> tuple[str, ...]:
         """What ``setup`` was told last: the origins that a server of this store answers to."""
-        return _keeping.read_settings(self._tree).cors_origins
+        return _settings.read_settings(self._tree).cors_origins
 
     def close(self) -> None:
         self._tree.staging = None

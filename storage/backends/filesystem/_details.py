@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
-from storage.backends._protocol import Stat
+from storage._backend import Stat
 from storage.backends.filesystem import _records, _sidecars, _system
 from storage.backends.filesystem._tree import Tree, is_blob
 from storage.exceptions import NotFoundError

@@ -7,7 +7,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 
-from storage.backends._protocol import Stat
+from storage._backend import Stat
 from storage.backends.filesystem import _records, _sidecars, _system
 from storage.backends.filesystem._staging import Staged
 from storage.backends.filesystem._tree import BESIDE, BLOB, HOME, TRIES, Folder, Tree, is_blob, is_folder

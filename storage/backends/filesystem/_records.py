@@ -15,8 +15,8 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from storage._backend import PutOptions, Stat
 from storage._content_types import guess_content_type
-from storage.backends._protocol import PutOptions, Stat
 
 __all__ = [
     "Record",

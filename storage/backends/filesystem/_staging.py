@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from storage.backends._protocol import PutOptions, Stat
+from storage._backend import PutOptions, Stat
 from storage.backends.filesystem import _records, _system
 from storage.backends.filesystem._records import Unattached
 from storage.backends.filesystem._tree import BESIDE, BLOB, STAGING, TRIES, Folder, Tree

@@ -14,7 +14,7 @@ from typing import Final
 
 from storage._keys import RESERVED, is_portable, reason
 from storage.backends.filesystem import _system
-from storage.backends.filesystem._spelling import Spelling
+from storage.backends.filesystem._case_folding import Spelling
 from storage.exceptions import (
     BucketNotFoundError,
     InvalidKeyError,

@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
+from storage._backend import Backend, Download, PutOptions, Setup, SignOptions, Stat
 from storage._keys import is_portable
+from storage._multipart import PART_SIZE, PartWriter
 from storage._retry import Retries
-from storage._transfer import PART_SIZE, PartWriter
 from storage._types import SignedRequest
-from storage.backends._protocol import Backend, Download, PutOptions, Setup, SignOptions, Stat
 from storage.backends._s3_listing import Page
-from storage.backends.s3 import _reading, _setup, _signing, _writing
+from storage.backends.s3 import _bucket, _reading, _signing, _writing
 from storage.backends.s3._client import POOL_SIZE, Settings, SharedClient
 from storage.backends.s3._copying import Copier
 from storage.backends.s3._errors import classify, code_of, is_transient, status_of
@@ -94,7 +94,8 @@ class S3Backend(Backend):
             self._look_closer(path, exc)
             raise
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, *, if_match: str | None = None) -> None:
+        del if_match
         # A DELETE does not say whether there was anything. It may be repeated: a lost answer does no harm.
         self.stat(path)
         try:
@@ -129,7 +130,8 @@ class S3Backend(Backend):
     def _mendable(self, exc: Exception) -> bool:
         return bool(is_transient(exc)) or self._retries.retryable(status_of(exc))
 
-    def copy(self, source: str, target: str, *, overwrite: bool) -> Stat:
+    def copy(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
+        del if_match
         return self._copier.copy(source, target, overwrite=overwrite)
 
     # ---- listing -----------------------------------------------------------------------------------------------
@@ -211,10 +213,10 @@ class S3Backend(Backend):
     # ---- the bucket itself -------------------------------------------------------------------------------------
 
     def setup(self, wanted: Setup) -> Sequence[str]:
-        return _setup.setup(self._requests, wanted, self.client.meta.region_name)
+        return _bucket.setup(self._requests, wanted, self.client.meta.region_name)
 
     def sweep(self) -> Sequence[str]:
-        old = datetime.now(timezone.utc) - timedelta(days=_setup.ABORT_DAYS)
+        old = datetime.now(timezone.utc) - timedelta(days=_bucket.ABORT_DAYS)
         ended = 0
         markers: dict[str, str] = {}
         while True:
@@ -226,7 +228,7 @@ class S3Backend(Backend):
             if not response.get("IsTruncated"):
                 break
             markers = {"KeyMarker": response["NextKeyMarker"], "UploadIdMarker": response["NextUploadIdMarker"]}
-        return [f"ended {ended} uploads that nobody completed in {_setup.ABORT_DAYS} days"] if ended else []
+        return [f"ended {ended} uploads that nobody completed in {_bucket.ABORT_DAYS} days"] if ended else []
 
     def lint(self, prefix: str) -> Sequence[str]:
         folders = others = 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from storage._backend import PutOptions, Stat
 from storage._threads import Pool
-from storage.backends._protocol import PutOptions, Stat
 from storage.backends.s3._errors import status_of
 from storage.backends.s3._headers import Encryption, add_nonce, copied, quoted, stat_of
 from storage.backends.s3._requests import Requests

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from storage._backend import PutOptions, Stat
 from storage._metadata import decode_value, encode_value
-from storage.backends._protocol import PutOptions, Stat
 
 __all__ = [
     "Encryption",

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import ParseError
 
 from botocore.parsers import ResponseParserError
 
-from storage.backends._protocol import trace
+from storage._backend import trace
 from storage.backends._s3_listing import Page, parse_page
 
 __all__ = ["keep_body", "list_page"]

@@ -9,8 +9,8 @@ from typing import Any
 
 from botocore.exceptions import IncompleteReadError
 
+from storage._backend import Download
 from storage._retry import Attempts
-from storage.backends._protocol import Download
 from storage.backends.s3._errors import status_of
 from storage.backends.s3._headers import quoted, stat_of, total_size
 from storage.backends.s3._requests import Requests

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from storage._backend import trace
 from storage._retry import Attempts, Retries
-from storage.backends._protocol import trace
 from storage.backends.s3._body import Body
 from storage.backends.s3._client import SharedClient
 from storage.backends.s3._errors import is_transient, status_of, was_sent

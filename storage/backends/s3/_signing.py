@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from botocore.exceptions import BotoCoreError
 
+from storage._backend import SignOptions
 from storage._types import SignedRequest
-from storage.backends._protocol import SignOptions
 from storage.backends.s3._client import SharedClient
 from storage.backends.s3._errors import classify
 from storage.backends.s3._headers import Encryption

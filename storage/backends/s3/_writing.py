@@ -8,8 +8,8 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any, NoReturn
 
+from storage._backend import PutOptions, Stat
 from storage._retry import Attempts, outcome_unknown
-from storage.backends._protocol import PutOptions, Stat
 from storage.backends.s3._errors import classify, code_of, status_of
 from storage.backends.s3._headers import (
     Encryption,
@@ -93,7 +93,7 @@ def put(requests: Requests, path: str, data: bytes, options: PutOptions, encrypt
 
 
 class S3Parts:
-    """A multipart upload, for :class:`storage._transfer.PartWriter`."""
+    """A multipart upload, for :class:`storage._facade.download.PartWriter`."""
 
     def __init__(self, requests: Requests, path: str, options: PutOptions, encryption: Encryption) -> None:
         self._requests, self._path, self._options, self._encryption = requests, path, options, encryption

@@ -1,0 +1,419 @@
+"""What a backend is: the one protocol between the facade and a driver.
+
+A backend owns one SDK (or one system interface) and nothing else. It imports neither the facade nor another backend.
+Paths, not keys, cross this border: the facade has already checked the key, put the prefix of the URL and of the storage
+type before it, frozen the options and split the body into bytes.
+
+**Errors.** A method lets the exceptions of its SDK out as they are; the facade asks :meth:`Backend.classify` what one
+*is*, words it, and raises it with the native one as ``__cause__``. Where there is no native exception (an absent path in
+a dictionary) a backend raises the bare class from :mod:`storage.exceptions`; one with a message of its own keeps it.
+
+**Retries.** A driver on a network gets the caller's ``retries`` and uses :mod:`storage._retry`; what leaves a method has
+been retried as often as the caller allowed, including a body that is cut half way. A conditional write or a delete that
+was retried after a lost answer never blames itself.
+
+**Threads and forks.** Every method may be called from many threads at once, and in a child after ``fork`` without
+sharing a connection with the parent.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeGuard, runtime_checkable
+
+from storage._types import SignedForm, SignedRequest
+from storage.exceptions import NotFoundError, StorageError, UnsupportedOperationError
+
+__all__ = [
+    "AsyncBackend",
+    "Backend",
+    "BlobOrBucketMissing",
+    "Changes",
+    "Chunks",
+    "Download",
+    "FormOptions",
+    "PutOptions",
+    "Setup",
+    "SignOptions",
+    "Stat",
+    "Tally",
+    "Trace",
+    "Writer",
+    "is_backend",
+    "trace",
+]
+
+
+class Stat(NamedTuple):
+    """What a backend knows of the blob at a path: an ``ObjectInfo`` without key and storage type."""
+
+    size: int
+    etag: str  # opaque, unquoted; another one whenever the bytes change
+    last_modified: datetime  # aware, UTC
+    content_type: str | None = None
+    cache_control: str | None = None
+    content_encoding: str | None = None
+    # Decoded; {} where the blob has none, None where a listing does not tell. Never mutated by anyone.
+    metadata: Mapping[str, str] | None = None
+
+
+class PutOptions(NamedTuple):
+    """How to store a blob. Guaranteed: checked, never ``overwrite=False`` together with ``if_match``."""
+
+    content_type: str
+    cache_control: str | None = None
+    content_encoding: str | None = None
+    metadata: Mapping[str, str] = {}  # names [a-z0-9-]{1,128}; values any text without control characters
+    overwrite: bool = True  # False: AlreadyExistsError if there is a blob, atomic against every other writer
+    if_match: str | None = None  # PreconditionFailedError unless there is a blob with this etag
+
+
+class Changes(NamedTuple):
+    """What ``update`` replaces: each field that is not ``None``. Guaranteed: checked, and at least one is given."""
+
+    content_type: str | None = None
+    cache_control: str | None = None
+    content_encoding: str | None = None
+    metadata: Mapping[str, str] | None = None  # all of it; {}: none
+
+
+class SignOptions(NamedTuple):
+    """What to sign. Guaranteed: checked, and only options that go with ``method`` are set."""
+
+    method: str  # "GET", "HEAD" or "PUT"
+    expires_in: int  # seconds, 1 to 604,800
+    content_disposition: str | None = None  # GET, HEAD: the response's header
+    content_type: str | None = None  # GET, HEAD: the response's header; PUT: the request's, bound
+    content_length: int | None = None  # PUT: bytes, bound
+    content_md5: str | None = None  # PUT: base64, bound
+    overwrite: bool = True  # PUT: False is bound
+
+
+class FormOptions(NamedTuple):
+    """What a signed form binds, besides the path. Guaranteed: checked."""
+
+    expires_in: int  # seconds, 1 to 604,800
+    max_length: int | None = None  # bytes; None: no limit
+    content_type: str | None = None  # None: any
+
+
+class Setup(NamedTuple):
+    """What ``Storage.setup`` asks of a backend."""
+
+    create_bucket: bool = False
+    cors_origins: tuple[str, ...] | None = None  # None: leave as it is; (): remove our rule
+    tmp_prefix: str | None = None  # the path prefix of the blobs that expire
+    tmp_days: int | None = None  # days after which they do; None: leave as it is
+
+
+class Chunks(Protocol):
+    """An iterator over pieces of a blob, of at most some MiB each."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Itself."""
+
+    def __next__(self) -> bytes:
+        """The next piece."""
+
+    def close(self) -> None:
+        """Ends the iteration early and frees the connection or file. Idempotent."""
+
+
+class Download(NamedTuple):
+    """A blob being read: its ``Stat`` (``size`` is the whole blob's), and the bytes of the range.
+
+    ``chunks`` yields every byte of the range, all of the version that ``stat`` names, or raises.
+    """
+
+    stat: Stat
+    chunks: Chunks
+
+
+class Tally(Protocol):
+    """Compares a blob that comes in pieces, in any order and from many threads, with the checksum that the service keeps."""
+
+    def add(self, position: int, data: bytes) -> None:
+        """Counts ``data``, which stands at ``position`` of the blob. Each byte of the blob is given once."""
+
+    def check(self) -> None:
+        """Called once all bytes have come. Raises ``IntegrityError`` unless they are the blob's."""
+
+
+class Trace(threading.local):
+    """What the last call of this thread cost, for the log: a network driver sets both after each request."""
+
+    tries: int = 1
+    request_id: str | None = None
+
+
+trace: Trace = Trace()
+
+
+class BlobOrBucketMissing(NotFoundError):  # noqa: N818 (an answer of ``classify``, which users never meet)
+    """``classify``'s answer for "404, which may mean blob or bucket". The facade asks ``bucket_exists``."""
+
+
+class Writer(Protocol):
+    """A blob being written. Nothing can be seen of it until ``commit`` returns.
+
+    One thread at a time. After ``commit`` or ``abort`` no other method is called; ``abort`` also after a ``write`` or
+    ``commit`` that raised. A writer that is dropped without either must leave nothing that can be seen.
+    """
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Takes the next bytes, and is done with the buffer on return. May upload in the background, in bounded memory."""
+
+    def commit(self) -> Stat:
+        """Publishes all that was written, at once and durably, under the writer's options; or raises and changes nothing."""
+
+    def abort(self) -> None:
+        """Forgets what was written, and leaves no parts, temporary files or threads. Does not raise."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """One bucket or directory. Subclass it explicitly to inherit what has a default.
+
+    Guaranteed on entry: a ``path`` is a portable key of at most 1,024 bytes of UTF-8 (CONTRACT: no empty, ``.`` or
+    ``..`` segment, no control character, no backslash, no segment that begins with ``.storage~``), or, where the URL
+    says ``keys=raw``, any ``str``. A ``prefix`` is ``""`` or starts such a path. A range has ``0 <= start < end``, or
+    ``end=None``; a negative ``start`` (only with ``end=None``) means the last ``-start`` bytes.
+
+    What comes back is never believed unchecked: a range, version or length other than what was asked for is an
+    ``IntegrityError`` (``PreconditionFailedError``, where it is the version), and an answer that is not the service's is an
+    ``UnavailableError``.
+    """
+
+    scheme: ClassVar[str]
+    # True: the factory consumed the path of the URL (a directory). False: the facade puts it before every path.
+    owns_path: ClassVar[bool] = False
+    # How many calls at once pay off (1: none; the facade then uses no threads), and paths a ``delete_batch`` takes.
+    concurrency: int = 1
+    batch_size: int = 1
+    # Bytes: the size of piece that ``Writer.write`` likes best; a body up to this size goes to ``put``.
+    chunk_size: int = 1024 * 1024
+    # From how many bytes on the facade reads a blob in parallel ranges. None: never.
+    parallel_from: int | None = None
+    # True: a call takes microseconds and never waits, so an event loop may make it itself.
+    inline: bool = False
+    # True: nobody else can reach this store by its URL, so a ``Storage`` on it cannot be pickled.
+    private: bool = False
+
+    @property
+    def client(self) -> Any:
+        """The SDK's own client, for what this library does not do."""
+        return None
+
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """The URL of the bucket or directory, without prefix, query or secret; its last part is the name.
+
+        Equal for equal places, as far as URLs can tell, and another for another.
+        """
+
+    # ---- one blob ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def put(self, path: str, data: bytes, options: PutOptions) -> Stat:
+        """Stores ``data`` whole or not at all. One request for small data; large data may go up in parallel parts.
+
+        On return the blob is visible and durable, and the ``Stat`` (metadata and content type included) is the new
+        blob's, at the cost of no second request.
+        """
+
+    @abstractmethod
+    def writer(self, path: str, options: PutOptions, size: int | None = None) -> Writer:
+        """A blob to be written in pieces. ``size``: how many bytes will probably come, to choose the size of parts by."""
+
+    @abstractmethod
+    def get(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> bytes:
+        """The blob's bytes from ``start`` to ``end`` (not included), as far as there are any (``b""`` past the end).
+
+        One request. Absent: ``NotFoundError``. ``if_match``: another version is a ``PreconditionFailedError``.
+        """
+
+    @abstractmethod
+    def stream(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
+        """As ``get``, in pieces and with the ``Stat``, without holding the blob in memory.
+
+        The answer's status is known on return. A replaced blob is a ``PreconditionFailedError`` while iterating, never a mix.
+        """
+
+    def tally(self, found: Stat) -> Tally | None:
+        """What checks a download in parallel ranges of the blob whose ``stream`` gave ``found``; ``None``: nothing does."""
+        del found
+        return None
+
+    @abstractmethod
+    def stat(self, path: str) -> Stat:
+        """The blob's ``Stat``, all fields. Absent: ``NotFoundError``. One request where the blob is there."""
+
+    @abstractmethod
+    def delete(self, path: str, *, if_match: str | None = None) -> None:
+        """Deletes the blob. Absent: ``NotFoundError``. At most two requests.
+
+        ``if_match``: another version is a ``PreconditionFailedError``, atomic against every other writer; a backend that
+        cannot promise that raises ``UnsupportedOperationError`` before anything is done.
+        """
+
+    def delete_batch(self, paths: Sequence[str]) -> Mapping[str, Exception]:
+        """Deletes up to ``batch_size`` blobs; absent ones are fine. Returns the exception of each path that failed."""
+        failed: dict[str, Exception] = {}
+        for path in paths:
+            try:
+                self.delete(path)
+            except NotFoundError:
+                pass
+            except Exception as exc:
+                if not issubclass(self.classify(exc) or Exception, NotFoundError):
+                    failed[path] = exc
+        return failed
+
+    @abstractmethod
+    def copy(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
+        """Copies inside the backend, headers and metadata along. Guaranteed: ``source != target``.
+
+        Absent source: ``NotFoundError``. ``overwrite=False``: as for ``put``, or ``UnsupportedOperationError`` before
+        anything is done. ``if_match``: the source's etag, else ``PreconditionFailedError``.
+        """
+
+    def move(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
+        """As ``copy``, and the source is gone. A failure between leaves both, never neither.
+
+        ``if_match``: only the version that was copied is deleted.
+        """
+        stat = self.copy(source, target, overwrite=overwrite, if_match=if_match)
+        self.delete(source, if_match=if_match)
+        return stat
+
+    def update(self, path: str, changes: Changes, *, if_match: str | None = None) -> Stat:  # noqa: ARG002
+        """Replaces headers and metadata as ``changes`` says, without the bytes passing through the client. Atomic.
+
+        Returns the new ``Stat``. Absent: ``NotFoundError``. ``if_match``: another version is a ``PreconditionFailedError``.
+        """
+        msg = f"{self.location} cannot change the metadata of a blob; set the blob again"
+        raise UnsupportedOperationError(msg)
+
+    # ---- listing -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def scan(
+        self,
+        prefix: str,
+        *,
+        start_after: str | None = None,
+        end_before: str | None = None,
+        detail: bool = False,
+        delimiter: bool = False,
+        page_size: int = 1000,
+    ) -> Iterator[Iterable[tuple[str, Stat | None]]]:
+        """Everything whose path starts with ``prefix`` (a string prefix, not a folder), in UTF-8 byte order, in pages.
+
+        Args:
+            prefix: what paths start with; ``""``: all.
+            start_after: only paths after this text (it need not be a path, and may lie before ``prefix``).
+            end_before: only paths before this text; no page is asked for beyond the one in which it lies. Both bounds mean
+                UTF-8 byte order, also on a server that lists in another.
+            detail: give each blob's ``Stat`` (its metadata and headers may be ``None``), without a request for each blob;
+                else it may be ``None``.
+            delimiter: one level: what has a further ``/`` after ``prefix`` is given once, as ``(path up to and with that
+                slash, None)``, in order among the blobs.
+            page_size: at most this many to a page; a hint how many will be wanted first.
+
+        Memory does not grow with the number of blobs. A blob that is there all the time is given exactly once, whatever
+        is written or deleted meanwhile.
+        """
+
+    # ---- signing -----------------------------------------------------------------------------------------------
+
+    def sign(self, path: str, options: SignOptions) -> SignedRequest:  # noqa: ARG002
+        """A request that anyone can send until it expires. Every option is bound, or ``UnsupportedOperationError``.
+
+        ``SigningError``: these credentials cannot sign; its message says what to configure.
+        """
+        msg = f"{self.location} cannot sign URLs"
+        raise UnsupportedOperationError(msg)
+
+    def sign_form(self, path: str, options: FormOptions) -> SignedForm:  # noqa: ARG002
+        """A browser form that anyone can post until it expires. As ``sign``."""
+        msg = f"{self.location} cannot sign forms; use sign_upload"
+        raise UnsupportedOperationError(msg)
+
+    # ---- errors ------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def classify(self, exc: BaseException) -> type[StorageError] | None:
+        """What an exception of this backend's SDK *is*. Pure: no I/O. ``None``: not one of its own (a bug; left bare).
+
+        ``BlobOrBucketMissing`` where the answer leaves open which of the two is missing.
+        """
+
+    @abstractmethod
+    def bucket_exists(self) -> bool:
+        """Whether the bucket or directory is there. May raise, as any other call."""
+
+    # ---- the bucket itself -------------------------------------------------------------------------------------
+
+    def setup(self, wanted: Setup) -> Sequence[str]:
+        """Prepares the bucket as ``wanted``; idempotent; touches no rule but its own. Returns a line for each change.
+
+        What the backend cannot do is an ``UnsupportedOperationError`` before anything is changed.
+        """
+        if wanted == Setup(tmp_prefix=wanted.tmp_prefix):
+            return []
+        msg = f"{self.location} has nothing to set up"
+        raise UnsupportedOperationError(msg)
+
+    def sweep(self) -> Sequence[str]:
+        """Removes what killed writers left and what has expired; never anything of a living writer. A line for each kind."""
+        return []
+
+    def lint(self, prefix: str) -> Sequence[str]:  # noqa: ARG002
+        """A line for each kind of foreign thing below ``prefix`` that has no portable key, with its count. For ``doctor``."""
+        return []
+
+    def close(self) -> None:
+        """Gives back connections and threads. Idempotent. A later call may open them anew."""
+        return
+
+
+def is_backend(value: object) -> TypeGuard[Backend]:
+    """Whether ``value`` is a backend, told by its class where that names ``Backend``.
+
+    Up to Python 3.11 ``isinstance`` gets every attribute of a protocol, and so would open the client.
+    """
+    return Backend in type(value).__mro__ or isinstance(value, Backend)
+
+
+@runtime_checkable
+class AsyncBackend(Protocol):
+    """What a backend has besides where its SDK is asynchronous itself, on asyncio: the hot calls as coroutines.
+
+    Each means what the method without the ``a`` means, and raises the same. ``AsyncStorage`` awaits them on asyncio, many at
+    once, and runs everything else in worker threads. Cancelling one leaves no request behind, and a put that is cancelled
+    stores the whole blob or nothing.
+    """
+
+    @abstractmethod
+    async def aput(self, path: str, data: bytes, options: PutOptions) -> Stat:
+        """As ``Backend.put``, for at most ``chunk_size`` bytes."""
+
+    @abstractmethod
+    async def aget(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> bytes:
+        """As ``Backend.get``."""
+
+    @abstractmethod
+    async def astat(self, path: str) -> Stat:
+        """As ``Backend.stat``."""
+
+    @abstractmethod
+    async def adelete(self, path: str) -> None:
+        """As ``Backend.delete``."""
+
+
+Factory = Callable[..., Backend]
+"""``factory(url, *, auth, retries, timeout)``: what ``storage.register`` and the entry points of ``storage.backends`` take."""

@@ -1,0 +1,257 @@
+"""Downloads in parallel ranges, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from storage._backend import Backend, Stat, Tally
+from storage.exceptions import IntegrityError
+
+if TYPE_CHECKING:  # 5 ms, which only large blobs pay for
+    from concurrent.futures import Future
+
+__all__ = ["RANGE_SIZE", "CallerFault", "Sink", "download"]
+
+RANGE_SIZE = 8 * 1024 * 1024
+"""Bytes of a range of a parallel download."""
+
+RANGES_IN_FLIGHT = 10
+"""Ranges that come down at once."""
+
+# A file that has to be written in order holds the ranges that come too early: this many at most.
+_RANGES_AHEAD = 5
+
+
+class CallerFault(Exception):  # noqa: N818 (it is carried, never raised to a user)
+    """Carries an exception of the caller's own file or callback past the backend's error mapping, which must not see it."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Sink:
+    """The caller's file and progress callback, whose own errors are carried as :class:`CallerFault`.
+
+    Args:
+        file: what to write to, from where it stands.
+        progress: called with the number of bytes moved since the last call, in the caller's thread.
+        descriptor: that of ``file`` where it is a new, empty, regular file: it may then be written in any order.
+    """
+
+    def __init__(
+        self, file: Any, progress: Callable[[int], object] | None = None, *, descriptor: int | None = None
+    ) -> None:
+        self._file = file
+        self._progress = progress
+        self.descriptor = descriptor
+
+    @classmethod
+    def new_file(cls, file: BinaryIO, progress: Callable[[int], object] | None = None) -> Sink:
+        """For a file that nobody else has open; if it is a regular one it may be written in any order."""
+        descriptor = file.fileno()
+        return cls(file, progress, descriptor=descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None)
+
+    def write(self, data: bytes) -> None:
+        """Writes the next bytes."""
+        try:
+            view = memoryview(data)
+            while view:
+                written = self._file.write(view)
+                # A raw file may take less than it was given; one of the caller's own may not say.
+                view = view[written:] if isinstance(written, int) else view[:0]
+        except BaseException as exc:
+            raise CallerFault(exc) from exc
+        self.moved(len(data))
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        """Writes bytes at their place in ``descriptor``, without ``progress``; from any thread."""
+        try:
+            view = memoryview(data)
+            while view:
+                written = os.pwrite(-1 if self.descriptor is None else self.descriptor, view, offset)
+                offset += written
+                view = view[written:]
+        except BaseException as exc:
+            raise CallerFault(exc) from exc
+
+    def moved(self, count: int) -> None:
+        """Tells ``progress``."""
+        if self._progress is not None:
+            try:
+                self._progress(count)
+            except BaseException as exc:
+                raise CallerFault(exc) from exc
+
+
+def download(backend: Backend, path: str, sink: Sink) -> Stat:
+    """Writes the blob at ``path`` to ``sink``, all of one version, and returns its ``Stat``.
+
+    A large one comes in parallel ranges, each asked for with the etag of the first answer.
+    """
+    found, chunks = backend.stream(path)
+    try:
+        if backend.parallel_from is None or found.size < backend.parallel_from or found.size <= RANGE_SIZE:
+            for chunk in chunks:
+                sink.write(chunk)
+        elif sink.descriptor is not None:
+            _Scatter(backend, path, found, sink).run(chunks)
+        else:
+            _in_order(backend, path, found, sink, chunks)
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+    return found
+
+
+def _ranges(size: int, start: int = 0) -> Iterator[tuple[int, int]]:
+    for begin in range(start, size, RANGE_SIZE):
+        yield begin, min(begin + RANGE_SIZE, size)
+
+
+def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iterator[bytes]) -> None:
+    """For a file that must be written from front to back: some ranges ahead, held until it is their turn."""
+    from storage._threads import Pool
+
+    todo = _ranges(found.size, RANGE_SIZE)
+    taker = _Taker(sink, backend.tally(found))
+    with Pool(_RANGES_AHEAD, "storage-range") as pool:
+        ahead: deque[Future[bytes]] = deque()
+
+        def ask() -> None:
+            for start, end in todo:
+                ahead.append(pool.submit(backend.get, path, start, end, found.etag))
+                return
+
+        try:
+            for _ in range(_RANGES_AHEAD):
+                ask()
+            left = RANGE_SIZE
+            for chunk in chunks:  # the first range is the beginning of the stream that is open already
+                taker.take(chunk[:left])
+                left -= len(chunk)
+                if left <= 0:
+                    break
+            while ahead:
+                taker.take(ahead.popleft().result())
+                ask()
+            taker.check()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+class _Taker:
+    """Writes bytes in order, and has them checked where something can."""
+
+    def __init__(self, sink: Sink, tally: Tally | None) -> None:
+        self._sink, self._tally = sink, tally
+        self._position = 0
+
+    def take(self, data: bytes) -> None:
+        if self._tally is not None:
+            self._tally.add(self._position, data)
+        self._position += len(data)
+        self._sink.write(data)
+
+    def check(self) -> None:
+        if self._tally is not None:
+            self._tally.check()
+
+
+class _Scatter:
+    """Writes ranges at their places: the stream that is open already from the front, others from the end, till they meet."""
+
+    def __init__(self, backend: Backend, path: str, found: Stat, sink: Sink) -> None:
+        from queue import SimpleQueue  # 2 ms, which only large blobs need
+
+        self._backend, self._path, self._found, self._sink = backend, path, found, sink
+        self._todo = deque(_ranges(found.size))
+        self._tally = backend.tally(found)
+        self._stop = threading.Event()
+        # Bytes moved, or what ended a worker: `None` is a good end.
+        self._news: SimpleQueue[int | BaseException | None] = SimpleQueue()
+
+    def run(self, chunks: Iterator[bytes]) -> None:
+        from storage._threads import Pool
+
+        running, moved = min(RANGES_IN_FLIGHT, len(self._todo)), 0
+        pool = Pool(running, "storage-range")
+        try:
+            pool.submit(self._work, self._front, chunks)
+            for _ in range(1, running):
+                pool.submit(self._work, self._back)
+            while running:
+                news = self._news.get()
+                if isinstance(news, int):
+                    moved += news
+                    self._sink.moved(news)
+                elif news is None:
+                    running -= 1
+                else:
+                    raise news
+            if moved != self._found.size:
+                raise IntegrityError(f"{moved} bytes came, but the blob has {self._found.size}; try again")
+            if self._tally is not None:
+                self._tally.check()
+        finally:
+            self._stop.set()
+            pool.shutdown()
+
+    def _work(self, serve: Callable[..., None], *args: Any) -> None:
+        try:
+            serve(*args)
+        except BaseException as exc:
+            self._news.put(exc)
+        else:
+            self._news.put(None)
+
+    def _front(self, chunks: Iterator[bytes]) -> None:
+        position = end = 0
+        for chunk in chunks:
+            while position + len(chunk) > end:
+                taken = self._take(front=True)
+                if taken is None:  # the rest is with the others
+                    self._write(position, chunk[: end - position])
+                    return
+                end = taken[1]
+            self._write(position, chunk)
+            position += len(chunk)
+            if self._stop.is_set():
+                return
+
+    def _back(self) -> None:
+        while (taken := self._take(front=False)) is not None:
+            position, end = taken
+            download = self._backend.stream(self._path, position, end, self._found.etag)
+            try:
+                for chunk in download.chunks:
+                    self._write(position, chunk)
+                    position += len(chunk)
+                    if self._stop.is_set():
+                        return
+            finally:
+                close = getattr(download.chunks, "close", None)
+                if close is not None:
+                    close()
+
+    def _take(self, *, front: bool) -> tuple[int, int] | None:
+        if self._stop.is_set():
+            return None
+        try:
+            return self._todo.popleft() if front else self._todo.pop()
+        except IndexError:
+            return None
+
+    def _write(self, position: int, chunk: bytes) -> None:
+        if chunk:
+            if self._tally is not None:
+                self._tally.add(position, chunk)
+            self._sink.write_at(position, chunk)
+            self._news.put(len(chunk))

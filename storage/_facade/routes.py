@@ -1,0 +1,187 @@
+"""From the arguments of ``Storage`` to a route for each storage type: a backend and the prefix of its paths."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from storage._backend import Backend, is_backend
+from storage._keys import MAX_PREFIX, reason
+from storage._retry import Retries, Timeout
+from storage._urls import StorageURL, factory_for
+from storage.exceptions import ConfigurationError
+
+__all__ = ["DEFAULT_TYPES", "Route", "StorageTypes", "build_routes", "default_url", "parse_url"]
+
+StorageTypes = Mapping[str, "str | Backend"]
+
+DEFAULT_TYPES: Final[StorageTypes] = {"data": "data/", "tmp": "tmp/", "result": "result/"}
+_DEFAULT_STORE = "storage-facade"
+
+
+class Route(NamedTuple):
+    """Where the blobs of one storage type live."""
+
+    backend: Backend
+    prefix: str  # what stands before every key: "" or ends in a slash
+    url: str  # for messages: without secrets
+    raw: bool  # keys=raw: keys pass unchecked
+
+
+class _Place(NamedTuple):
+    """A URL opened: its backend, and what its path puts before every path of the backend."""
+
+    backend: Backend
+    prefix: str
+    url: str
+    raw: bool
+
+
+def default_url() -> str:
+    """``STORAGE_URL``, or the embedded store in the user's data directory."""
+    url = os.environ.get("STORAGE_URL")
+    if url:
+        return url
+    import platformdirs  # not needed, and not paid for, where a URL is given
+
+    return StorageURL.from_path(platformdirs.user_data_path(_DEFAULT_STORE)).full()
+
+
+def parse_url(url: str | os.PathLike[Any] | None) -> StorageURL:
+    """The ``url`` argument: a URL, a ``PathLike`` (a directory, taken literally), or ``None``: :func:`default_url`."""
+    if url is None:
+        url = default_url()
+    if isinstance(url, str):
+        return StorageURL.parse(url)
+    if isinstance(url, os.PathLike):
+        return StorageURL.from_path(url)
+    raise ConfigurationError(f"url must be a str, an os.PathLike or None, not {type(url).__name__}")
+
+
+def build_routes(
+    url: StorageURL | None,
+    backend: Backend | None,
+    storage_types: StorageTypes | None,
+    *,
+    auth: Any,
+    retries: Retries,
+    timeout: Timeout,
+) -> tuple[Backend, dict[str, Route]]:
+    """The main backend, and a route for each storage type.
+
+    Raises:
+        ConfigurationError: types that are given twice, empty, repeated, inside one another, too long or not portable.
+    """
+    opener = _Opener(url, auth, retries, timeout)
+    if backend is not None:
+        main = _Place(backend, "", backend.location, raw=False)
+    else:
+        if url is None:
+            raise TypeError("either url or backend is needed")
+        if "types" in url.query:
+            if storage_types is not None:
+                raise ConfigurationError(
+                    f"{url}: storage types are given by the URL and by storage_types=; give them once"
+                )
+            storage_types = _parse_types(url, url.query["types"])
+            url = url.without("types")
+        main = opener.open(url)
+    types = _checked(DEFAULT_TYPES if storage_types is None else storage_types)
+    routes = {name: _route(name, where, main, opener) for name, where in types.items()}
+    _check_disjoint(routes)
+    return main.backend, routes
+
+
+class _Opener:
+    """Opens each bucket once, however many storage types live in it."""
+
+    def __init__(self, main: StorageURL | None, auth: Any, retries: Retries, timeout: Timeout) -> None:
+        self._family = _family(main.scheme) if main else None
+        self._auth, self._retries, self._timeout = auth, retries, timeout
+        self._opened: dict[StorageURL | tuple[Any, ...], Backend] = {}
+
+    def open(self, url: StorageURL) -> _Place:
+        factory = factory_for(url.scheme)
+        place = (url.scheme, url.bucket, tuple(sorted(url.query.items())))
+        # A private memory:// is another one each time, and a directory's path is part of the place.
+        backend = self._opened.get(place) if url.bucket else None
+        if backend is None or backend.owns_path:
+            auth = self._auth if _family(url.scheme) == self._family else None
+            backend = self._opened[place] = factory(url, auth=auth, retries=self._retries, timeout=self._timeout)
+        prefix = "" if backend.owns_path else _folder(f"{url}", url.path, MAX_PREFIX)
+        return _Place(backend, prefix, str(url), url.query.get("keys") == "raw")
+
+
+def _family(scheme: str) -> str:
+    base = scheme.partition("+")[0]
+    return "gs" if base == "gcs" else base
+
+
+def _checked(types: StorageTypes) -> StorageTypes:
+    if not isinstance(types, Mapping) or not types:
+        raise ConfigurationError("storage_types must be a mapping with at least one type, as in {'data': 'data/'}")
+    for name in types:
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError(f"storage type {name!r}: a type must be a str that is not empty")
+    return types
+
+
+def _parse_types(url: StorageURL, text: str) -> StorageTypes:
+    types: dict[str, str] = {}
+    for item in text.split(","):
+        name, separator, prefix = item.partition(":")
+        if not separator or not name:
+            raise ConfigurationError(
+                f"{url}: query parameter 'types': write types=NAME:PREFIX,…, as in types=data:main/,tmp:scratch/"
+            )
+        if name in types:
+            raise ConfigurationError(f"{url}: query parameter 'types': type {name!r} is given twice; give it once")
+        types[name] = prefix
+    return types
+
+
+def _route(name: str, where: str | Backend, main: _Place, opener: _Opener) -> Route:
+    if isinstance(where, str) and "://" in where:
+        url = StorageURL.parse(where)
+        if "types" in url.query:
+            raise ConfigurationError(f"storage type {name!r}: its URL may not have types of its own")
+        return Route(*opener.open(url))
+    if isinstance(where, str):
+        room = MAX_PREFIX - len(main.prefix.encode())
+        prefix = _folder(f"storage type {name!r}", where, room)
+        return Route(main.backend, main.prefix + prefix, main.url, main.raw)
+    if is_backend(where):
+        return Route(where, "", where.location, raw=False)
+    raise ConfigurationError(f"storage type {name!r}: use a prefix, a URL or a Backend, not {type(where).__name__}")
+
+
+def _folder(what: str, path: str, room: int) -> str:
+    """``path`` as a prefix that ends in a slash, or ``""``."""
+    path = path.removesuffix("/")
+    if not path:
+        return ""
+    why = reason(path, room - 1)
+    if why is not None:
+        raise ConfigurationError(
+            f"{what}: the prefix {path!r} is not portable: {why}"
+            if len(path.encode()) < room
+            else f"{what}: the prefixes of URL and storage type have more than {MAX_PREFIX} bytes together; use shorter ones"
+        )
+    return path + "/"
+
+
+def _check_disjoint(routes: Mapping[str, Route]) -> None:
+    seen: list[tuple[str, Route]] = []
+    for name, route in routes.items():
+        for other_name, other in seen:
+            if route.backend is not other.backend and (
+                route.backend.private or route.backend.location != other.backend.location
+            ):
+                continue
+            if route.prefix.startswith(other.prefix) or other.prefix.startswith(route.prefix):
+                raise ConfigurationError(
+                    f"storage types {other_name!r} ({other.prefix!r}) and {name!r} ({route.prefix!r}) overlap: "
+                    "one prefix is empty, repeated, or inside the other; give each a prefix of its own"
+                )
+        seen.append((name, route))

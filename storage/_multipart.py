@@ -1,0 +1,145 @@
+"""Uploads in parallel parts, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from storage._backend import Stat
+
+if TYPE_CHECKING:  # 5 ms, which only large blobs pay for
+    from concurrent.futures import Future
+
+    from storage._threads import Pool
+
+__all__ = ["PARTS_IN_FLIGHT", "PART_SIZE", "PartWriter", "Parts"]
+
+T = TypeVar("T")
+
+_MIB = 1024 * 1024
+
+PART_SIZE = 5 * _MIB
+"""Bytes of a part of an upload: the least that S3 allows, so that many of them fit into little memory."""
+
+PARTS_IN_FLIGHT = 10
+"""Parts that go up at once, as many as boto3's transfer manager sends: an upload holds 50 MiB of them."""
+
+# S3 takes 10,000 parts. Parts are equally long (some servers insist) until a stream turns out to be huge, then they double.
+_MAX_PARTS = 10_000
+_PARTS_OF_A_SIZE = 1000
+
+
+class Parts(Protocol[T]):
+    """One upload in parts, as a driver does it. Each method has retried what the caller allows when it raises."""
+
+    def whole(self, data: bytes) -> Stat:
+        """Stores ``data`` as the whole blob, in one request; then nothing else is called."""
+
+    def start(self) -> None:
+        """Begins an upload in parts."""
+
+    def part(self, number: int, data: bytes) -> T:
+        """Sends part ``number`` (from 1) and returns what ``finish`` needs. Called from several threads at once."""
+
+    def finish(self, parts: Sequence[T], size: int) -> Stat:
+        """Publishes the parts, in order, ``size`` bytes in all."""
+
+    def cancel(self) -> None:
+        """Forgets the upload and every part of it. Does not raise. No call of ``part`` is under way."""
+
+
+class PartWriter(Generic[T]):
+    """A :class:`storage.backends.Writer` that sends parts in parallel while more is written.
+
+    Args:
+        parts: how the driver does it.
+        size: how many bytes will probably come, if that is known.
+        part_size: bytes of a part; made larger where ``size`` needs more than 10,000 of them.
+        in_flight: parts on their way at once; fewer where parts are larger than usual.
+        max_parts: as many as the service takes.
+    """
+
+    def __init__(
+        self,
+        parts: Parts[T],
+        size: int | None = None,
+        *,
+        part_size: int = PART_SIZE,
+        in_flight: int = PARTS_IN_FLIGHT,
+        max_parts: int = _MAX_PARTS,
+    ) -> None:
+        self._parts = parts
+        self._budget = part_size * in_flight
+        self._in_flight = in_flight
+        self._expected = size or 0
+        least = -(-self._expected // max_parts)
+        self._part_size = part_size if least <= part_size else -(-least // _MIB) * _MIB
+        self._buffer = bytearray()
+        self._size = 0
+        self._pool: Pool | None = None
+        self._sent: list[Future[T]] = []
+        self._pending: set[Future[T]] = set()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Takes the next bytes; waits while as many parts as allowed are on their way; raises what a part met."""
+        if not self._buffer and isinstance(data, bytes) and len(data) == self._part_size:
+            self._send(data)  # the facade's usual piece: nothing to copy
+            return
+        with memoryview(data) as view:
+            position = 0
+            while position < len(view):
+                piece = view[position : position + self._part_size - len(self._buffer)]
+                self._buffer += piece
+                position += len(piece)
+                if len(self._buffer) == self._part_size:
+                    self._flush()
+
+    def commit(self) -> Stat:
+        """Sends what is left and publishes the blob."""
+        if self._pool is None:
+            return self._parts.whole(bytes(self._buffer))
+        if self._buffer:
+            self._flush()
+        try:
+            results = [future.result() for future in self._sent]
+        finally:
+            self._join()
+        return self._parts.finish(results, self._size)
+
+    def abort(self) -> None:
+        """Ends what is under way and forgets the upload."""
+        self._buffer = bytearray()
+        if self._pool is not None:
+            self._join()
+            self._parts.cancel()
+
+    def _flush(self) -> None:
+        data = bytes(self._buffer)
+        self._buffer = bytearray()
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        from concurrent.futures import FIRST_COMPLETED, wait
+
+        from storage._threads import Pool
+
+        if self._pool is None:
+            self._parts.start()
+            self._pool = Pool(self._in_flight, "storage-part")
+        future = self._pool.submit(self._parts.part, len(self._sent) + 1, data)
+        self._sent.append(future)
+        self._pending.add(future)
+        # Waiting after a part, and not before the next, means that nobody holds that one meanwhile.
+        while len(self._pending) >= max(1, min(self._in_flight, self._budget // self._part_size)):
+            done, self._pending = wait(self._pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+        self._size += len(data)
+        # A stream that is longer than was said, or of unknown length, must not run out of numbers.
+        if len(self._sent) % _PARTS_OF_A_SIZE == 0 and self._size > self._expected:
+            self._part_size *= 2
+
+    def _join(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pending = set()

@@ -1,0 +1,144 @@
+"""The bucket itself: making it, its CORS rule, and the lifecycle rule of the blobs that expire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+import google.auth
+
+from storage._backend import Setup
+from storage.backends.gcs._client import Session, parsed
+from storage.backends.gcs._errors import NATIVE, status_of
+from storage.exceptions import ConfigurationError, UnavailableError
+
+__all__ = ["exists", "setup"]
+
+_METHODS: Final = ["GET", "HEAD", "PUT"]
+# What a page may send: every header that `sign_upload` asks for. And what it may read: the rest of what an upload answers.
+_HEADERS: Final = [
+    "Content-Type",
+    "Content-MD5",
+    "x-goog-content-length-range",
+    "x-goog-if-generation-match",
+    "Range",
+    "ETag",
+    "Content-Length",
+    "Content-Range",
+    "x-goog-generation",
+]
+_MAX_AGE: Final = 3600
+_RACES: Final = 5
+
+Rule = dict[str, Any]
+
+
+def exists(session: Session) -> bool:
+    """Whether the bucket is there."""
+    try:
+        session.call("GET", f"{session.connection.bucket_url}?fields=name")
+    except NATIVE as exc:
+        if status_of(exc) == 404:
+            return False
+        raise
+    return True
+
+
+def setup(session: Session, wanted: Setup) -> list[str]:
+    """Does what ``wanted`` asks for; a line for each change."""
+    done: list[str] = []
+    if wanted.create_bucket:
+        done += _create(session)
+    if wanted.cors_origins is not None:
+        origins = wanted.cors_origins
+        done += _change(session, "cors", lambda rules: _with_cors(rules, origins))
+    if wanted.tmp_days is not None:
+        days, prefix = wanted.tmp_days, wanted.tmp_prefix or ""
+        done += _change(session, "lifecycle", lambda rules: _with_expiry(rules, prefix, days))
+    return done
+
+
+def _create(session: Session) -> list[str]:
+    if exists(session):
+        return []
+    name = session.settings.bucket
+    url = f"{session.connection.endpoint}/storage/v1/b?project={_project(session)}&fields=name"
+    try:
+        session.call("POST", url, json.dumps({"name": name}).encode(), _JSON)
+    except NATIVE as exc:
+        # 409: somebody has just made it, perhaps an earlier try of ours; or somebody else's bucket has this name.
+        if status_of(exc) != 409 or not exists(session):
+            raise
+        return []
+    return [f"made bucket {name!r}"]
+
+
+_JSON: Final = {"Content-Type": "application/json; charset=UTF-8"}
+
+
+def _project(session: Session) -> str:
+    connection = session.connection
+    project = connection.client.project or getattr(connection.credentials, "project_id", None)
+    if not project and session.settings.credentials is None and not session.settings.anonymous:
+        try:
+            project = google.auth.default()[1]
+        except google.auth.exceptions.DefaultCredentialsError:
+            project = None
+    if not project:
+        raise ConfigurationError(
+            f"gs://{session.settings.bucket}: a bucket belongs to a project; give it, as in gs://BUCKET?project=NAME, "
+            "or set GOOGLE_CLOUD_PROJECT"
+        )
+    return str(project)
+
+
+def _change(session: Session, field: str, change: Callable[[list[Rule]], tuple[list[Rule], list[str]]]) -> list[str]:
+    """Reads the rules, changes them, and writes them under the condition that nobody else has changed them meanwhile."""
+    url = f"{session.connection.bucket_url}?fields={field},metageneration"
+    conflict: BaseException | None = None
+    for _ in range(_RACES):
+        bucket = parsed(session.call("GET", url))
+        before: list[Rule] = bucket.get(field) or [] if field == "cors" else (bucket.get(field) or {}).get("rule") or []
+        after, lines = change(before)
+        if after == before:
+            return []
+        body = {"cors": after} if field == "cors" else {"lifecycle": {"rule": after}}
+        try:
+            session.call(
+                "PATCH", f"{url}&ifMetagenerationMatch={bucket['metageneration']}", json.dumps(body).encode(), _JSON
+            )
+        except NATIVE as exc:
+            if status_of(exc) != 412:
+                raise
+            conflict = exc
+            continue
+        return lines
+    raise UnavailableError(
+        f"gs://{session.settings.bucket}: others keep changing its {field} rules; try again"
+    ) from conflict
+
+
+def _with_cors(rules: list[Rule], origins: tuple[str, ...]) -> tuple[list[Rule], list[str]]:
+    def is_ours(rule: Rule) -> bool:
+        return {**rule, "origin": None} == {**ours, "origin": None}
+
+    ours: Rule = {"origin": list(origins), "method": _METHODS, "responseHeader": _HEADERS, "maxAgeSeconds": _MAX_AGE}
+    kept = [rule for rule in rules if not is_ours(rule)]
+    if not origins:
+        return kept, ["removed the CORS rule of this library"]
+    if ours in rules and len(kept) == len(rules) - 1:
+        return rules, []
+    return [*kept, ours], [f"browsers on {', '.join(origins)} may GET, HEAD and PUT"]
+
+
+def _with_expiry(rules: list[Rule], prefix: str, days: int) -> tuple[list[Rule], list[str]]:
+    def is_ours(rule: Rule) -> bool:
+        condition = rule.get("condition") or {}
+        return rule.get("action") == ours["action"] and {**condition, "age": None} == {**ours["condition"], "age": None}
+
+    ours: Rule = {"action": {"type": "Delete"}, "condition": {"age": days, "matchesPrefix": [prefix]}}
+    kept = [rule for rule in rules if not is_ours(rule)]
+    if ours in rules and len(kept) == len(rules) - 1:
+        return rules, []
+    return [*kept, ours], [f"blobs under {prefix!r} expire after {days} day{'s' if days != 1 else ''}"]
