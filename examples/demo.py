@@ -151,7 +151,11 @@ def say_where(storage: Storage, sums: dict[tuple[str, str], str]) -> None:
     line("blobs", ", ".join(f"{count:,} of type {kind}" for kind, count in Counter(kind for kind, _ in sums).items()))
     location = storage.backend.location
     if location.startswith("file://"):
-        line("a blob is a plain file", f"{location.removeprefix('file://')}/data/{KEYS}this.py")
+        directory = location.removeprefix("file://")
+        line("a blob is a plain file", f"{directory}/data/{KEYS}this.py")
+        line("to remove it", f"rm -r {directory}")
+    elif storage.backend.scheme != "memory":
+        line("to remove it", f"storage rm -r {KEYS} --url URL, for each --type of data, tmp and result")
 
 
 def read_a_piece(storage: Storage) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from storage._aio import AsyncStorage
     from storage._sync_types import SyncEvent, SyncFailure, SyncResult
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AlreadyExistsError",
     "AsyncStorage",

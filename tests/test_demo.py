@@ -38,6 +38,7 @@ def test_demo(kind, demo, tmp_path, capsys):
     assert "✗ AlreadyExistsError" in text
     assert "✗ PreconditionFailedError" in text
     assert "= '2': neither write was done" in text
+    assert ("to remove it" in text) == (kind == "file")
     with Storage(url) as storage:
         keys = [key.partition("/")[2] for key in storage.iter_list()]
         assert keys == ["counter.txt", "json/__init__.py", "this.py"]

@@ -6,9 +6,11 @@ import importlib.metadata
 import inspect
 import os
 import pkgutil
+import re
 import resource
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -133,14 +135,14 @@ def test_import_is_cheap():
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """The wheel, built from this tree."""
-    directory = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    (path,) = directory.glob("*.whl")
+    return _built("wheel", tmp_path_factory.mktemp("wheel"))
+
+
+def _built(kind, directory):
+    """The path of a distribution (``wheel`` or ``sdist``) of this tree, built into ``directory``."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(directory)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (path,) = directory.iterdir()
     return path
 
 
@@ -300,14 +302,63 @@ def test_no_module_is_long():
     assert {name: count for name, count in lengths.items() if count > 420} == {}
 
 
-def test_extras_are_complete():
-    """``all`` brings every other extra."""
-    metadata = importlib.metadata.metadata("storage-facade")
-    requirements = [Requirement(text) for text in metadata.get_all("Requires-Dist") or ()]
+def _requirements(extra):
+    """The names of what an extra installs, with what the extras that it names install."""
+    found = set()
+    for requirement in map(Requirement, importlib.metadata.requires("storage-facade") or ()):
+        if requirement.marker is not None and requirement.marker.evaluate({"extra": extra}):
+            if requirement.name == "storage-facade":
+                found.update(*map(_requirements, requirement.extras))
+            else:
+                found.add(requirement.name)
+    return found
 
-    def of(extra):
-        return {str(r).partition(";")[0] for r in requirements if r.marker and r.marker.evaluate({"extra": extra})}
 
-    extras = metadata.get_all("Provides-Extra") or []
-    assert {"all", "s3", "gcs", "server", "cli", "async", "testing"} <= set(extras)
-    assert of("all") == set().union(*(of(extra) for extra in extras))
+def test_all_is_for_production():
+    """``all`` is every driver and tool; no test kit comes with it."""
+    everything = _requirements("all")
+    for extra in ("s3", "gcs", "server", "cli", "async"):
+        assert _requirements(extra) <= everything, extra
+    assert not {"pytest", "hypothesis", "moto"} & everything
+    assert "moto" not in _requirements("testing")
+
+
+def test_every_dependency_is_bounded():
+    """Each requirement says from which version on it works."""
+    for requirement in map(Requirement, importlib.metadata.requires("storage-facade") or ()):
+        assert requirement.name == "storage-facade" or requirement.specifier, requirement
+
+
+def test_version():
+    """The module and the distribution say the same."""
+    assert storage.__version__ == importlib.metadata.version("storage-facade")
+
+
+def test_description_has_absolute_links():
+    """The README is shown on package indexes, where a relative link leads nowhere."""
+    text = importlib.metadata.metadata("storage-facade").get_payload()
+    links = re.findall(r"\]\(([^)]+)\)|(?:src|href)=\"([^\"]+)\"", text)
+    assert links
+    assert [link for pair in links for link in pair if link and not link.startswith(("https://", "#"))] == []
+
+
+def test_wheel_is_reproducible(wheel, tmp_path):
+    """Built twice, the wheel is the same to the byte."""
+    assert _built("wheel", tmp_path).read_bytes() == wheel.read_bytes()
+
+
+def test_sdist_holds_what_a_packager_needs(tmp_path):
+    """Tests, docs, benchmarks and the pages for contributors are in it."""
+    with tarfile.open(_built("sdist", tmp_path)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        "README.md",
+        "Makefile",
+        "benchmarks/__main__.py",
+    }
+    assert wanted <= names
+    assert {"tests/conftest.py", "docs/index.md", "examples/demo.py"} <= names
