@@ -45,15 +45,17 @@ test-browser: $(VENV)/.browser  ## Drive the page of storage serve, and uploads 
 	@tests/browser/install-chromium
 	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
-test-python: ## Run the tests without the suites on servers on every Python from 3.10 to 3.14 that is found (PYTHONS=…).
+test-python:  ## Run the tests without those on servers on each Python that is found (PYTHONS=…), and on the lowest dependencies.
 	@set -e; for python in $(PYTHONS); do \
 	  version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	  echo "== Python $$version"; \
-	  $(MAKE) --no-print-directory _test-python PYTHON=$$python VENV=.venv-$$version; \
+	  $(MAKE) --no-print-directory _test-python PYTHON=$$python VENV=.venv-$$version NEEDS=test; \
 	done
+	@echo "== the lowest versions that pyproject.toml allows"
+	@$(MAKE) --no-print-directory _test-python PYTHON=$(firstword $(PYTHONS)) VENV=.venv-lowest NEEDS=lowest
 
 .PHONY: _test-python
-_test-python: $(VENV)/.test
+_test-python: $(VENV)/.$(NEEDS)
 	$(PYTEST) -p no:cacheprovider -k "not Moto and not TestSeaweedFS and not TestGCS" $(ARGS)
 
 bench:  ## Measure the library beside its peers and write docs/benchmarks.md (some 15 minutes; QUICK=1: a smoke test).
@@ -99,6 +101,15 @@ $(BIN)/python:
 $(VENV)/.%: pyproject.toml | $(BIN)/python
 	@echo "Installing what \`make $*\` needs into $(VENV), once …"
 	@$(PIP) install --progress-bar on $(NEEDS_$*) | sed -n 's/^Collecting \([^ ]*\).*/  \1/p; /^ *Downloading/p; /^Successfully/p'
+	@touch $@
+
+$(VENV)/.lowest: pyproject.toml | $(BIN)/python
+	@echo "Installing the lowest versions of everything into $(VENV), once …"
+	@$(PIP) install --quiet --group lowest
+	@$(BIN)/uv pip compile --quiet --python $(BIN)/python --resolution lowest-direct --extra all --extra testing --group test \
+	  pyproject.toml --output-file $(VENV)/lowest.txt
+	@$(PIP) install --quiet -r $(VENV)/lowest.txt
+	@$(PIP) install --quiet --no-deps -e .
 	@touch $@
 
 NEEDS_demo    := -e .
