@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
+import signal
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 import pytest
@@ -18,6 +20,26 @@ __all__ = ["LACK_PROPERTY", "Suite"]
 
 LACK_PROPERTY = "storage-lack"
 PLUGIN = "storage.testing.plugin"
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Fails a test that goes on for longer, whatever it loops over or waits for, unless pytest-timeout looks after that."""
+    free = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
+    if not free or signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+
+    def give_up(_number: int, _frame: object) -> None:
+        pytest.fail(f"the test did not end within {seconds:g} s (Harness.test_seconds)")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Suite:
@@ -46,7 +68,8 @@ class Suite:
             pytest.fail(
                 f"what a store lacks is printed by a plug-in: write pytest_plugins = [{PLUGIN!r}] in conftest.py"
             )
-        yield
+        with _limited(self.harness.test_seconds):
+            yield
         for name, store in self._opened:
             store.close()
             self.harness.drop(name)

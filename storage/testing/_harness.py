@@ -71,6 +71,9 @@ class Harness:
     many: int = 2_500
     """How many keys the long listings have: more than two of the server's pages."""
 
+    test_seconds: float = 300
+    """Seconds after which a test fails, so that a store that never answers, or never ends a listing, does not hang the run."""
+
     exact_statuses: bool = False
     """Whether signed URLs are served by this library, whose statuses are exact; elsewhere any 4xx refuses."""
 

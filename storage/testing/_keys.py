@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ class KeyTests(Suite):
         """A listing has exactly the keys that were written, in UTF-8 byte order, as keys and as ``ObjectInfo``."""
         keys = sorted(self._stored_keys(storage))
         listed = storage.list()
-        infos = list(storage.iter_info())
+        infos = list(islice(storage.iter_info(), len(keys) + 1))
         if self.lacks(Lack.LISTING_ORDER):
             listed.sort()
             infos.sort(key=lambda info: info.key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import pytest
 
@@ -43,7 +44,8 @@ class ListingTests(Suite):
 
     def _same(self, listed: Iterable[str], expected: Iterable[str]) -> bool:
         """Whether a listing has exactly the expected keys, in order unless the server has another."""
-        listed, expected = list(listed), list(expected)
+        expected = list(expected)
+        listed = list(islice(listed, len(expected) + 1))  # a listing that never ends must not hang the test
         if self.lacks(Lack.LISTING_ORDER):
             return sorted(listed) == sorted(expected)
         return listed == expected
@@ -51,7 +53,8 @@ class ListingTests(Suite):
     def test_empty_store(self, storage: Storage) -> None:
         """Where there is nothing, a listing is empty and no error."""
         assert storage.list() == []
-        assert [*storage.iter_list("a"), *storage.iter_info(), *storage.iter_dir()] == []
+        for listing in (storage.iter_list("a"), storage.iter_info(), storage.iter_dir()):
+            assert next(iter(listing), None) is None
 
     def test_order(self, storage: Storage) -> None:
         """Keys come in the order of their UTF-8 bytes, which is not that of UTF-16."""
@@ -116,7 +119,7 @@ class ListingTests(Suite):
         for after in (*keys, "A", "a/a", "a/bb", "a~", "b", "b/c/dd", "bb", "zz", "\u00e9", "\U0010fffd", "a/"):
             expected = [key for key in keys if key > after]
             assert storage.list(start_after=after) == expected, after
-            assert list(storage.iter_list(start_after=after)) == expected, after
+            assert self._same(storage.iter_list(start_after=after), expected), after
             assert storage.list("a", start_after=after) == [key for key in expected if key.startswith("a")], after
 
     def test_limits(self, storage: Storage) -> None:
@@ -146,7 +149,7 @@ class ListingTests(Suite):
     def test_many_infos(self, many: tuple[Storage, list[str]]) -> None:
         """A listing's infos tell each blob's size, etag and time."""
         store, keys = many
-        infos = {info.key: info for info in store.iter_info("dir/2")}
+        infos = {info.key: info for info in islice(store.iter_info("dir/2"), len(keys))}
         assert infos
         assert set(infos) == {key for key in keys if key.startswith("dir/2")}
         for info in infos.values():
@@ -163,7 +166,7 @@ class ListingTests(Suite):
         tops = sorted({key.split("/")[0] + "/" for key in keys})
         assert self._same((str(entry) for entry in store.iter_dir()), tops)
         assert self._same((str(entry) for entry in store.iter_dir("dir/")), [f"dir/{n}/" for n in range(7)])
-        inside = [entry for entry in store.iter_dir("dir/3/") if isinstance(entry, ObjectInfo)]
+        inside = [entry for entry in islice(store.iter_dir("dir/3/"), len(keys)) if isinstance(entry, ObjectInfo)]
         assert self._same((info.key for info in inside), [key for key in keys if key.startswith("dir/3/")])
 
     def test_changes_while_listing(self, storage: Storage) -> None:
@@ -174,7 +177,7 @@ class ListingTests(Suite):
         storage.set_many((key, b"") for key in (*stable, *passing))
         got: list[str] = []
         gone = 0
-        for key in storage.iter_list("k/"):
+        for key in islice(storage.iter_list("k/"), 4 * count):
             got.append(key)
             if len(got) in (5, count // 2, count - 100):
                 storage.delete_many((*passing, *got[gone:]))
@@ -193,7 +196,7 @@ class ListingTests(Suite):
         self._filled(storage)
 
         def level(prefix: str) -> list[str]:
-            entries = list(storage.iter_dir(prefix))
+            entries = list(islice(storage.iter_dir(prefix), 2 * len(KEYS)))
             assert all(
                 entry.endswith("/") if isinstance(entry, str) else not entry.key.endswith("/") for entry in entries
             )
@@ -233,29 +236,32 @@ class ListingTests(Suite):
         keys = self._filled(storage)
         found: list[str] = []
         prefixes = [""]
-        while prefixes:
-            for entry in storage.iter_dir(prefixes.pop()):
+        looked = 0
+        while prefixes and looked < 2 * len(keys):
+            looked += 1
+            for entry in islice(storage.iter_dir(prefixes.pop()), 2 * len(keys)):
                 if isinstance(entry, str):
                     prefixes.append(entry)
                 else:
                     found.append(entry.key)
+        assert prefixes == []
         assert sorted(found) == keys
 
     def test_emptied_folders_go(self, storage: Storage) -> None:
         """A prefix is there as long as a blob lies below it, and no longer."""
         storage.set("x/y/z", b"1")
         storage.set("x/w", b"1")
-        assert list(storage.iter_dir()) == ["x/"]
+        assert list(islice(storage.iter_dir(), 2)) == ["x/"]
         storage.delete("x/y/z")
-        left = [entry if isinstance(entry, str) else entry.key for entry in storage.iter_dir("x/")]
+        left = [entry if isinstance(entry, str) else entry.key for entry in islice(storage.iter_dir("x/"), 3)]
         storage.delete("x/w")
         if self.lacks(Lack.EMPTY_FOLDERS):
             assert set(left) <= {"x/w", "x/y/"}
-            assert set(storage.iter_dir()) <= {"x/"}
+            assert set(islice(storage.iter_dir(), 2)) <= {"x/"}
             assert storage.list() == []
             return
         assert left == ["x/w"]
-        assert list(storage.iter_dir()) == []
+        assert next(iter(storage.iter_dir()), None) is None
 
     def test_listing_an_unknown_type(self, storage: Storage) -> None:
         """A storage type that is not there is an error, not an empty listing."""

@@ -13,7 +13,6 @@ import traceback
 import warnings
 from array import array
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
@@ -27,20 +26,33 @@ from storage.testing._sources import Minimal, difference
 __all__ = ["RaceTests", "in_child"]
 
 
-def at_once(functions: Iterable[Callable[[], object]]) -> list[object]:
-    """Runs all functions at the same moment, each in a thread; their results, or the exceptions they raised."""
+def at_once(functions: Iterable[Callable[[], object]], seconds: float = 120) -> list[object]:
+    """Runs all functions at the same moment, each in a thread. Fails if one of them takes longer than ``seconds``.
+
+    Returns:
+        Their results, or the exceptions they raised.
+    """
     functions = list(functions)
     gate = threading.Barrier(len(functions), timeout=30)
+    results: list[object] = [None] * len(functions)
 
-    def run(function: Callable[[], object]) -> object:
-        gate.wait()
+    def run(place: int, function: Callable[[], object]) -> None:
         try:
-            return function()
+            gate.wait()
+            results[place] = function()
         except Exception as exc:  # it is the result
-            return exc
+            results[place] = exc
 
-    with ThreadPoolExecutor(len(functions)) as pool:
-        return list(pool.map(run, functions))
+    # Daemons, so that a thread that hangs does not keep the test run from ending.
+    threads = [threading.Thread(target=run, args=each, daemon=True) for each in enumerate(functions)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    hanging = sum(thread.is_alive() for thread in threads)
+    assert not hanging, f"{hanging} of {len(threads)} threads did not end within {seconds:g} s"
+    return results
 
 
 def one_by_one(functions: Iterable[Callable[[], object]]) -> list[object]:
@@ -131,14 +143,17 @@ class RaceTests(Suite):
         def patient(store: Storage) -> Callable[[], object]:
             def run() -> object:
                 done = 0
-                while done < 10:
+                # Each refusal has one of the 40 increments of the others as its reason.
+                for _ in range(10 + 40):
                     try:
                         etag = store.info("counter").etag
                         value = int(store.get("counter"))
                         store.set("counter", str(value + 1), if_match=etag)
                         done += 1
                     except PreconditionFailedError:
-                        pass
+                        continue
+                    if done == 10:
+                        break
                 return done
 
             return run

@@ -109,6 +109,12 @@ class ComparesFirst(MemoryBackend):
         return super().put(path, data, options)
 
 
+@fault("test_compare_and_swap")
+class NeverMatches(MemoryBackend):
+    def put(self, path, data, options):
+        return super().put(path, data, options if options.if_match is None else options._replace(if_match="another"))
+
+
 @fault("test_if_match")
 class AbsentIsNotFound(MemoryBackend):
     def put(self, path, data, options):
@@ -357,6 +363,13 @@ class OnePageOnly(MemoryBackend):
         for page in super().scan(prefix, **options):
             yield page
             return
+
+
+@fault("test_order")
+class ListsForEver(MemoryBackend):
+    def scan(self, prefix, **options):
+        while True:
+            yield from super().scan(prefix, **options)
 
 
 @fault("test_changes_while_listing")

@@ -76,6 +76,15 @@ def test_lacks_are_never_silent(run):
     assert "write pytest_plugins = ['storage.testing.plugin'] in conftest.py" in output
 
 
+def test_a_test_that_does_not_end_fails(run):
+    """A conformance test ends after ``Harness.test_seconds``, also where pytest-timeout is not installed."""
+    endless = SUITE.replace("lacks = {", "test_seconds = 0.2\n    lacks = {} and {")
+    endless = endless.replace("def test_one(self, storage):", "def test_one(self, storage):\n        while True: pass")
+    output = run(PLUGIN, endless.replace("assert self.lacks", "assert not self.lacks"), "-p", "no:timeout")
+    assert "1 failed, 1 passed" in output
+    assert "the test did not end within 0.2 s (Harness.test_seconds)" in output
+
+
 def test_the_fixture_is_a_private_store(run):
     """``storage`` is a new and empty store for each test."""
     tests = """
