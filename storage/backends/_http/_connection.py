@@ -1,0 +1,260 @@
+"""One connection to a server: a request goes out, the head of its answer comes in, then bytes of its body."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import ssl
+import weakref
+from collections.abc import Sequence
+from typing import Final
+
+from storage.backends._http._dial import Place, dial
+from storage.backends._http._errors import (
+    BodyCutError,
+    ConnectionLostError,
+    ProtocolError,
+    ReadTimeoutError,
+    TransportError,
+)
+from storage.backends._http._parser import MAX_HEAD, Parser
+
+__all__ = ["Connection"]
+
+_RECEIVE: Final = 64 * 1024  # bytes: a small answer comes whole with one call
+_SEND: Final = 256 * 1024  # bytes of a large body that one call is given
+_JOIN: Final = 64 * 1024  # bytes of body that are copied behind the head, so that one call sends both
+_MAX_INTERIM: Final = 16  # answers such as "100 Continue" before the real one
+
+_AGAIN: Final = (BlockingIOError, ssl.SSLWantReadError)
+
+
+class Connection:
+    """A connection on which one request at a time is made. Its socket never blocks: what waits is a poll, with a timeout.
+
+    Attributes:
+        parser: what is known of the answer.
+        rest: bytes that have come and that nobody has taken yet.
+        reusable: whether the server will take another request once the answer has been read.
+        idle_since: when it was put away, on the monotonic clock.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_milliseconds",
+        "_place",
+        "_poll",
+        "_sent",
+        "_socket",
+        "_unsent",
+        "idle_since",
+        "parser",
+        "rest",
+        "reusable",
+    )
+
+    def __init__(self, place: Place) -> None:
+        self._socket: socket.socket | None = None
+        self._place = place
+        self._milliseconds = place.read_timeout * 1000
+        self._poll = select.poll()
+        self._unsent: list[memoryview] = []  # the next piece is the last
+        self._sent = False
+        self.rest = b""
+        self.reusable = False
+        self.idle_since = 0.0
+        self.parser = Parser()
+        self._socket = dial(place)
+        self._poll.register(self._socket, select.POLLIN)
+        _live.add(self)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends it without a word to the server. Idempotent."""
+        self.reusable = False
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
+
+    def is_quiet(self) -> bool:
+        """Whether a request can go out: the server has neither closed the connection nor sent what nobody asked for."""
+        sock = self._socket
+        if sock is None or (isinstance(sock, ssl.SSLSocket) and sock.pending()):
+            return False
+        if not self._poll.poll(0):
+            return True
+        try:
+            sock.recv(1)
+        except ssl.SSLWantReadError:
+            return True  # a message of TLS itself, such as a session ticket
+        except OSError:
+            pass
+        return False
+
+    # ---- a request and the head of its answer ------------------------------------------------------------------
+
+    def exchange(self, method: str, head: bytes, body: Sequence[bytes | memoryview]) -> None:
+        """Sends a request, and reads the head of its answer into ``parser``.
+
+        Raises:
+            TransportError: none came.
+        """
+        self.parser.status = 0
+        self._sent = self.reusable = False
+        self._queue(head, body)
+        sent = self._send()
+        for _ in range(_MAX_INTERIM):
+            self._read_head(method)
+            if self.parser.status >= 200:
+                break
+            sent = sent or self._send()
+        else:
+            raise self.failure(ProtocolError, f"{_MAX_INTERIM} interim answers came, and no real one")
+        self._unsent.clear()
+        # A server that answers before it has the whole request reads no other one.
+        self.reusable = sent and self.parser.keep_alive
+
+    def _queue(self, head: bytes, body: Sequence[bytes | memoryview]) -> None:
+        """Puts the request into pieces: the first is the head with as much of the body as is small."""
+        first: list[bytes | memoryview] = [head]
+        room = _JOIN
+        for piece in body:
+            room -= len(piece)
+            if room < 0:
+                break
+            first.append(piece)
+        self._unsent = [memoryview(piece) for piece in reversed(body[len(first) - 1 :])]
+        self._unsent.append(memoryview(b"".join(first) if len(first) > 1 else head))
+
+    def _send(self) -> bool:
+        """Sends what is left. False: an answer has begun to come, or the server reads no more and may have answered."""
+        sock, unsent = self._open(), self._unsent
+        poll = None
+        while True:
+            view = unsent[-1]
+            try:
+                count = sock.send(view[:_SEND])
+                self._sent = True
+            except ssl.SSLWantReadError:
+                self._wait()
+                continue
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                count = 0
+            except OSError:
+                return False
+            if count < len(view):
+                unsent[-1] = view[count:]
+            else:
+                unsent.pop()
+                if not unsent:
+                    return True
+            if poll is None:
+                poll = select.poll()
+                poll.register(sock, select.POLLIN | select.POLLOUT)
+            events = poll.poll(self._milliseconds)
+            if not events:
+                raise self.failure(ReadTimeoutError, f"took no more bytes for {self._place.read_timeout:g} seconds")
+            if events[0][1] & select.POLLIN and self._has_answer():
+                return False
+
+    def _has_answer(self) -> bool:
+        """Whether bytes of an answer, or the end of the connection, have come already."""
+        try:
+            self.rest += self._open().recv(_RECEIVE)
+        except _AGAIN:
+            return False
+        except OSError:
+            pass  # whoever reads next meets it again
+        return True
+
+    def _read_head(self, method: str) -> None:
+        data, searched = self.rest, 0
+        if not data:
+            self._wait()  # an answer is seldom there at once, and an exception costs more than the poll
+        while (end := data.find(b"\r\n\r\n", searched)) < 0:
+            if len(data) > MAX_HEAD or not b"HTTP/".startswith(data[:5]):
+                break
+            searched = max(0, len(data) - 3)
+            more = self.receive(_RECEIVE)
+            if not more:
+                raise self.failure(ConnectionLostError, "closed the connection before its answer was whole")
+            data = self.rest = data + more if data else more
+        self.rest = data[end + 4 :]
+        try:
+            self.parser.head(memoryview(data)[: end + 4], method)
+        except ProtocolError as exc:
+            raise self.failure(ProtocolError, str(exc)) from None
+
+    # ---- bytes -------------------------------------------------------------------------------------------------
+
+    def receive(self, size: int) -> bytes:
+        """The next bytes of the socket, at most ``size``; ``b""`` at the end of the connection."""
+        sock = self._open()
+        while True:
+            try:
+                return sock.recv(size)
+            except _AGAIN:
+                self._wait()
+            except OSError as exc:
+                raise self._lost(exc) from exc
+
+    def receive_into(self, view: memoryview) -> int:
+        """As ``receive``, into ``view``; how many."""
+        sock = self._open()
+        while True:
+            try:
+                return sock.recv_into(view)
+            except _AGAIN:
+                self._wait()
+            except OSError as exc:
+                raise self._lost(exc) from exc
+
+    def _open(self) -> socket.socket:
+        if self._socket is None:
+            raise self.failure(ConnectionLostError, "the connection was closed, or is another process's")
+        return self._socket
+
+    def _wait(self) -> None:
+        if not self._poll.poll(self._milliseconds):
+            raise self.failure(ReadTimeoutError, f"sent nothing for {self._place.read_timeout:g} seconds")
+
+    def _lost(self, exc: OSError) -> TransportError:
+        return self.failure(ConnectionLostError, f"the connection was lost: {exc}")
+
+    def failure(self, kind: type[TransportError], what: str) -> TransportError:
+        """The exception for this request, which ends the connection."""
+        self.close()
+        status = self.parser.status
+        if kind is ConnectionLostError and status >= 200:
+            kind = BodyCutError
+        exc = kind(f"{self._place}: {what}")
+        exc.sent = self._sent
+        exc.answered = bool(status or self.rest)
+        exc.status = status if status >= 200 else None
+        return exc
+
+    def abandon(self) -> None:
+        """In a forked child: lets go of the parent's connection, and touches nothing that they share."""
+        sock, self._socket = self._socket, None
+        self.reusable = False
+        if sock is not None:
+            _parents.append(sock)
+            os.close(sock.detach())
+
+
+# Those of this process, and those of the process that it was forked from: freeing what OpenSSL holds for one, perhaps
+# while another thread was at it, may crash.
+_live: Final[weakref.WeakSet[Connection]] = weakref.WeakSet()
+_parents: Final[list[socket.socket]] = []
+
+
+def _forget_the_parents() -> None:
+    for connection in list(_live):
+        connection.abandon()
+    _live.clear()
+
+
+os.register_at_fork(after_in_child=_forget_the_parents)

@@ -1,0 +1,106 @@
+"""Opening a connection: addresses, TCP, TLS, within one timeout."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from typing import NamedTuple
+
+from storage.backends._http._errors import CertificateError, ConnectError, ConnectTimeoutError
+
+__all__ = ["Place", "dial"]
+
+
+class Place(NamedTuple):
+    """Where connections go to.
+
+    Attributes:
+        host: a name or an address, an IPv6 one without brackets.
+        port: its port.
+        connect_timeout: seconds for a connection, over all addresses of the host and with the TLS handshake.
+        read_timeout: seconds between two packets.
+        tls: checks the server's certificate; ``None``: plain HTTP.
+    """
+
+    host: str
+    port: int
+    connect_timeout: float
+    read_timeout: float
+    tls: ssl.SSLContext | None = None
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def dial(place: Place) -> socket.socket:
+    """A connected socket that does not block; with TLS, the handshake is done.
+
+    Raises:
+        ConnectError: as it says.
+    """
+    deadline = time.monotonic() + place.connect_timeout
+    try:
+        sock = _connect(place, deadline)
+    except TimeoutError:
+        raise ConnectTimeoutError(f"{place}: no connection within {place.connect_timeout:g} seconds") from None
+    except OSError as exc:
+        raise ConnectError(f"{place}: no connection: {exc}") from exc
+    try:
+        # A request goes out with one call, so there is nothing to wait for before it is sent.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(0)
+        return sock if place.tls is None else _shake_hands(sock, place, place.tls, deadline)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _connect(place: Place, deadline: float) -> socket.socket:
+    """The first address that answers; each gets its share of the time that is left."""
+    addresses = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+    for left in range(len(addresses), 0, -1):
+        family, kind, protocol, _, address = addresses[-left]
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(max(0.001, (deadline - time.monotonic()) / left))
+            sock.connect(address)
+            return sock
+        except OSError:
+            sock.close()
+            if left == 1:
+                raise
+        except BaseException:
+            sock.close()
+            raise
+    raise OSError("the name has no address")
+
+
+def _shake_hands(sock: socket.socket, place: Place, tls: ssl.SSLContext, deadline: float) -> ssl.SSLSocket:
+    secure = tls.wrap_socket(
+        sock, server_hostname=place.host, do_handshake_on_connect=False, suppress_ragged_eofs=False
+    )
+    poll = select.poll()
+    try:
+        while True:
+            try:
+                secure.do_handshake()
+                return secure
+            except ssl.SSLWantReadError:
+                poll.register(secure, select.POLLIN)
+            except ssl.SSLWantWriteError:
+                poll.register(secure, select.POLLOUT)
+            if not poll.poll(max(0, (deadline - time.monotonic()) * 1000)):
+                break
+    except ssl.SSLCertVerificationError as exc:
+        secure.close()
+        raise CertificateError(f"{place}: {exc.verify_message or exc}") from exc
+    except OSError as exc:
+        secure.close()
+        raise ConnectError(f"{place}: no TLS: {exc}") from exc
+    except BaseException:
+        secure.close()
+        raise
+    secure.close()
+    raise ConnectTimeoutError(f"{place}: no TLS within {place.connect_timeout:g} seconds")

@@ -1,0 +1,167 @@
+"""An answer, and its body in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from typing_extensions import Self
+
+from storage.backends._http._connection import Connection
+from storage.backends._http._errors import ConnectionLostError, ProtocolError
+from storage.backends._http._parser import CHUNKED, UNTIL_CLOSE
+
+__all__ = ["Response"]
+
+_RECEIVE: Final = 256 * 1024  # bytes
+_TRUSTED: Final = 64 * 1024 * 1024  # bytes: up to this length, memory for a body is taken before it comes
+
+
+class Response:
+    """An answer to one request.
+
+    Attributes:
+        status: as it came.
+        headers: names in lower case; values that came more than once are joined by ``", "``.
+        length: how many bytes of body were announced; ``None`` where the answer does not tell. For a ``HEAD``, and for
+            statuses that have no body, it is 0: there ``headers["content-length"]`` is about another body.
+        body: all of it, unless it is streamed (``b""`` then).
+    """
+
+    __slots__ = ("_connection", "_give_back", "_left", "_pieces", "body", "headers", "length", "status")
+
+    def __init__(self, connection: Connection, give_back: Callable[[Connection], None]) -> None:
+        parser = connection.parser
+        self.status, self.headers = parser.status, parser.headers
+        self._left = left = parser.length
+        self.length = left if left >= 0 else None
+        self.body = b""
+        self._pieces: list[bytes] = []
+        self._connection: Connection | None = connection
+        self._give_back = give_back
+        if not left:
+            self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The body in pieces of at most 256 KiB."""
+        while chunk := self.read(_RECEIVE):
+            yield chunk
+
+    def close(self) -> None:
+        """Ends the connection unless the body has been read whole. Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def read(self, size: int) -> bytes:
+        """The next bytes of the body, 1 to ``size``; ``b""`` after the last.
+
+        Raises:
+            BodyCutError: the connection was lost before the last byte.
+            ReadTimeoutError: as it says.
+            ProtocolError: the body is not well formed.
+        """
+        connection = self._connection
+        if connection is None:
+            return self._nothing()
+        if self._left == CHUNKED:
+            return self._piece(connection, size)
+        size = min(size, self._left) if self._left >= 0 else size
+        rest = connection.rest
+        if rest:
+            data, connection.rest = rest[:size], rest[size:]
+        else:
+            data = connection.receive(size)
+        self._took(connection, len(data))
+        return data
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        """Reads the next bytes of the body into ``buffer`` (not an empty one): how many; 0 after the last. Raises as ``read``."""
+        view = memoryview(buffer)
+        connection = self._connection
+        if connection is None or connection.rest or self._left == CHUNKED:
+            data = self.read(len(view))
+            view[: len(data)] = data
+            return len(data)
+        count = connection.receive_into(view[: self._left] if self._left >= 0 else view)
+        self._took(connection, count)
+        return count
+
+    def read_whole(self, limit: int | None = None) -> bytes:
+        """What is left of the body. More than ``limit`` bytes: ``ProtocolError``. Raises as ``read``."""
+        connection, left = self._connection, self._left
+        if connection is not None and 0 < left <= len(connection.rest):
+            return self.read(left)
+        if connection is not None and limit is not None and left > limit:
+            raise self._too_long(connection, limit)
+        if 0 < left <= _TRUSTED:
+            whole = bytearray(left)
+            view, position = memoryview(whole), 0
+            while position < left:
+                position += self.readinto(view[position:])
+            return bytes(view)
+        pieces, total = [], 0
+        for piece in self:
+            pieces.append(piece)
+            total += len(piece)
+            if limit is not None and total > limit and connection is not None:
+                raise self._too_long(connection, limit)
+        return b"".join(pieces)
+
+    def _nothing(self) -> bytes:
+        if self._left:
+            raise ConnectionLostError("the answer was closed before its body had been read")
+        return b""
+
+    def _took(self, connection: Connection, count: int) -> None:
+        if count == 0:
+            if self._left != UNTIL_CLOSE:
+                raise self._cut(connection)
+            self._left = 0
+        elif self._left > 0:
+            self._left -= count
+        if self._left == 0:
+            self._end()
+
+    def _piece(self, connection: Connection, size: int) -> bytes:
+        parser, pieces = connection.parser, self._pieces
+        while not pieces:
+            if parser.complete:
+                connection.reusable = connection.reusable and not parser.extra
+                self._left = 0
+                self._end()
+                return b""
+            data, connection.rest = connection.rest or connection.receive(_RECEIVE), b""
+            if not data:
+                raise self._cut(connection)
+            try:
+                pieces = self._pieces = parser.chunked(data)[::-1]
+            except ProtocolError as exc:
+                raise connection.failure(ProtocolError, str(exc)) from None
+        piece = pieces.pop()
+        if len(piece) > size:
+            pieces.append(piece[size:])
+            piece = piece[:size]
+        return piece
+
+    def _end(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if connection.rest:
+            connection.reusable = False  # more came than was announced: it belongs to nobody
+        self._give_back(connection)
+
+    @staticmethod
+    def _cut(connection: Connection) -> Exception:
+        return connection.failure(ConnectionLostError, "closed the connection before its answer was whole")
+
+    @staticmethod
+    def _too_long(connection: Connection, limit: int) -> Exception:
+        return connection.failure(ProtocolError, f"the answer has more than {limit} bytes")

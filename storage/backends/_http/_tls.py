@@ -1,0 +1,48 @@
+"""TLS as a client that trusts one bundle of certificates."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+__all__ = ["tls_context"]
+
+_contexts: Final[dict[tuple[str | None, float, int], SSLContext]] = {}
+
+
+def tls_context(bundle: str | None = None) -> SSLContext:
+    """A context that checks the server's certificate and host name.
+
+    The same bundle gives the same context: reading one takes 10 to 30 ms of CPU.
+
+    Args:
+        bundle: a file or a directory of CA certificates; ``None``: the system's.
+
+    Raises:
+        OSError: there is no such file, or it holds no certificate.
+    """
+    key: tuple[str | None, float, int] = (None, 0, 0)
+    if bundle is not None:
+        found = os.stat(bundle)
+        key = (bundle, found.st_mtime, found.st_size)
+    context = _contexts.get(key)
+    if context is None:
+        # Two threads may both make one, rather than share a lock that a fork could leave closed for ever.
+        context = _contexts.setdefault(key, _make(bundle))
+    return context
+
+
+def _make(bundle: str | None) -> SSLContext:
+    import ssl  # 10 ms, which plain HTTP never needs
+
+    if bundle is None:
+        context = ssl.create_default_context()
+    elif os.path.isdir(bundle):
+        context = ssl.create_default_context(capath=bundle)
+    else:
+        context = ssl.create_default_context(cafile=bundle)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
