@@ -1,0 +1,229 @@
+"""fsspec's own tests for file systems, and what its users do first."""
+
+from __future__ import annotations
+
+import pickle
+import uuid
+
+import fsspec
+import pytest
+from fsspec.callbacks import Callback
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.tests import abstract
+
+from storage import NotFoundError, PermissionDeniedError, Storage
+from storage.integrations.fsspec import StorageFileSystem
+from tests.servers.s3 import seaweedfs  # noqa: F401
+
+
+class Fixtures(abstract.AbstractFixtures):
+    """A store of its own for each test."""
+
+    @pytest.fixture(params=["memory", "file"])
+    def fs(self, request, tmp_path):
+        url = f"memory://{uuid.uuid4().hex}" if request.param == "memory" else tmp_path / "store"
+        return StorageFileSystem(Storage(url))
+
+    @pytest.fixture
+    def fs_path(self):
+        return "below"
+
+    @pytest.fixture
+    def local_fs(self):
+        return LocalFileSystem(auto_mkdir=True)
+
+    @pytest.fixture
+    def supports_empty_directories(self):
+        return False
+
+
+class TestCopy(abstract.AbstractCopyTests, Fixtures):
+    pass
+
+
+class TestGet(abstract.AbstractGetTests, Fixtures):
+    pass
+
+
+class TestOpen(abstract.AbstractOpenTests, Fixtures):
+    pass
+
+
+class TestPipe(abstract.AbstractPipeTests, Fixtures):
+    pass
+
+
+class TestPut(abstract.AbstractPutTests, Fixtures):
+    pass
+
+
+# ---- what its users do ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fs():
+    fs = StorageFileSystem(Storage("memory://"))
+    for path in ("a.txt", "d/b.txt", "d/e/c.txt"):
+        fs.pipe_file(path, path.encode())
+    return fs
+
+
+@pytest.fixture(params=["memory", "file", "s3"])
+def place(request, tmp_path):
+    """A URL for fsspec's own functions, and its options, of a store in memory, in a directory and in SeaweedFS."""
+    if request.param == "memory":
+        return f"storage+memory://{uuid.uuid4().hex}", {}
+    if request.param == "file":
+        return f"storage+file://{tmp_path}/store", {"root": str(tmp_path / "store")}
+    server = request.getfixturevalue("seaweedfs")
+    return f"storage+s3://{server.bucket}/{uuid.uuid4().hex}", {
+        "endpoint_url": server.endpoint_url,
+        "region": server.region,
+        "auth": server.auth,
+    }
+
+
+def test_open_by_url(place):
+    """``fsspec.open`` needs no object, for bytes and for text."""
+    url, options = place
+    with fsspec.open(f"{url}/d/a.txt", "w", encoding="utf-8", **options) as file:
+        file.write("é\n")
+    with fsspec.open(f"{url}/d/a.txt", "rb", **options) as file:
+        assert file.read() == b"\xc3\xa9\n"
+    fs, path = fsspec.core.url_to_fs(f"{url}/d/a.txt", **options)
+    assert fs.exists(path)
+    assert fs.size(path) == 3
+    assert fs.ls(path.rpartition("/")[0], detail=False) == [path]
+    assert fsspec.core.url_to_fs(fs.unstrip_protocol(path), **options)[1] == path
+
+
+def test_exceptions(fs, monkeypatch):
+    """What users of fsspec catch, with the library's own behind it."""
+    for call in (fs.info, fs.cat_file, fs.rm_file, fs.open, fs.ls, lambda path: fs.cp_file(path, "x"), fs.modified):
+        with pytest.raises(FileNotFoundError) as caught:
+            call("absent")
+        assert isinstance(caught.value.__cause__, NotFoundError)
+    with pytest.raises(FileExistsError):
+        fs.pipe_file("a.txt", b"", mode="create")
+    with pytest.raises(FileExistsError):
+        fs.open("a.txt", "xb")
+    file = fs.open("new", "xb")
+    file.write(b"mine")
+    fs.pipe_file("new", b"theirs")  # somebody was faster
+    with pytest.raises(FileExistsError):
+        file.close()
+    assert fs.cat_file("new") == b"theirs"
+
+    def forbidden(*_):
+        raise PermissionDeniedError("no")
+
+    monkeypatch.setattr(fs.storage, "info", forbidden)
+    with pytest.raises(PermissionError):
+        fs.exists("a.txt")
+    for mode in ("ab", "r+b"):
+        with pytest.raises(NotImplementedError, match="rb"):
+            fs.open("a.txt", mode)
+
+
+def test_folders(fs):
+    """A folder is what is below it."""
+    assert fs.ls("", detail=False) == ["a.txt", "d"]
+    assert fs.ls("d", detail=False) == ["d/b.txt", "d/e"]
+    assert [fs.info(path)["type"] for path in ("", "a.txt", "d", "d/e")] == [
+        "directory",
+        "file",
+        "directory",
+        "directory",
+    ]
+    assert fs.find("") == ["a.txt", "d/b.txt", "d/e/c.txt"]
+    assert fs.find("d", maxdepth=1) == ["d/b.txt"]
+    assert fs.find("d/b.txt") == ["d/b.txt"]
+    assert fs.find("", prefix="d/e") == ["d/e/c.txt"]
+    assert list(fs.walk("d")) == [("d", ["e"], ["b.txt"]), ("d/e", [], ["c.txt"])]
+    assert fs.glob("d/**/*.txt") == ["d/b.txt", "d/e/c.txt"]
+    assert fs.du("d") == 16
+    with pytest.raises(FileExistsError):
+        fs.mkdir("d")
+    with pytest.raises(IsADirectoryError):
+        fs.rm("d")
+    fs.rm("d", recursive=True)
+    assert fs.find("") == ["a.txt"]
+    fs.makedirs("x/y")
+    assert not fs.exists("x/y")
+
+
+def test_ranges(fs):
+    """As slices, also negative ones, and many at once."""
+    fs.pipe_file("k", b"0123456789")
+    for start, end in ((None, None), (2, 5), (-3, None), (-5, -2), (2, -2), (0, -20), (8, 99)):
+        assert fs.cat_file("k", start, end) == b"0123456789"[start:end]
+    assert fs.cat_ranges(["k", "k", "absent"], [0, -2, 0], [2, None, 1])[:2] == [b"01", b"89"]
+    assert isinstance(fs.cat_ranges(["absent"], 0, 1)[0], FileNotFoundError)
+    with pytest.raises(FileNotFoundError):
+        fs.cat_ranges(["absent"], 0, 1, on_error="raise")
+    assert fs.cat(["k", "a.txt"]) == {"k": b"0123456789", "a.txt": b"a.txt"}
+    assert fs.cat(["k", "absent"], on_error="omit") == {"k": b"0123456789"}
+
+
+def test_versions_and_times(fs):
+    """An etag tells versions apart, and nothing is remembered that is stale."""
+    before = fs.checksum("a.txt")
+    assert fs.modified("a.txt").tzinfo is not None
+    fs.pipe_file("a.txt", b"other")
+    assert fs.checksum("a.txt") != before
+    assert fs.size("a.txt") == 5
+    with pytest.raises(IsADirectoryError):
+        fs.modified("d")
+
+
+def test_moves_and_signs(fs):
+    """Inside the store, by the library's own calls."""
+    fs.mv("a.txt", "z.txt")
+    assert not fs.exists("a.txt")
+    assert fs.cat_file("z.txt") == b"a.txt"
+    assert fs.sign("z.txt", expiration=60).startswith("http://127.0.0.1")
+
+
+def test_progress(fs, tmp_path):
+    """A callback hears of every byte, up and down."""
+    (tmp_path / "f").write_bytes(bytes(100_000))
+    for move in (
+        lambda c: fs.put_file(tmp_path / "f", "big", callback=c),
+        lambda c: fs.get_file("big", tmp_path / "g", callback=c),
+    ):
+        callback = Callback()
+        move(callback)
+        assert (callback.size, callback.value) == (100_000, 100_000)
+    assert (tmp_path / "g").read_bytes() == bytes(100_000)
+
+
+def test_pickle_and_equality(fs):
+    """One that names its place goes to another process; what is private, or holds a secret, does not."""
+    name = uuid.uuid4().hex
+    shared = StorageFileSystem(url=f"memory://{name}")
+    shared.pipe_file("k", b"v")
+    assert pickle.loads(pickle.dumps(shared)).cat_file("k") == b"v"
+    assert pickle.loads(pickle.dumps(shared)) == shared
+    assert fs != StorageFileSystem(Storage("memory://"))
+    with pytest.raises(TypeError, match="private"):
+        pickle.dumps(fs)
+    secret = StorageFileSystem(url="memory://x", auth={"k": "v"})
+    for write_out in (pickle.dumps, StorageFileSystem.to_json):
+        with pytest.raises(TypeError, match="auth"):
+            write_out(secret)
+
+
+def test_arguments(tmp_path):
+    """What cannot be says what to do instead."""
+    with pytest.raises(ValueError, match="Storage or a URL"):
+        StorageFileSystem()
+    with pytest.raises(ValueError, match="root="):
+        fsspec.open("storage+file:///data/a.txt").open()
+    with pytest.raises(ValueError, match="not below the root"):
+        fsspec.open("storage+file:///data/a.txt", root=str(tmp_path)).open()
+
+
+def test_schemes_are_found():
+    """fsspec finds the schemes by the distribution's entry points."""
+    for scheme in ("file", "gs", "memory", "s3"):
+        assert fsspec.get_filesystem_class(f"storage+{scheme}") is StorageFileSystem
