@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from storage import AsyncStorage, Storage
     from storage._facade.core import Core
 
-__all__ = ["DEFAULT_MAX_UPLOAD", "Servable", "SignedURLs", "keys_of", "servable"]
+__all__ = ["DEFAULT_MAX_UPLOAD", "Servable", "SignedURLs", "check_one_place", "keys_of", "servable"]
 
 log = logging.getLogger("storage.server")
 
@@ -42,6 +42,9 @@ DEFAULT_MAX_UPLOAD: Final = 5 * 1024**3
 _HEAD_BYTES: Final = 32 * 1024
 _ALLOW = ("allow", ", ".join(METHODS))
 _NOT_OURS = "only signed URLs of this server's stores are answered here; ask for one"
+_TWO_LENGTHS = (
+    "where this body ends is not clear; send Content-Length, or over HTTP/1.1 Transfer-Encoding: chunked, not both"
+)
 _STATUSES: tuple[tuple[type[StorageError], int, str], ...] = (
     (NotFoundError, 404, "there is no such blob"),
     (BucketNotFoundError, 404, "there is no such blob, nor the directory that would hold it"),
@@ -99,7 +102,7 @@ class SignedURLs:
             clock: seconds since 1970; default: the system's.
 
         Raises:
-            ConfigurationError: a store that is neither in memory nor in a directory.
+            ConfigurationError: a store that is neither in memory nor in a directory, or two directories with one id.
         """
         self._backends: list[Backend] = []
         for store in stores:
@@ -109,17 +112,29 @@ class SignedURLs:
                     f"{store!r}: its URLs are signed and answered by its own service; serve local stores"
                 )
             self._backends += found
+        seen: dict[str, Backend] = {}
+        for backend in self._backends:
+            keys = keys_of(backend)
+            if keys is not None:
+                check_one_place(seen.setdefault(keys.store_id, backend), backend)
         self._max_upload = max_upload
         self._stall_seconds = stall_seconds
         self._clock = clock
 
     def find(self, store_id: str) -> tuple[Backend, SigningKeys] | None:
-        """The store with this id, and the keys to verify its URLs with."""
+        """The store with this id, and the keys to verify its URLs with.
+
+        Raises:
+            ConfigurationError: two stores have this id.
+        """
+        found: tuple[Backend, SigningKeys] | None = None
         for backend in self._backends:
             keys = keys_of(backend)
             if keys is not None and keys.store_id == store_id:
-                return backend, keys
-        return None
+                if found is not None:
+                    check_one_place(found[0], backend)
+                found = backend, keys
+        return found
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request (or the start and end of a server, or a websocket, which is refused)."""
@@ -152,20 +167,26 @@ class SignedURLs:
                 '%s "%s %s" %d %d %.1fms%s',
                 request.client,
                 ascii(request.method)[1:-1],
-                request.raw_path,
+                request.logged_path,
                 response.status,
                 response.sent,
                 (perf_counter() - began) * 1000,
                 "" if response.complete else " (broken off)",
             )
         if failure is not None:
-            log.error("%s %s: the store failed", ascii(request.method)[1:-1], request.raw_path, exc_info=failure)
+            log.error("%s %s: the store failed", ascii(request.method)[1:-1], request.logged_path, exc_info=failure)
 
     async def _answer(self, request: Request, response: Response) -> None:
         if request.head_bytes > _HEAD_BYTES:
             raise RefusedError(431, f"target and headers have more than {_HEAD_BYTES} bytes")
+        if not request.one_length:
+            raise RefusedError(400, _TWO_LENGTHS, [("connection", "close")])
         store_id, _, path = (request.path or "").partition("/")
-        found = self.find(store_id)
+        try:
+            found = self.find(store_id)
+        except ConfigurationError as exc:
+            log.error("a URL cannot be answered: %s", exc)  # noqa: TRY400 (the message says all)
+            found = None
         origins = _origins(found[0]) if found else ()
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
             await response.whole(*preflight(request.headers, origins))
@@ -203,6 +224,19 @@ def keys_of(backend: Backend) -> SigningKeys | None:
         return None
 
 
+def check_one_place(backend: Backend, other: Backend) -> None:
+    """Checks that two backends with one id are one store: else a URL of one would open a blob of the other.
+
+    Raises:
+        ConfigurationError: they are two.
+    """
+    if backend is not other and (backend.private or backend.location != other.location):
+        raise ConfigurationError(
+            f"{backend.location} and {other.location} have the same id, so one is a copy of the other and their signed URLs "
+            "cannot be told apart; delete the file .storage~/id of the copy, which then gets an id of its own"
+        )
+
+
 def _origins(backend: Backend) -> Sequence[str]:
     try:
         return cast("Servable", backend).cors_origins
@@ -225,9 +259,8 @@ async def _try_refuse(request: Request, response: Response, refused: RefusedErro
     """Sends a refusal, after the body if that is short, so that the client is listening when it comes."""
     if response.status:
         return  # an answer has begun: breaking it off is all that can still be said
-    drained = await request.drain()
     headers = [*refused.headers, ("cache-control", "no-store")]
-    if not drained:
+    if ("connection", "close") not in headers and not await request.drain():
         headers.append(("connection", "close"))
     with contextlib.suppress(StalledError):
         await response.whole(refused.status, headers, refused.reason)

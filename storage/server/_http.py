@@ -32,8 +32,9 @@ class Request:
 
     Attributes:
         method: as it came.
+        version: of HTTP, as in ``"1.1"``.
         path: decoded, below where the application is mounted, without the first slash; ``None``: not UTF-8.
-        raw_path: for the log: printable, without the query.
+        logged_path: for the log: printable, without the query or any signature.
         query: as it came, without the question mark.
         headers: names in lower case, each with all of its values.
         client: the address of the client, or ``-``.
@@ -45,8 +46,9 @@ class Request:
         self._ended = False
         self._stalled = False
         self.method: str = scope["method"]
+        self.version: str = scope.get("http_version", "1.1")
         self.path = _path(scope)
-        self.raw_path = ascii(scope.get("raw_path", scope["path"].encode()).partition(b"?")[0].decode("latin-1"))[1:-1]
+        self.logged_path = _logged_path(scope)
         self.query = scope.get("query_string", b"").decode("latin-1")
         self.client = scope["client"][0] if scope.get("client") else "-"
         self.head_bytes = len(scope.get("raw_path") or b"") + len(self.query)
@@ -55,6 +57,16 @@ class Request:
             self.head_bytes += len(name) + len(value)
             headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip(" \t"))
         self.headers: Mapping[str, Sequence[str]] = headers
+
+    @property
+    def one_length(self) -> bool:
+        """Whether the body ends where everyone on the way thinks that it ends (RFC 9112, 6.1)."""
+        coding = self.headers.get("transfer-encoding")
+        if coding is None:
+            return True
+        return [value.lower() for value in coding] == ["chunked"] and (
+            "content-length" not in self.headers and self.version != "1.0"
+        )
 
     def header(self, name: str) -> str | None:
         """The value of a header; several are joined, as HTTP has it."""
@@ -175,6 +187,17 @@ class Response:
         length = [] if status in (204, 304) else [("content-length", str(len(data)))]
         await self.start(status, [*kind, *length, *headers])
         await self.body(data, more=False)
+
+
+def _logged_path(scope: Scope) -> str:
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogatepass")
+    raw = raw.partition(b"?")[0]
+    # A client may have encoded the question mark, also more than once: then the path holds what the query should.
+    before, plain = None, raw
+    while before != plain:
+        before, plain = plain, unquote_to_bytes(plain)
+    at = plain.lower().find(b"signature")
+    return ascii((raw if at < 0 else plain[:at] + b"signature...").decode("latin-1"))[1:-1]
 
 
 def _path(scope: Scope) -> str | None:

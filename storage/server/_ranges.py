@@ -14,7 +14,8 @@ __all__ = ["Span", "evaluate", "http_date", "parse_range"]
 
 Headers = Mapping[str, Sequence[str]]
 
-_RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))[ \t]*", re.IGNORECASE).fullmatch
+_RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*", re.IGNORECASE).fullmatch
+_BEYOND = 10**18  # bytes: past the end of every blob
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
@@ -55,12 +56,18 @@ def parse_range(headers: Headers, stat: Stat) -> Span | None:
         return None
     first, last, suffix = match.groups()
     if suffix is not None:
-        return Span(max(0, stat.size - int(suffix)), stat.size)
-    start = int(first)
-    if last and int(last) < start:
+        return Span(max(0, stat.size - _number(suffix)), stat.size)
+    start = _number(first)
+    if last and _number(last) < start:
         return None  # not a range at all, says the RFC
-    end = min(int(last) + 1, stat.size) if last else stat.size
+    end = min(_number(last) + 1, stat.size) if last else stat.size
     return Span(start, max(start, end))
+
+
+def _number(digits: str) -> int:
+    """The number; of more than 18 digits, which no position in a blob has, one that is past every end."""
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= 18 else _BEYOND
 
 
 def http_date(when: datetime) -> str:

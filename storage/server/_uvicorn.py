@@ -1,90 +1,128 @@
-"""uvicorn, with the limits that it lacks, for one application on one socket."""
+"""Runs one ASGI application on one socket with uvicorn, with the limits that a server without a proxy needs.
+
+What is used of uvicorn beside its documented settings: the protocol class for httptools, its ``access_log``, how it is
+constructed, that it hands ``app_state`` on as ``scope["state"]``, and the steps of ``Server`` that are overridden here. The
+``server`` extra has a ceiling for uvicorn for their sake, and tests/server/test_limits.py fails if one of them goes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from storage.server._http import ASGIApp
+from storage.server._http import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Server", "listen", "make_server"]
 
-_HEADER_BYTES: Final = 32 * 1024  # a key of 1,024 bytes, percent-encoded, with every option takes 8 KiB
-_HEADER_SECONDS: Final = 15.0
-_CUT_SECONDS: Final = 5.0  # for a thread that reads or writes a file to notice that nobody wants it any more
-_TURNS: Final = 5  # of the event loop, more than enough for what was accepted to become a connection
+_HEAD_SECONDS: Final = 15.0
+# Bytes that may come before the application takes some: a head, or what asyncio and uvicorn read ahead of a body (320 KiB).
+_UNREAD_BYTES: Final = 512 * 1024
 _CONNECTIONS: Final = 400  # with a file open for each this stays below the usual 1,024 descriptors
+_CUT_SECONDS: Final = 5.0  # for a thread that reads or writes a file to notice that its client is gone
+_TURNS: Final = 5  # of the event loop, more than enough for what was accepted to become a connection
+_STATE: Final = "storage.connection"
 
 
-class _Connection(H11Protocol):
-    """uvicorn's HTTP/1.1, but for: a request's header has a deadline, a body cut short is a 400, no own access log."""
+class _Connection(asyncio.Protocol):
+    """One connection: hands what asyncio calls on to uvicorn's protocol for HTTP/1.1, which does the work.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # uvicorn's own access log holds whole URLs; and to switch it off in its configuration does so for the process.
-        self.access_log = False
+    It adds three things. The head of a request must come in time, and may not be endless. A client that stops sending in the
+    middle of a body still gets an answer. No access log, since uvicorn's has whole URLs, which are credentials.
+    """
+
+    def __init__(self, *, app_state: dict[str, Any], **options: Any) -> None:
+        self._http = HttpToolsProtocol(app_state={**app_state, _STATE: self}, **options)
+        self._http.access_log = False
+        self._loop = asyncio.get_running_loop()
+        self._ended = self._loop.create_future()  # done once the client has stopped sending
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread = 0
+        self._requests = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+    # ---- what asyncio calls ------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._http.connection_made(transport)
         self._arm()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        # Bytes outside of a request's turn must become a request in time, however slowly they drip.
-        if self._idle() and not self.transport.is_closing():
+        if self._unread > _UNREAD_BYTES:
+            self._transport.abort()
+            return
+        self._unread += len(data)
+        self._http.data_received(data)
+        # Bytes outside of a request must become one in time, however slowly they drip.
+        if not self._requests:
             self._arm()
-        else:
-            self._disarm()
 
-    def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends no more. True: it may still read."""
-        self.conn.receive_data(b"")
-        if not self._idle():
-            if self.cycle.more_body:
-                # h11 knows whether the body is whole; if not, `handle_events` answers 400 and the application aborts.
-                self.handle_events()
-            else:
-                self.cycle.keep_alive = False
-            return not self.transport.is_closing()
-        return False
+    def eof_received(self) -> bool:
+        """The client has stopped sending. True: it may still read."""
+        self._ended.set_result(None)
+        return self._requests > 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
-        super().connection_lost(exc)
+        self._http.connection_lost(exc)
 
-    def send_400_response(self, msg: str) -> None:
-        """Answers what is no HTTP, unless an answer has begun: then the connection is closed."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
-        else:
-            self.transport.close()
+    def pause_writing(self) -> None:
+        self._http.pause_writing()
 
-    def _idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+    def resume_writing(self) -> None:
+        self._http.resume_writing()
+
+    # ---- what the application's side calls ---------------------------------------------------------------------
+
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request of this connection."""
+        self._requests += 1
+        self._unread = 0
+        self._disarm()
+        whole = False
+
+        async def receive_some() -> Message:
+            nonlocal whole
+            message = await (receive() if whole else self._unless_ended(receive))
+            whole = not message.get("more_body", False)
+            self._unread = 0
+            return message
+
+        try:
+            await app(scope, receive_some, send)
+        finally:
+            self._requests -= 1
+            if self._ended.done():
+                # In the next turn, since a request that was sent along with this one begins in this one.
+                self._loop.call_soon(self._close_if_idle)
+
+    async def _unless_ended(self, receive: Receive) -> Message:
+        """The next message of a body; that the client is gone, if it stopped sending before the end of the body."""
+        coming = asyncio.ensure_future(receive())
+        try:
+            await asyncio.sleep(0)  # all that came before the end counts
+            if not coming.done():
+                await asyncio.wait((coming, self._ended), return_when=asyncio.FIRST_COMPLETED)
+            return await coming if coming.done() else {"type": "http.disconnect"}
+        finally:
+            coming.cancel()
+
+    def _close_if_idle(self) -> None:
+        if not self._requests:
+            self._transport.close()
 
     def _arm(self) -> None:
         if self._deadline is None:
-            self._deadline = self.loop.call_later(_HEADER_SECONDS, self._too_slow)
+            self._deadline = self._loop.call_later(_HEAD_SECONDS, self._transport.close)
 
     def _disarm(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-    def _too_slow(self) -> None:
-        self._deadline = None
-        if self._idle():
-            self.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -103,10 +141,10 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends: requests in flight get ``timeout_graceful_shutdown`` seconds, then their connections are cut.
 
-        uvicorn would cancel their tasks instead, and write a traceback for each into the log of a program that merely ends.
+        uvicorn would cancel their tasks instead, and log a traceback for each in a program that merely ends.
         """
-        # What was accepted in the last turn belongs to nobody yet, and a server that is closed would not take it: asyncio would
-        # leave it open. So no more is accepted, then what was is taken, and then the server is closed.
+        # asyncio leaves a connection open that was accepted in the last turn before its server is closed. So: accept no more,
+        # let what was accepted become a connection, and then close the server.
         loop = asyncio.get_running_loop()
         for server in self.servers:
             for listening in server.sockets:
@@ -156,8 +194,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 def make_server(app: ASGIApp, *, graceful_seconds: int = 1) -> Server:
     """A server for ``app``, to be run on sockets. It configures no logging and trusts no proxy's headers."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        connection: _Connection = scope["state"].pop(_STATE)
+        await connection.run(app, scope, receive, send)
+
     config = uvicorn.Config(
-        app,
+        application,
         interface="asgi3",
         loop="asyncio",
         http=_Connection,
@@ -165,12 +208,13 @@ def make_server(app: ASGIApp, *, graceful_seconds: int = 1) -> Server:
         lifespan="off",
         log_config=None,
         log_level=None,
-        access_log=True,
+        access_log=True,  # False would switch it off for the whole process, also for the user's own servers
         proxy_headers=False,
         server_header=False,
         limit_concurrency=_CONNECTIONS,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=graceful_seconds,
-        h11_max_incomplete_event_size=_HEADER_BYTES,
     )
+    config.load()
+    config.loaded_app = application  # not in what logs each message, query included, at uvicorn's level TRACE
     return Server(config)

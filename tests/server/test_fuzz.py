@@ -77,7 +77,7 @@ def test_nothing_unsigned_changes_anything(target, pairs, pieces):
     """Without a valid signature no PUT is carried out."""
     before = STORE.info("a")
     status, _, _ = asyncio.run(call(APP, "PUT", target, pairs, pieces))
-    assert status == 403
+    assert status in (400, 403)
     assert STORE.info("a") == before
 
 
