@@ -42,9 +42,6 @@ DEFAULT_MAX_UPLOAD: Final = 5 * 1024**3
 _HEAD_BYTES: Final = 32 * 1024
 _ALLOW = ("allow", ", ".join(METHODS))
 _NOT_OURS = "only signed URLs of this server's stores are answered here; ask for one"
-_TWO_LENGTHS = (
-    "where this body ends is not clear; send Content-Length, or over HTTP/1.1 Transfer-Encoding: chunked, not both"
-)
 _STATUSES: tuple[tuple[type[StorageError], int, str], ...] = (
     (NotFoundError, 404, "there is no such blob"),
     (BucketNotFoundError, 404, "there is no such blob, nor the directory that would hold it"),
@@ -179,8 +176,7 @@ class SignedURLs:
     async def _answer(self, request: Request, response: Response) -> None:
         if request.head_bytes > _HEAD_BYTES:
             raise RefusedError(431, f"target and headers have more than {_HEAD_BYTES} bytes")
-        if not request.one_length:
-            raise RefusedError(400, _TWO_LENGTHS, [("connection", "close")])
+        request.check_length()
         store_id, _, path = (request.path or "").partition("/")
         try:
             found = self.find(store_id)

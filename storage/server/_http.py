@@ -21,6 +21,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 # What a client may still send after it was refused, so that it gets to read the answer.
 _DRAIN_BYTES = 16 * 1024 * 1024
 _DRAIN_SECONDS = 5.0
+_UNCLEAR = "it is not clear where this body ends; send Content-Length, or, over HTTP/1.1, Transfer-Encoding: chunked"
 
 
 class StalledError(Exception):
@@ -58,15 +59,19 @@ class Request:
             headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip(" \t"))
         self.headers: Mapping[str, Sequence[str]] = headers
 
-    @property
-    def one_length(self) -> bool:
-        """Whether the body ends where everyone on the way thinks that it ends (RFC 9112, 6.1)."""
+    def check_length(self) -> None:
+        """Checks that everyone on the way agrees where the body ends (RFC 9112, 6.1).
+
+        Raises:
+            RefusedError: 400: a proxy may see another end, and so take a part of the body for a request.
+        """
         coding = self.headers.get("transfer-encoding")
-        if coding is None:
-            return True
-        return [value.lower() for value in coding] == ["chunked"] and (
-            "content-length" not in self.headers and self.version != "1.0"
-        )
+        if coding is not None and (
+            [value.lower() for value in coding] != ["chunked"]
+            or "content-length" in self.headers
+            or self.version == "1.0"
+        ):
+            raise RefusedError(400, _UNCLEAR, [("connection", "close")])
 
     def header(self, name: str) -> str | None:
         """The value of a header; several are joined, as HTTP has it."""

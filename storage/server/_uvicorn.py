@@ -48,7 +48,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._http.connection_made(transport)
+        self._http.connection_made(self._transport)
         self._arm()
 
     def data_received(self, data: bytes) -> None:

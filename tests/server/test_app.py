@@ -545,7 +545,7 @@ def test_the_log_holds_no_query(store, caplog, level):
 
 @pytest.mark.parametrize("times", [0, 1, 2, 5])
 def test_a_signature_in_a_path_is_not_logged(store, caplog, times):
-    """A client that encodes the whole of a URL, once or more often, puts its signature into the path: that is not logged either."""
+    """A client that encodes a whole URL, once or more often, puts its signature into the path, where it is not logged either."""
     caplog.set_level(logging.DEBUG)
     url = store.get_signed_url("a")
     parts = urlsplit(url)

@@ -149,6 +149,11 @@ def test_calls_are_posts(page):
         ("list", b"[]"),
         ("list", b"[" * 60_000),
         ("list", b"\xff"),
+        ("list", rb'{"storage_type": "\ud800"}'),
+        ("list", rb'{"storage_type": "data", "prefix": "\udfff"}'),
+        ("list", rb'{"storage_type": "data", "\ud800": ""}'),
+        ("info", rb'{"storage_type": "data", "key": "a\ud800"}'),
+        ("sign", rb'{"storage_type": "data", "key": "b", "method": "GET", "content_type": "\ud800"}'),
         ("list", {}),
         ("list", {"storage_type": "nope"}),
         ("list", {"storage_type": ["data"]}),
@@ -172,6 +177,16 @@ def test_calls_that_cannot_be(page, name, body):
     status, answer, _ = page.call(name, body)
     assert status == 400
     assert answer["error"]
+
+
+@pytest.mark.parametrize("path", ["/-/store/", "/-/page.js/", "/-/list//", "/-/", "/-/nope"])
+def test_no_redirect(page, path):
+    """A path with a slash too many is not there: a redirect would name whatever Host a client sent."""
+    for host in (page.host, "evil.example"):
+        answer = send("POST", page.base + path, {"X-Storage-Token": page.token, "Host": host}, b"{}")
+        assert answer.status == (404 if host == page.host else 403)
+        assert "location" not in answer.headers
+        assert b"evil" not in answer.body
 
 
 def test_what_is_absent_or_too_long(page):
