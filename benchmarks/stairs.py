@@ -10,6 +10,7 @@ from benchmarks.local import KIB
 from benchmarks.measure import TMPFS, Call, Plan, Row, in_turn
 from benchmarks.servers import seaweedfs
 from storage import Storage
+from storage._facade.core import core_of
 from storage.backends import PutOptions
 from storage.backends.filesystem import _records, _system
 
@@ -43,7 +44,7 @@ def _stairs(root: str) -> list[tuple[str, Call]]:
     staging = os.open(f"{root}/bare/new", os.O_RDONLY)
     known = os.open(f"{root}/bare/{_FOLDER}", os.O_RDONLY)
     store = Storage(f"file://{root}/store?fsync=false&types=data:")
-    route, _ = store._locate("x", "data")  # noqa: SLF001
+    route = core_of(store).route("data")
 
     def steps(*, contained: bool = False, locked: bool = False, described: bool = False) -> Call:
         def call(number: int) -> None:
@@ -80,7 +81,8 @@ def rust(plan: Plan) -> None:
 
     with seaweedfs() as server:
         store = Storage(server.url("stairs", scheme="s3+obstore", query="&types=data:"), server.auth)
-        route, path = store._locate("small/one", "data")  # noqa: SLF001
+        route = core_of(store).route("data")
+        path = f"{route.prefix}small/one"
         backend, client = route.backend, route.backend.client
         headers = {"Content-Type": _OPTIONS.content_type}
         store.set("small/one", KIB)

@@ -22,13 +22,15 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeGuard, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from storage._types import SignedForm, SignedRequest
 from storage.exceptions import NotFoundError, StorageError, UnsupportedOperationError
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs  # 8 ms
+
 __all__ = [
-    "AsyncBackend",
     "Backend",
     "BlobOrBucketMissing",
     "Changes",
@@ -381,38 +383,12 @@ class Backend(Protocol):
         return
 
 
-def is_backend(value: object) -> TypeGuard[Backend]:
+def is_backend(value: object) -> TypeIs[Backend]:
     """Whether ``value`` is a backend, told by its class where that names ``Backend``.
 
     Up to Python 3.11 ``isinstance`` gets every attribute of a protocol, and so would open the client.
     """
     return Backend in type(value).__mro__ or isinstance(value, Backend)
-
-
-@runtime_checkable
-class AsyncBackend(Protocol):
-    """What a backend has besides where its SDK is asynchronous itself, on asyncio: the hot calls as coroutines.
-
-    Each means what the method without the ``a`` means, and raises the same. ``AsyncStorage`` awaits them on asyncio, many at
-    once, and runs everything else in worker threads. Cancelling one leaves no request behind, and a put that is cancelled
-    stores the whole blob or nothing.
-    """
-
-    @abstractmethod
-    async def aput(self, path: str, data: bytes, options: PutOptions) -> Stat:
-        """As ``Backend.put``, for at most ``chunk_size`` bytes."""
-
-    @abstractmethod
-    async def aget(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> bytes:
-        """As ``Backend.get``."""
-
-    @abstractmethod
-    async def astat(self, path: str) -> Stat:
-        """As ``Backend.stat``."""
-
-    @abstractmethod
-    async def adelete(self, path: str) -> None:
-        """As ``Backend.delete``."""
 
 
 Factory = Callable[..., Backend]

@@ -165,14 +165,15 @@ def parse_retries(value: int | Retry | Retries | None) -> Retries:
     )
 
 
-def parse_timeout(value: float | tuple[float, float] | None, default: float | tuple[float, float]) -> Timeout:
+def parse_timeout(
+    value: float | tuple[float, float] | None, default: float | tuple[float, float] = (9.5, 120)
+) -> Timeout:
     """The ``timeout`` argument, checked: seconds.
 
     Raises:
         ConfigurationError: not one positive number or a pair of them.
     """
-    if value is None:
-        value = default
+    value = default if value is None else value
     pair = value if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(_positive(seconds) for seconds in pair):
         raise ConfigurationError(f"timeout={value!r}: use seconds greater than 0, one number or a pair (connect, read)")

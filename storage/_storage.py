@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from storage._backend import Setup
+from storage._backend import Backend, Setup
+from storage._facade.call import Call
 from storage._facade.check import check_backend
+from storage._facade.core import Core, core_of
 from storage._facade.files import Files
 from storage._facade.listing import Listing
 from storage._facade.many import Many
@@ -17,6 +20,7 @@ from storage.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # 8 ms
+    from urllib3.util.retry import Retry
 
     from storage._sync_types import SyncEvent, SyncResult
 
@@ -47,6 +51,35 @@ class Storage(Many, Files, Listing, Signing):
     of the caller's own files and iterables.
     """
 
+    TIMEOUT: ClassVar[float | tuple[float, float]] = (9.5, 120)
+    """Seconds to connect, and between two received packets, where ``timeout`` is not given; a subclass may set its own."""
+
+    def __init__(
+        self,
+        url: str | os.PathLike[Any] | None = None,
+        auth: Any = None,
+        retries: int | Retry | None = None,
+        *,
+        timeout: float | tuple[float, float] | None = None,
+        storage_types: Mapping[str, str | Backend] | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        seconds = self.TIMEOUT if timeout is None else timeout
+        self._core = Core(url, auth, retries, seconds, storage_types, backend)
+
+    @property
+    def backend(self) -> Backend:
+        """The backend of the URL; its ``client`` is the SDK's own."""
+        return self._core.backend
+
+    @property
+    def storage_types(self) -> tuple[str, ...]:
+        """The names of the storage types, in the order given."""
+        return tuple(self._core.routes)
+
+    def __repr__(self) -> str:
+        return repr(self._core).replace("Storage", type(self).__name__, 1)
+
     def __enter__(self) -> Self:
         return self
 
@@ -55,9 +88,7 @@ class Storage(Many, Files, Listing, Signing):
 
     def close(self) -> None:
         """Gives back connections and threads. Idempotent; a ready ``backend`` stays its owner's."""
-        for backend in self._backends():
-            if backend is not self._recipe["backend"]:
-                backend.close()
+        self._core.close()
 
     # ---- whole stores ------------------------------------------------------------------------------------------
 
@@ -121,8 +152,8 @@ class Storage(Many, Files, Listing, Signing):
         if bwlimit is not None and not bwlimit > 0:
             raise ValueError(f"bwlimit={bwlimit!r}: use a number of bytes a second above 0, or None for no limit")
         return Sync(
-            self,
-            other,
+            self._core,
+            core_of(other),
             storage_type,
             delete=delete,
             dry_run=dry_run,
@@ -160,15 +191,17 @@ class Storage(Many, Files, Listing, Signing):
         origins = None if cors_origins is None else _origins(cors_origins)
         if tmp_days is not None:
             check_count("tmp_days", tmp_days)
-            if "tmp" not in self._routes:
-                raise ConfigurationError(f"tmp_days={tmp_days}: this store has no storage type 'tmp'", url=self._shown)
-        tmp = self._routes.get("tmp")
+            if "tmp" not in self._core.routes:
+                raise ConfigurationError(
+                    f"tmp_days={tmp_days}: this store has no storage type 'tmp'", url=self._core.url
+                )
+        tmp = self._core.routes.get("tmp")
         lines: list[str] = []
-        for backend in self._backends():
+        for backend in self._core.backends():
             mine = tmp if tmp is not None and tmp.backend is backend else None
             wanted = Setup(create_bucket, origins, mine and mine.prefix, tmp_days if mine else None)
-            route = Route(backend, "", backend.location, raw=False)
-            lines += self._call("setup", route, None, None, backend.setup, wanted)
+            call = Call.about_route("setup", Route(backend, "", backend.location, raw=False))
+            lines += call.run(backend.setup, wanted)
         return lines
 
     def check(self) -> Sequence[str]:
@@ -178,8 +211,8 @@ class Storage(Many, Files, Listing, Signing):
             A line for each thing that the server lacks; empty when nothing.
         """
         lines: list[str] = []
-        for name, route in {id(r.backend): (n, r) for n, r in self._routes.items()}.values():
-            lines += self._call("check", route, None, name, check_backend, route.backend, route.prefix)
+        for name, route in {id(r.backend): (n, r) for n, r in self._core.routes.items()}.values():
+            lines += Call.about_route("check", route, name).run(check_backend, route.backend, route.prefix)
         return lines
 
 

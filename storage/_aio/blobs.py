@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Mapping,
-)
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from functools import partial
 
-from storage._aio.core import SMALL, AsyncCore, awaitable, is_small, same_as
+from storage._aio.core import SMALL, AsyncCore, is_small, same_as
 from storage._aio.sources import AsyncSource, is_async_source
-from storage._aio.threads import Call
-from storage._facade.core import decoded, is_absent, made_info
+from storage._aio.threads import Turn
+from storage._facade.call import Call
 from storage._facade.options import check_count, put_options
-from storage._facade.routes import Route
 from storage._facade.upload import Upload
 from storage._facade.values import Value, chunks_of, whole
 from storage._storage import Storage
 from storage._types import ObjectInfo
-from storage.exceptions import NotFoundError, UnavailableError
 
 __all__ = ["AsyncBlobs"]
 
@@ -41,46 +36,32 @@ class AsyncBlobs(AsyncCore):
         overwrite: bool = True,
         if_match: str | None = None,
     ) -> ObjectInfo:
-        route, path = self._sync._locate(key, storage_type)
+        call = Call(self._core, "set", key, storage_type)
         options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
-        upload = Upload(self._sync, "set", route, key, storage_type, options)
         if is_async_source(value):
-            return await self._upload(upload, route, value)
+            return await self._upload(Upload(call, options), value)
+        backend = call.route.backend
         data = whole(value) if is_small(value) else await self._workers.run(whole, value)
         if data is None:
-            call = Call()
-            chunks = chunks_of(value, route.backend.chunk_size)
-            return await self._workers.run(upload.run, chunks, call.check, call=call)
-        native = awaitable(route.backend)
-        if native is not None and len(data) <= route.backend.chunk_size:
-            stat = await self._awaited("set", route, key, storage_type, native.aput(path, data, options))
-            return made_info(key, storage_type, stat)
-        put = route.backend.put
-        stat = await self._hot(route, self._sync._call, "set", route, key, storage_type, put, path, data, options)
-        return made_info(key, storage_type, stat)
+            turn = Turn()
+            chunks = chunks_of(value, backend.chunk_size)
+            return await self._workers.run(Upload(call, options).run, chunks, turn.check, turn=turn)
+        return call.info(await self._hot(backend, call.run, backend.put, call.path, data, options))
 
     @same_as(Storage.get)
     async def get(self, key: str, storage_type: str = "data") -> str:
-        route, path = self._sync._locate(key, storage_type)
-        data = await self._read("get", route, path, key, storage_type)
-        if len(data) <= SMALL:
-            return decoded(data, key, storage_type, route)
-        return await self._workers.run(decoded, data, key, storage_type, route)
-
-    async def _read(self, name: str, route: Route, path: str, key: str, storage_type: str) -> bytes:
-        native = awaitable(route.backend)
-        if native is not None:
-            return await self._awaited(name, route, key, storage_type, native.aget(path))
-        get = route.backend.get
-        return await self._hot(route, self._sync._call, name, route, key, storage_type, get, path)
+        call = Call(self._core, "get", key, storage_type)
+        backend = call.route.backend
+        data = await self._hot(backend, call.run, backend.get, call.path)
+        return call.text(data) if len(data) <= SMALL else await self._workers.run(call.text, data)
 
     @same_as(Storage.get_bytes)
     async def get_bytes(self, key: str, storage_type: str = "data", *, start: int = 0, end: int | None = None) -> bytes:
-        route, path = self._sync._locate(key, storage_type)
-        if start == 0 and end is None:
-            return await self._read("get_bytes", route, path, key, storage_type)
+        read = partial(self._sync.get_bytes, key, storage_type, start=start, end=end)
         # A range of a blob in memory is a copy, of any size.
-        return await self._workers.run(lambda: self._sync.get_bytes(key, storage_type, start=start, end=end))
+        if start == 0 and end is None:
+            return await self._hot(self._core.route(storage_type).backend, read)
+        return await self._workers.run(read)
 
     @same_as(Storage.iter_bytes)
     def iter_bytes(
@@ -94,36 +75,16 @@ class AsyncBlobs(AsyncCore):
 
     @same_as(Storage.exists)
     async def exists(self, key: str, storage_type: str = "data") -> bool:
-        route, path = self._sync._locate(key, storage_type)
-        native = awaitable(route.backend)
-        if native is None:
-            return await self._hot(route, self._sync.exists, key, storage_type)
-        try:
-            await self._awaited("exists", route, key, storage_type, native.astat(path))
-        except NotFoundError:
-            return False
-        return True
+        return await self._hot(self._core.route(storage_type).backend, self._sync.exists, key, storage_type)
 
     @same_as(Storage.info)
     async def info(self, key: str, storage_type: str = "data") -> ObjectInfo:
-        route, path = self._sync._locate(key, storage_type)
-        native = awaitable(route.backend)
-        if native is None:
-            return await self._hot(route, self._sync.info, key, storage_type)
-        return made_info(key, storage_type, await self._awaited("info", route, key, storage_type, native.astat(path)))
+        return await self._hot(self._core.route(storage_type).backend, self._sync.info, key, storage_type)
 
     @same_as(Storage.delete)
     async def delete(self, key: str, storage_type: str = "data", *, missing_ok: bool = False) -> None:
-        route, path = self._sync._locate(key, storage_type)
-        native = awaitable(route.backend)
-        if native is None:
-            await self._hot(route, self._sync.delete, key, storage_type, missing_ok=missing_ok)
-            return
-        try:
-            await self._awaited("delete", route, key, storage_type, native.adelete(path))
-        except (NotFoundError, UnavailableError) as exc:
-            if not missing_ok or not is_absent(exc, route.backend):
-                raise
+        delete = partial(self._sync.delete, key, storage_type, missing_ok=missing_ok)
+        await self._hot(self._core.route(storage_type).backend, delete)
 
     @same_as(Storage.copy)
     async def copy(

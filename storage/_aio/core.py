@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import (
-    Callable,
-    Coroutine,
-    Mapping,
-    Sized,
-)
+from collections.abc import Callable, Mapping, Sized
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from typing_extensions import Self
 
 from storage._aio.sources import async_chunks
-from storage._aio.threads import Call, Workers
-from storage._backend import AsyncBackend, Backend
-from storage._facade.core import Line, moved_bytes
-from storage._facade.routes import Route
+from storage._aio.threads import Turn, Workers
+from storage._backend import Backend
+from storage._facade.core import Facade, core_of
 from storage._facade.upload import Upload
 from storage._storage import Storage
 from storage._types import ObjectInfo
@@ -28,7 +21,7 @@ if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
 
-__all__ = ["SMALL", "AsyncCore", "awaitable", "checked", "is_small", "same_as"]
+__all__ = ["SMALL", "AsyncCore", "checked", "is_small", "same_as"]
 
 T = TypeVar("T")
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -47,7 +40,7 @@ def same_as(original: Callable[..., Any]) -> Callable[[Method], Method]:
     return adopt
 
 
-class AsyncCore:
+class AsyncCore(Facade):
     """A ``Storage``, and the threads that its calls run in."""
 
     TIMEOUT: ClassVar[float | tuple[float, float]] = Storage.TIMEOUT
@@ -70,13 +63,14 @@ class AsyncCore:
 
     def _start(self, sync: Storage) -> None:
         self._sync = sync
-        self._workers = Workers(max(_LEAST_THREADS, *(backend.concurrency for backend in sync._backends())))
+        self._core = core_of(sync)
+        self._workers = Workers(max(_LEAST_THREADS, *(backend.concurrency for backend in self._core.backends())))
 
     def __repr__(self) -> str:
         return repr(self._sync).replace("Storage", "AsyncStorage", 1)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"sync": self._sync, **{k: v for k, v in vars(self).items() if k not in ("_sync", "_workers")}}
+        return {"sync": self._sync, **{k: v for k, v in vars(self).items() if k not in ("_sync", "_core", "_workers")}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._start(state.pop("sync"))
@@ -102,29 +96,16 @@ class AsyncCore:
     async def close(self) -> None:
         await self._workers.run(self._sync.close)
 
-    async def _hot(self, route: Route, method: Callable[..., T], *args: Any, **options: Any) -> T:
-        """``method`` of ``Storage``: at once where the backend never waits, else in a thread."""
-        if route.backend.inline:
-            return method(*args, **options)
-        return await self._workers.run(lambda: method(*args, **options))
+    async def _hot(self, backend: Backend, function: Callable[..., T], *args: Any) -> T:
+        """``function(*args)``: on the event loop where the backend never waits, else in a thread."""
+        if backend.inline:
+            return function(*args)
+        return await self._workers.run(function, *args)
 
-    async def _awaited(self, name: str, route: Route, key: str, storage_type: str, answer: Coroutine[Any, Any, T]) -> T:
-        """What an asynchronous backend answers: its exceptions classified, worded and chained, one line in the log."""
-        with Line(name, storage_type, key) as line:
-            try:
-                result = await answer
-            except Exception as exc:
-                # In a thread, because telling a missing blob from a missing bucket may take a request.
-                return await self._workers.run(self._sync._raise, exc, name, route, key, storage_type)
-            line.size = moved_bytes(result)
-            return result
-
-    async def _upload(
-        self, upload: Upload, route: Route, value: Any, progress: Callable[[int], object] | None = None
-    ) -> ObjectInfo:
+    async def _upload(self, upload: Upload, value: Any, progress: Callable[[int], object] | None = None) -> ObjectInfo:
         """An asynchronous source, piece by piece: at most one of them is held."""
         try:
-            async with aclosing(async_chunks(value, route.backend.chunk_size)) as chunks:
+            async with aclosing(async_chunks(value, upload.chunk_size)) as chunks:
                 async for chunk in chunks:
                     await self._workers.run(upload.write, chunk)
                     if progress is not None:
@@ -140,23 +121,12 @@ def is_small(value: object) -> bool:
     return isinstance(value, bytes) or not isinstance(value, Sized) or len(value) <= SMALL
 
 
-def awaitable(backend: Backend) -> AsyncBackend | None:
-    """The backend itself where it can be awaited here: its SDK is asynchronous, and this is asyncio."""
-    if not hasattr(backend, "aget") or not isinstance(backend, AsyncBackend):
-        return None
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-    return backend
-
-
-def checked(call: Call, progress: Callable[[int], object] | None) -> Callable[[int], object]:
+def checked(turn: Turn, progress: Callable[[int], object] | None) -> Callable[[int], object]:
     """``progress`` that also ends a call which nobody waits for any more."""
 
     def check(count: int) -> None:
         if progress is not None:
             progress(count)
-        call.check()
+        turn.check()
 
     return check

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 
 from storage._aio.core import AsyncCore, checked, same_as
 from storage._aio.sources import AsyncBlobFile, AsyncSource, is_async_source
-from storage._aio.threads import Call
-from storage._facade.core import Line, made_info
+from storage._aio.threads import Turn
+from storage._facade.call import Call
 from storage._facade.options import put_options
 from storage._facade.upload import Upload
 from storage._facade.values import ReadableFile
@@ -43,17 +43,16 @@ class AsyncFiles(AsyncCore):
         if_match: str | None = None,
     ) -> ObjectInfo:
         if is_async_source(file_obj):
-            route, _ = self._sync._locate(key, storage_type)
+            call = Call(self._core, "set_file", key, storage_type)
             options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
-            upload = Upload(self._sync, "set_file", route, key, storage_type, options)
-            return await self._upload(upload, route, file_obj, progress)
-        call = Call()
+            return await self._upload(Upload(call, options), file_obj, progress)
+        turn = Turn()
         return await self._workers.run(
             lambda: self._sync.set_file(
                 key,
                 file_obj,
                 storage_type,
-                progress=checked(call, progress),
+                progress=checked(turn, progress),
                 content_type=content_type,
                 cache_control=cache_control,
                 content_encoding=content_encoding,
@@ -61,7 +60,7 @@ class AsyncFiles(AsyncCore):
                 overwrite=overwrite,
                 if_match=if_match,
             ),
-            call=call,
+            turn=turn,
         )
 
     @same_as(Storage.get_file)
@@ -75,26 +74,24 @@ class AsyncFiles(AsyncCore):
     ) -> ObjectInfo:
         if inspect.iscoroutinefunction(getattr(file_obj, "write", None)):
             return await self._to_async_file(key, file_obj, storage_type, progress)
-        call = Call()
+        turn = Turn()
         return await self._workers.run(
-            lambda: self._sync.get_file(key, file_obj, storage_type, progress=checked(call, progress)), call=call
+            lambda: self._sync.get_file(key, file_obj, storage_type, progress=checked(turn, progress)), turn=turn
         )
 
     async def _to_async_file(
         self, key: str, file_obj: Any, storage_type: str, progress: Callable[[int], object] | None
     ) -> ObjectInfo:
-        route, path = self._sync._locate(key, storage_type)
-        do = self._sync._do
-        with Line("get_file", storage_type, key) as line:
-            stat, chunks = await self._workers.run(do, "get_file", route, key, storage_type, route.backend.stream, path)
-            mapped = self._sync._mapped("get_file", route, key, storage_type, chunks)
-            async with aclosing(self._workers.iterate(mapped, 1)) as pieces:
+        call = Call(self._core, "get_file", key, storage_type)
+        with call.record() as record:
+            stat, chunks = await self._workers.run(call.do, call.route.backend.stream, call.path)
+            async with aclosing(self._workers.iterate(call.each(chunks), 1)) as pieces:
                 async for chunk in pieces:
                     await file_obj.write(chunk)
                     if progress is not None:
                         progress(len(chunk))
-            line.size = stat.size
-            return made_info(key, storage_type, stat)
+            record.size = stat.size
+            return call.info(stat)
 
     @same_as(Storage.open)
     def open(

@@ -12,7 +12,7 @@ from collections.abc import (
 from typing import TypeVar, overload
 
 from storage._aio.core import AsyncCore, checked, same_as
-from storage._aio.threads import Call
+from storage._aio.threads import Turn
 from storage._facade.values import Value
 from storage._storage import Storage
 from storage._sync_types import SyncEvent, SyncResult
@@ -44,10 +44,10 @@ class AsyncMany(AsyncCore):
         *,
         concurrency: int | None = None,
     ) -> None:
-        call = Call()
+        turn = Turn()
         pairs = items.items() if isinstance(items, Mapping) else items
         await self._workers.run(
-            lambda: self._sync.set_many(until(call, pairs), storage_type, concurrency=concurrency), call=call
+            lambda: self._sync.set_many(until(turn, pairs), storage_type, concurrency=concurrency), turn=turn
         )
 
     @same_as(Storage.get_many)
@@ -60,9 +60,9 @@ class AsyncMany(AsyncCore):
     async def delete_many(
         self, keys: Iterable[str], storage_type: str = "data", *, concurrency: int | None = None
     ) -> None:
-        call = Call()
+        turn = Turn()
         await self._workers.run(
-            lambda: self._sync.delete_many(until(call, keys), storage_type, concurrency=concurrency), call=call
+            lambda: self._sync.delete_many(until(turn, keys), storage_type, concurrency=concurrency), turn=turn
         )
 
     @same_as(Storage.sync_to)
@@ -83,10 +83,10 @@ class AsyncMany(AsyncCore):
     ) -> SyncResult:
         if not isinstance(other, AsyncCore):
             raise TypeError(f"other must be an AsyncStorage, not {type(other).__name__}")
-        call = Call()
+        turn = Turn()
         return await self._workers.run(
             lambda: self._sync.sync_to(
-                other._sync,
+                other._sync,  # noqa: SLF001 (this class's own)
                 storage_type,
                 delete=delete,
                 dry_run=dry_run,
@@ -95,10 +95,10 @@ class AsyncMany(AsyncCore):
                 checksum=checksum,
                 concurrency=concurrency,
                 bwlimit=bwlimit,
-                progress=checked(call, progress),
+                progress=checked(turn, progress),
                 report=report,
             ),
-            call=call,
+            turn=turn,
         )
 
     @same_as(Storage.list)
@@ -129,8 +129,8 @@ class AsyncMany(AsyncCore):
         return self._workers.iterate(self._sync.iter_dir(prefix, storage_type), _PAGE)
 
 
-def until(call: Call, items: Iterable[T]) -> Iterator[T]:
-    """``items`` as long as somebody waits for the call."""
+def until(turn: Turn, items: Iterable[T]) -> Iterator[T]:
+    """``items`` as long as somebody waits for the result."""
     for item in items:
-        call.check()
+        turn.check()
         yield item

@@ -18,7 +18,7 @@ try:
 except ModuleNotFoundError as exc:
     raise MissingDependencyError("AsyncStorage needs the package 'anyio': pip install 'storage-facade[async]'") from exc
 
-__all__ = ["Call", "Cancelled", "Workers"]
+__all__ = ["Cancelled", "Turn", "Workers"]
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class Cancelled(BaseException):
     """Raised inside a worker thread whose task has been cancelled, so that what it began is undone. Never leaves it."""
 
 
-class Call:
+class Turn:
     """One turn of a worker thread: ``check`` raises :class:`Cancelled` there once the task has been cancelled."""
 
     def __init__(self) -> None:
@@ -76,18 +76,18 @@ class Workers:
             self._limiter.set(limiter)
         return limiter
 
-    async def run(self, function: Callable[..., T], *args: Any, call: Call | None = None) -> T:
+    async def run(self, function: Callable[..., T], *args: Any, turn: Turn | None = None) -> T:
         """``function(*args)`` in a thread.
 
-        A cancelled task raises once the thread has ended; ``function`` ends early where it calls ``call.check``, and makes no
+        A cancelled task raises once the thread has ended; ``function`` ends early where it calls ``turn.check``, and makes no
         further retries.
         """
-        call = call or Call()
-        work = cast("Callable[[], T]", partial(call.run, function, args))
+        turn = turn or Turn()
+        work = cast("Callable[[], T]", partial(turn.run, function, args))
         try:
             return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._current())
         except anyio.get_cancelled_exc_class():
-            await call.end()
+            await turn.end()
             raise
 
     async def undo(self, function: Callable[..., object], *args: Any) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from storage._backend import Stat
-from storage._facade.core import Core, Line, decoded, is_absent, made_info
+from storage._facade.call import Call
+from storage._facade.core import Facade
+from storage._facade.errors import is_absent
 from storage._facade.options import check_count, check_range, put_options
-from storage._facade.routes import Route
 from storage._facade.upload import Upload
 from storage._facade.values import Value, chunks_of, rechunk, whole
 from storage._types import ObjectInfo
@@ -18,8 +19,8 @@ __all__ = ["Blobs"]
 _MIB = 1024 * 1024
 
 
-class Blobs(Core):
-    """What ``Storage`` does with one blob."""
+class Blobs(Facade):
+    """The methods of ``Storage`` for one blob."""
 
     def set(
         self,
@@ -58,15 +59,13 @@ class Blobs(Core):
             TypeError: a value of another type.
             ValueError: a header or metadata that is not allowed, or ``overwrite=False`` with ``if_match``.
         """
-        route, path = self._locate(key, storage_type)
+        call = Call(self._core, "set", key, storage_type)
         options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
+        backend = call.route.backend
         data = whole(value)
         if data is None:
-            chunks = chunks_of(value, route.backend.chunk_size)
-            return Upload(self, "set", route, key, storage_type, options).run(chunks)
-        return made_info(
-            key, storage_type, self._call("set", route, key, storage_type, route.backend.put, path, data, options)
-        )
+            return Upload(call, options).run(chunks_of(value, backend.chunk_size))
+        return call.info(call.run(backend.put, call.path, data, options))
 
     def get(self, key: str, storage_type: str = "data") -> str:
         """The blob as text.
@@ -75,8 +74,8 @@ class Blobs(Core):
             NotFoundError: there is no such blob.
             NotTextError: it is not UTF-8; ``get_bytes`` returns it.
         """
-        route, path = self._locate(key, storage_type)
-        return decoded(self._call("get", route, key, storage_type, route.backend.get, path), key, storage_type, route)
+        call = Call(self._core, "get", key, storage_type)
+        return call.text(call.run(call.route.backend.get, call.path))
 
     def get_bytes(self, key: str, storage_type: str = "data", *, start: int = 0, end: int | None = None) -> bytes:
         """The blob, or its bytes from ``start`` up to ``end`` (not included), as far as there are any, like a slice.
@@ -85,14 +84,14 @@ class Blobs(Core):
             NotFoundError: there is no such blob, whatever the range.
             ValueError: a negative bound.
         """
-        route, path = self._locate(key, storage_type)
+        call = Call(self._core, "get_bytes", key, storage_type)
         if start == 0 and end is None:
-            return self._call("get_bytes", route, key, storage_type, route.backend.get, path)
+            return call.run(call.route.backend.get, call.path)
         check_range(start, end)
         if end is not None and end <= start:
-            self._call("get_bytes", route, key, storage_type, route.backend.stat, path)
+            call.run(call.route.backend.stat, call.path)
             return b""
-        return self._call("get_bytes", route, key, storage_type, route.backend.get, path, start, end)
+        return call.run(call.route.backend.get, call.path, start, end)
 
     def iter_bytes(
         self, key: str, storage_type: str = "data", *, start: int = 0, end: int | None = None, chunk_size: int = _MIB
@@ -104,38 +103,18 @@ class Blobs(Core):
             PreconditionFailedError: it was replaced meanwhile.
             ValueError: a negative bound, or a ``chunk_size`` below 1.
         """
-        route, path = self._locate(key, storage_type)
+        call = Call(self._core, "iter_bytes", key, storage_type)
         check_range(start, end)
         check_count("chunk_size", chunk_size)
         if end is not None and end <= start:
-            return self._nothing(route, path, key, storage_type)
-        return rechunk(self._stream(route, path, key, storage_type, start, end), chunk_size)
-
-    def _nothing(self, route: Route, path: str, key: str, storage_type: str) -> Iterator[bytes]:
-        self._call("iter_bytes", route, key, storage_type, route.backend.stat, path)
-        yield from ()
-
-    def _stream(
-        self, route: Route, path: str, key: str, storage_type: str, start: int, end: int | None
-    ) -> Iterator[bytes]:
-        """The chunks of a blob, with the backend's errors mapped also while they come."""
-        with Line("iter_bytes", storage_type, key) as line:
-            _, chunks = self._do("iter_bytes", route, key, storage_type, route.backend.stream, path, start, end)
-            line.size = 0
-            try:
-                for chunk in self._mapped("iter_bytes", route, key, storage_type, chunks):
-                    line.size += len(chunk)
-                    yield chunk
-            finally:
-                close = getattr(chunks, "close", None)
-                if close is not None:
-                    close()
+            return _nothing(call)
+        return rechunk(_stream(call, start, end), chunk_size)
 
     def exists(self, key: str, storage_type: str = "data") -> bool:
         """Whether there is a blob. Only absence is ``False``: no permission, no bucket and no network raise."""
-        route, path = self._locate(key, storage_type)
+        call = Call(self._core, "exists", key, storage_type)
         try:
-            self._call("exists", route, key, storage_type, route.backend.stat, path)
+            call.run(call.route.backend.stat, call.path)
         except NotFoundError:
             return False
         return True
@@ -146,8 +125,8 @@ class Blobs(Core):
         Raises:
             NotFoundError: there is no such blob.
         """
-        route, path = self._locate(key, storage_type)
-        return made_info(key, storage_type, self._call("info", route, key, storage_type, route.backend.stat, path))
+        call = Call(self._core, "info", key, storage_type)
+        return call.info(call.run(call.route.backend.stat, call.path))
 
     def delete(self, key: str, storage_type: str = "data", *, missing_ok: bool = False) -> None:
         """Deletes the blob.
@@ -155,11 +134,11 @@ class Blobs(Core):
         Raises:
             NotFoundError: there is no such blob, unless ``missing_ok``.
         """
-        route, path = self._locate(key, storage_type)
+        call = Call(self._core, "delete", key, storage_type)
         try:
-            self._call("delete", route, key, storage_type, route.backend.delete, path)
+            call.run(call.route.backend.delete, call.path)
         except (NotFoundError, UnavailableError) as exc:
-            if not missing_ok or not is_absent(exc, route.backend):
+            if not missing_ok or not is_absent(exc, call.route.backend):
                 raise
 
     def copy(
@@ -205,56 +184,60 @@ class Blobs(Core):
     def _transfer(
         self, name: str, key: str, new_key: str, storage_type: str, new_storage_type: str | None, *, overwrite: bool
     ) -> ObjectInfo:
-        route, path = self._locate(key, storage_type)
-        new_type = storage_type if new_storage_type is None else new_storage_type
-        new_route, new_path = self._locate(new_key, new_type)
+        source = Call(self._core, name, key, storage_type)
+        target = Call(self._core, name, new_key, storage_type if new_storage_type is None else new_storage_type)
         if not isinstance(overwrite, bool):
             raise TypeError(f"overwrite must be a bool, not {type(overwrite).__name__}")
-        if route.backend is not new_route.backend:
-            return self._carry(name, route, key, storage_type, new_route, new_key, new_type, overwrite=overwrite)
-        if path == new_path:
-            stat = self._call(name, route, key, storage_type, route.backend.stat, path)
+        backend = source.route.backend
+        if backend is not target.route.backend:
+            return _carry(source, target, overwrite=overwrite)
+        if source.path == target.path:
+            stat = source.run(backend.stat, source.path)
             if not overwrite:
-                self._raise(AlreadyExistsError(), name, route, new_key, new_type)
-            return made_info(new_key, new_type, stat)
-        method = route.backend.copy if name == "copy" else route.backend.move
+                target.fail(AlreadyExistsError())
+            return target.info(stat)
+        method = backend.copy if name == "copy" else backend.move
 
         def transfer() -> Stat:
-            return method(path, new_path, overwrite=overwrite)
+            return method(source.path, target.path, overwrite=overwrite)
 
         try:
-            stat = self._call(name, route, key, storage_type, transfer)
+            stat = source.run(transfer)
         except AlreadyExistsError as exc:
-            exc.key, exc.storage_type = new_key, new_type
+            exc.key, exc.storage_type = target.key, target.storage_type
             raise
-        return made_info(new_key, new_type, stat)
+        return target.info(stat)
 
-    def _carry(
-        self,
-        name: str,
-        route: Route,
-        key: str,
-        storage_type: str,
-        new_route: Route,
-        new_key: str,
-        new_type: str,
-        *,
-        overwrite: bool,
-    ) -> ObjectInfo:
-        """A copy between two backends, through this process."""
-        path = route.prefix + key
-        source = self._do(name, route, key, storage_type, route.backend.stream, path)
-        stat = source.stat
-        options = put_options(
-            new_key,
-            stat.content_type,
-            stat.cache_control,
-            stat.content_encoding,
-            stat.metadata,
-            overwrite,
-        )
-        upload = Upload(self, name, new_route, new_key, new_type, options, stat.size)
-        info = upload.run(self._mapped(name, route, key, storage_type, source.chunks))
-        if name == "move":
-            self._do(name, route, key, storage_type, route.backend.delete, path)
-        return info
+
+def _nothing(call: Call) -> Iterator[bytes]:
+    """An empty range of a blob, which still has to be there."""
+    call.run(call.route.backend.stat, call.path)
+    yield from ()
+
+
+def _stream(call: Call, start: int, end: int | None) -> Iterator[bytes]:
+    """The pieces of a range of a blob, as the backend gives them."""
+    with call.record() as record:
+        _, chunks = call.do(call.route.backend.stream, call.path, start, end)
+        record.size = 0
+        try:
+            for chunk in call.each(chunks):
+                record.size += len(chunk)
+                yield chunk
+        finally:
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                close()
+
+
+def _carry(source: Call, target: Call, *, overwrite: bool) -> ObjectInfo:
+    """A copy between two backends, through this process."""
+    backend = source.route.backend
+    stat, chunks = source.do(backend.stream, source.path)
+    options = put_options(
+        target.key or "", stat.content_type, stat.cache_control, stat.content_encoding, stat.metadata, overwrite
+    )
+    info = Upload(target, options, stat.size).run(source.each(chunks))
+    if source.name == "move":
+        source.do(backend.delete, source.path)
+    return info

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from storage._backend import Backend, PutOptions, SignOptions
+from storage._facade.errors import kind_of
 from storage.exceptions import PreconditionFailedError, SigningError, StorageError, UnsupportedOperationError
 
 __all__ = ["check_backend"]
@@ -42,7 +43,7 @@ class _Check:
         try:
             call()
         except Exception as exc:
-            found = type(exc) if isinstance(exc, StorageError) else self._backend.classify(exc)
+            found = kind_of(exc, self._backend)
             if found is None or not issubclass(found, kind):
                 raise
             return True

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any, BinaryIO, Literal, TextIO, overload
 
 from storage._facade.atomic_file import replacing
-from storage._facade.core import Core, made_info
+from storage._facade.call import Call
+from storage._facade.core import Facade
 from storage._facade.download import CallerFault, Sink, download
 from storage._facade.options import put_options
-from storage._facade.routes import Route
 from storage._facade.upload import Upload
 from storage._facade.values import ReadableFile, file_chunks
 from storage._types import ObjectInfo
@@ -19,8 +19,8 @@ from storage.exceptions import PreconditionFailedError
 __all__ = ["Files"]
 
 
-class Files(Core):
-    """What ``Storage`` does with files: from a file, to a file, as a file."""
+class Files(Facade):
+    """The methods of ``Storage`` for files: from a file, to a file, as a file."""
 
     def set_file(
         self,
@@ -57,17 +57,16 @@ class Files(Core):
             OSError: the caller's own file cannot be read; like any exception of ``file_obj`` and ``progress`` it comes bare.
             StorageError: as for :meth:`set`.
         """
-        route, _ = self._locate(key, storage_type)
+        call = Call(self._core, "set_file", key, storage_type)
         options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
+        chunk_size = call.route.backend.chunk_size
         if isinstance(file_obj, (str, os.PathLike)):
             with open(file_obj, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                upload = Upload(self, "set_file", route, key, storage_type, options, size)
-                return upload.run(file_chunks(file, route.backend.chunk_size), progress)
+                return Upload(call, options, size).run(file_chunks(file, chunk_size), progress)
         if not hasattr(file_obj, "read"):
             raise TypeError(f"file_obj must be a file name or a binary file object, not {type(file_obj).__name__}")
-        upload = Upload(self, "set_file", route, key, storage_type, options)
-        return upload.run(file_chunks(file_obj, route.backend.chunk_size), progress)
+        return Upload(call, options).run(file_chunks(file_obj, chunk_size), progress)
 
     def get_file(
         self,
@@ -94,25 +93,18 @@ class Files(Core):
             PreconditionFailedError: it was replaced meanwhile (for a named file: twice).
             OSError: the caller's own file cannot be written; like any exception of ``file_obj`` and ``progress`` it comes bare.
         """
-        route, path = self._locate(key, storage_type)
+        call = Call(self._core, "get_file", key, storage_type)
         if not isinstance(file_obj, (str, os.PathLike)):
             if not hasattr(file_obj, "write"):
                 raise TypeError(f"file_obj must be a file name or a binary file object, not {type(file_obj).__name__}")
-            return self._download(route, path, key, storage_type, Sink(file_obj, progress))
+            return _download(call, Sink(file_obj, progress))
         try:
             with replacing(file_obj) as file:
-                return self._download(route, path, key, storage_type, Sink.new_file(file, progress))
+                return _download(call, Sink.new_file(file, progress))
         except PreconditionFailedError:
             # Replaced meanwhile. Nothing of the old version is left, so the new one may be had, but only once.
             with replacing(file_obj) as file:
-                return self._download(route, path, key, storage_type, Sink.new_file(file, progress))
-
-    def _download(self, route: Route, path: str, key: str, storage_type: str, sink: Sink) -> ObjectInfo:
-        try:
-            stat = self._call("get_file", route, key, storage_type, download, route.backend, path, sink)
-        except CallerFault as fault:
-            raise fault.error from None
-        return made_info(key, storage_type, stat)
+                return _download(call, Sink.new_file(file, progress))
 
     @overload
     def open(self, key: str, mode: Literal["rb"] = "rb", storage_type: str = "data") -> BinaryIO: ...
@@ -208,15 +200,16 @@ class Files(Core):
         letter, text = _files.parse_mode(mode)
         if not text and not (encoding is errors is newline is None):
             raise ValueError(f"mode {mode!r} is binary: encoding, errors and newline are for text")
-        route, path = self._locate(key, storage_type)
+        call = Call(self._core, "open", key, storage_type)
         if letter == "r":
             writing = (content_type, cache_control, content_encoding, metadata, if_match)
             if not overwrite or any(option is not None for option in writing):
                 raise ValueError(f"mode {mode!r} reads: content_type, metadata and the like are for writing")
-            stat = self._call("open", route, key, storage_type, route.backend.stat, path)
+            backend = call.route.backend
+            stat = call.run(backend.stat, call.path)
 
             def fetch(start: int, end: int) -> bytes:
-                return self._do("open", route, key, storage_type, route.backend.get, path, start, end, stat.etag)
+                return call.do(backend.get, call.path, start, end, stat.etag)
 
             return _files.open_reader(
                 _files.BlobReader(fetch, stat.size, key), text=text, encoding=encoding, errors=errors, newline=newline
@@ -224,6 +217,12 @@ class Files(Core):
         options = put_options(
             key, content_type, cache_control, content_encoding, metadata, overwrite and letter != "x", if_match
         )
-        upload = Upload(self, "open", route, key, storage_type, options)
-        writer = _files.BlobWriter(upload, key)
+        writer = _files.BlobWriter(Upload(call, options), key)
         return _files.open_writer(writer, text=text, encoding=encoding, errors=errors, newline=newline)
+
+
+def _download(call: Call, sink: Sink) -> ObjectInfo:
+    try:
+        return call.info(call.run(download, call.route.backend, call.path, sink))
+    except CallerFault as fault:
+        raise fault.error from None

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from storage._backend import Stat
-from storage._facade.core import Core, Line, made_info
+from storage._facade.call import Call, info_of
+from storage._facade.core import Facade
 from storage._facade.options import check_count
-from storage._facade.routes import Route
 from storage._keys import check_prefix, is_portable
 from storage._types import ObjectInfo
 
@@ -17,7 +17,7 @@ __all__ = ["Listing"]
 _PAGE = 1000
 
 
-class Listing(Core):
+class Listing(Facade):
     """The listings of ``Storage``."""
 
     def list(
@@ -41,8 +41,8 @@ class Listing(Core):
             ValueError: a ``limit`` out of range.
         """
         check_count("limit", limit, 1, _PAGE)
-        route, full, after = self._scan_from(prefix, storage_type, start_after)
-        return list_(islice(self._keys("list", route, storage_type, full, after, limit), limit))
+        call = Call.about_prefix(self._core, "list", prefix, storage_type)
+        return list_(islice(_keys(call, _bound(call, start_after), limit), limit))
 
     def iter_list(
         self, prefix: str | None = None, storage_type: str = "data", *, start_after: str | None = None
@@ -57,13 +57,12 @@ class Listing(Core):
         Raises:
             InvalidKeyError: a prefix that starts no portable key.
         """
-        route, full, after = self._scan_from(prefix, storage_type, start_after)
-        return self._keys("iter_list", route, storage_type, full, after, _PAGE)
+        call = Call.about_prefix(self._core, "iter_list", prefix, storage_type)
+        return _keys(call, _bound(call, start_after), _PAGE)
 
     def iter_info(self, prefix: str | None = None, storage_type: str = "data") -> Iterator[ObjectInfo]:
         """As :meth:`iter_list`, as infos, without one more request for each blob (what a listing does not tell is ``None``)."""
-        route, full = self._locate_prefix(prefix, storage_type)
-        return self._infos(route, storage_type, full)
+        return _infos(Call.about_prefix(self._core, "iter_info", prefix, storage_type), storage_type)
 
     def iter_dir(self, prefix: str = "", storage_type: str = "data") -> Iterator[str | ObjectInfo]:
         """One level below ``prefix``, in order: a ``str`` for a further prefix (whole, ends in a slash), an info for a blob.
@@ -75,51 +74,50 @@ class Listing(Core):
         Raises:
             InvalidKeyError: a prefix that starts no portable key.
         """
-        route, full = self._locate_prefix(prefix, storage_type)
-        return self._level(route, storage_type, full)
+        return _level(Call.about_prefix(self._core, "iter_dir", prefix, storage_type), storage_type)
 
-    def _scan_from(
-        self, prefix: str | None, storage_type: str, start_after: str | None
-    ) -> tuple[Route, str, str | None]:
-        route, full = self._locate_prefix(prefix, storage_type)
-        if start_after is None:
-            return route, full, None
-        if not route.raw or not isinstance(start_after, str):
-            check_prefix(start_after)
-        return route, full, route.prefix + start_after
 
-    def _keys(
-        self, name: str, route: Route, storage_type: str, prefix: str, after: str | None, page_size: int
-    ) -> Iterator[str]:
-        pages = route.backend.scan(prefix, start_after=after, page_size=page_size)
-        cut = len(route.prefix)
-        for path, _ in self._scanned(name, route, storage_type, pages):
-            key = path[cut:]
-            if route.raw or is_portable(key):
-                yield key
+def _bound(call: Call, start_after: str | None) -> str | None:
+    """``start_after``, checked, as a path of the backend."""
+    if start_after is None:
+        return None
+    if not call.route.raw or not isinstance(start_after, str):
+        check_prefix(start_after)
+    return call.route.prefix + start_after
 
-    def _infos(self, route: Route, storage_type: str, prefix: str) -> Iterator[ObjectInfo]:
-        pages = route.backend.scan(prefix, detail=True)
-        cut = len(route.prefix)
-        for path, stat in self._scanned("iter_info", route, storage_type, pages):
-            key = path[cut:]
-            if stat is not None and (route.raw or is_portable(key)):
-                yield made_info(key, storage_type, stat)
 
-    def _level(self, route: Route, storage_type: str, prefix: str) -> Iterator[str | ObjectInfo]:
-        pages = route.backend.scan(prefix, detail=True, delimiter=True)
-        cut = len(route.prefix)
-        for path, stat in self._scanned("iter_dir", route, storage_type, pages):
-            key = path[cut:]
-            if route.raw or is_portable(key if stat is not None else key[:-1]):
-                yield key if stat is None else made_info(key, storage_type, stat)
+def _keys(call: Call, after: str | None, page_size: int) -> Iterator[str]:
+    route = call.route
+    pages = route.backend.scan(call.path, start_after=after, page_size=page_size)
+    cut = len(route.prefix)
+    for path, _ in _scanned(call, pages):
+        key = path[cut:]
+        if route.raw or is_portable(key):
+            yield key
 
-    def _scanned(
-        self, name: str, route: Route, storage_type: str, pages: Iterable[Iterable[tuple[str, Stat | None]]]
-    ) -> Iterator[tuple[str, Stat | None]]:
-        with Line(name, storage_type, None):
-            for page in self._mapped(name, route, None, storage_type, pages):
-                yield from page
+
+def _infos(call: Call, storage_type: str) -> Iterator[ObjectInfo]:
+    route = call.route
+    cut = len(route.prefix)
+    for path, stat in _scanned(call, route.backend.scan(call.path, detail=True)):
+        key = path[cut:]
+        if stat is not None and (route.raw or is_portable(key)):
+            yield info_of(key, storage_type, stat)
+
+
+def _level(call: Call, storage_type: str) -> Iterator[str | ObjectInfo]:
+    route = call.route
+    cut = len(route.prefix)
+    for path, stat in _scanned(call, route.backend.scan(call.path, detail=True, delimiter=True)):
+        key = path[cut:]
+        if route.raw or is_portable(key if stat is not None else key[:-1]):
+            yield key if stat is None else info_of(key, storage_type, stat)
+
+
+def _scanned(call: Call, pages: Iterable[Iterable[tuple[str, Stat | None]]]) -> Iterator[tuple[str, Stat | None]]:
+    with call.record():
+        for page in call.each(pages):
+            yield from page
 
 
 list_ = list  # the class has a method of that name

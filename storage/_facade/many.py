@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import overload
 
 from storage._facade.blobs import Blobs
+from storage._facade.call import Call
 from storage._facade.concurrent import batched, ordered_map
 from storage._facade.options import check_count
 from storage._facade.routes import Route
@@ -43,13 +44,13 @@ class Many(Blobs):
         Raises:
             StorageError: once the others in flight have ended; of several, the first in the order given. It carries its ``key``.
         """
-        route = self._route(storage_type)
+        route = self._core.route(storage_type)
         pairs = items.items() if isinstance(items, Mapping) else items
 
         def store(pair: tuple[str, Value]) -> None:
             self.set(pair[0], pair[1], storage_type)
 
-        for _ in ordered_map(store, pairs, self._concurrency(route, concurrency)):
+        for _ in ordered_map(store, pairs, _concurrency(route, concurrency)):
             pass
 
     def get_many(
@@ -68,12 +69,12 @@ class Many(Blobs):
         Raises:
             StorageError: as for :meth:`set_many`.
         """
-        route = self._route(storage_type)
+        route = self._core.route(storage_type)
 
         def load(key: str) -> tuple[str, bytes]:
             return key, self.get_bytes(key, storage_type)
 
-        return ordered_map(load, keys, self._concurrency(route, concurrency))
+        return ordered_map(load, keys, _concurrency(route, concurrency))
 
     def delete_many(self, keys: Iterable[str], storage_type: str = "data", *, concurrency: int | None = None) -> None:
         """Deletes many blobs, in batches where the backend can; absent ones are fine.
@@ -86,18 +87,19 @@ class Many(Blobs):
         Raises:
             StorageError: as for :meth:`set_many`.
         """
-        route = self._route(storage_type)
+        route = self._core.route(storage_type)
         backend = route.backend
 
         def drop(batch: list[str]) -> None:
-            paths = {self._locate(key, storage_type)[1]: key for key in batch}
-            failed = self._call("delete_many", route, batch[0], storage_type, backend.delete_batch, list(paths))
-            for path, key in paths.items():
+            calls = {call.path: call for call in (Call(self._core, "delete_many", key, storage_type) for key in batch)}
+            failed = next(iter(calls.values())).run(backend.delete_batch, list(calls))
+            for path, call in calls.items():
                 if path in failed:
-                    self._raise(failed[path], "delete_many", route, key, storage_type)
+                    call.fail(failed[path])
 
-        for _ in ordered_map(drop, batched(keys, backend.batch_size), self._concurrency(route, concurrency)):
+        for _ in ordered_map(drop, batched(keys, backend.batch_size), _concurrency(route, concurrency)):
             pass
 
-    def _concurrency(self, route: Route, concurrency: int | None) -> int:
-        return route.backend.concurrency if concurrency is None else check_count("concurrency", concurrency)
+
+def _concurrency(route: Route, concurrency: int | None) -> int:
+    return route.backend.concurrency if concurrency is None else check_count("concurrency", concurrency)

@@ -6,15 +6,16 @@ from datetime import timedelta
 from typing import Literal
 
 from storage._backend import SignOptions
-from storage._facade.core import Core
+from storage._facade.call import Call
+from storage._facade.core import Facade
 from storage._facade.options import download_options, upload_options
 from storage._types import SignedRequest
 
 __all__ = ["Signing"]
 
 
-class Signing(Core):
-    """What ``Storage`` signs."""
+class Signing(Facade):
+    """The methods of ``Storage`` that sign requests."""
 
     def get_signed_url(
         self,
@@ -101,5 +102,5 @@ class Signing(Core):
         return self._sign("sign_upload", key, storage_type, options)
 
     def _sign(self, name: str, key: str, storage_type: str, options: SignOptions) -> SignedRequest:
-        route, path = self._locate(key, storage_type)
-        return self._call(name, route, key, storage_type, route.backend.sign, path, options)
+        call = Call(self._core, name, key, storage_type)
+        return call.run(call.route.backend.sign, call.path, options)

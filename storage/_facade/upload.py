@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
 
 from storage._backend import PutOptions, Writer
-from storage._facade.core import Core, Line, made_info
-from storage._facade.routes import Route
+from storage._facade.call import Call
+from storage._log import CallRecord
 from storage._types import ObjectInfo
 from storage.exceptions import UnsupportedOperationError
 
 __all__ = ["Upload"]
-
-T = TypeVar("T")
 
 
 class Upload:
@@ -23,23 +20,13 @@ class Upload:
     It belongs to the process that made it: a child after ``fork`` can neither go on with it nor harm it.
     """
 
-    def __init__(
-        self,
-        core: Core,
-        name: str,
-        route: Route,
-        key: str,
-        storage_type: str,
-        options: PutOptions,
-        size: int | None = None,
-    ) -> None:
-        self._core, self._name, self._route = core, name, route
-        self._key, self._storage_type = key, storage_type
+    def __init__(self, call: Call, options: PutOptions, size: int | None = None) -> None:
+        self._call = call
         self._options, self._size = options, size
         self._pending = bytearray()
         self._writer: Writer | None = None
         self._moved = 0
-        self._line: Line | None = Line(name, storage_type, key)
+        self._record: CallRecord | None = call.record()
         self._process = os.getpid()
 
     @property
@@ -47,31 +34,36 @@ class Upload:
         """Whether this process is a child of the one that made it."""
         return os.getpid() != self._process
 
+    @property
+    def chunk_size(self) -> int:
+        """Bytes of the pieces that suit the backend best."""
+        return self._call.route.backend.chunk_size
+
     def write(self, data: bytes) -> None:
         """Takes the next bytes."""
         self._check()
         self._moved += len(data)
         if self._writer is None:
-            if len(self._pending) + len(data) <= self._route.backend.chunk_size:
+            backend = self._call.route.backend
+            if len(self._pending) + len(data) <= backend.chunk_size:
                 self._pending += data
                 return
-            path = self._route.prefix + self._key
-            self._writer = self._do(self._route.backend.writer, path, self._options, self._size)
+            self._writer = self._call.do(backend.writer, self._call.path, self._options, self._size)
             if self._pending:
-                self._do(self._writer.write, bytes(self._pending))
+                self._call.do(self._writer.write, bytes(self._pending))
                 self._pending = bytearray()
-        self._do(self._writer.write, data)
+        self._call.do(self._writer.write, data)
 
     def commit(self) -> ObjectInfo:
         """Publishes all that was written, and returns the new blob's info."""
         self._check()
         if self._writer is None:
-            path = self._route.prefix + self._key
-            stat = self._do(self._route.backend.put, path, bytes(self._pending), self._options)
+            put = self._call.route.backend.put
+            stat = self._call.do(put, self._call.path, bytes(self._pending), self._options)
         else:
-            stat = self._do(self._writer.commit)
+            stat = self._call.do(self._writer.commit)
         self._log()
-        return made_info(self._key, self._storage_type, stat)
+        return self._call.info(stat)
 
     def abort(self) -> None:
         """Forgets what was written."""
@@ -85,17 +77,14 @@ class Upload:
     def _check(self) -> None:
         if self.inherited:
             raise UnsupportedOperationError(
-                f"{self._key!r} was opened for writing before this process was forked, and is its parent's to write; open it here"
+                f"{self._call}: it was begun before this process was forked, and is its parent's to write; begin it here"
             )
 
-    def _do(self, method: Callable[..., T], *args: Any) -> T:
-        return self._core._do(self._name, self._route, self._key, self._storage_type, method, *args)
-
     def _log(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            line.size = self._moved
-            line.write()
+        record, self._record = self._record, None
+        if record is not None:
+            record.size = self._moved
+            record.write()
 
     def run(self, chunks: Iterable[bytes], progress: Callable[[int], object] | None = None) -> ObjectInfo:
         """Writes all of ``chunks`` and commits; on any exception, also of ``chunks`` or ``progress``, aborts."""

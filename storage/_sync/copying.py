@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock, Semaphore
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from storage._backend import Backend, Stat
+from storage._facade.call import Call
+from storage._facade.core import Core
 from storage._facade.options import put_options
 from storage._facade.routes import Route
 from storage._facade.upload import Upload
@@ -24,9 +26,6 @@ from storage.exceptions import (
     PermissionDeniedError,
     PreconditionFailedError,
 )
-
-if TYPE_CHECKING:
-    from storage._storage import Storage
 
 __all__ = ["Abandoned", "Copier", "Limiter", "Pair", "check_there"]
 
@@ -98,8 +97,8 @@ class Copier:
 
     def __init__(
         self,
-        source: Storage,
-        target: Storage,
+        source: Core,
+        target: Core,
         moved: Callable[[int], None],
         stop: Event,
         bwlimit: float | None = None,
@@ -152,9 +151,8 @@ class Copier:
 
     def _transfer(self, pair: Pair, key: str, *, careful: bool) -> tuple[Stat, str, ObjectInfo]:
         """Writes the blob that is there now; returns what it was, the digest of its bytes, and what the copy is."""
-        source = pair.source
-        path = source.prefix + key
-        stat, chunks = self._source._call(_NAME, source, key, pair.storage_type, source.backend.stream, path)  # noqa: SLF001
+        source, target = self._source_call(pair, key), self._target_call(pair, key)
+        stat, chunks = source.run(source.route.backend.stream, source.path)
         try:
             if stat.metadata is None:
                 stat = self._described(pair, key, stat)
@@ -165,7 +163,7 @@ class Copier:
 
             def pieces() -> Iterator[bytes]:
                 size = 0
-                for chunk in self._pieces(self._source, source, pair, key, chunks):
+                for chunk in self._pieces(source, chunks):
                     digest.update(chunk)
                     size += len(chunk)
                     yield chunk
@@ -176,7 +174,7 @@ class Copier:
                 if careful and not self._unchanged(pair, key, stat):
                     raise Changed
 
-            upload = Upload(self._target, _NAME, pair.target, key, pair.storage_type, options, stat.size)
+            upload = Upload(target, options, stat.size)
             with self._turn(large=stat.size > pair.target.backend.chunk_size):
                 info = upload.run(pieces())
         finally:
@@ -196,8 +194,8 @@ class Copier:
         return full
 
     def _stat(self, pair: Pair, key: str) -> Stat:
-        route = pair.source
-        return self._source._call(_NAME, route, key, pair.storage_type, route.backend.stat, route.prefix + key)  # noqa: SLF001
+        call = self._source_call(pair, key)
+        return call.run(call.route.backend.stat, call.path)
 
     def _unchanged(self, pair: Pair, key: str, stat: Stat) -> bool:
         """Whether the source's blob is still the one that was read (or gone, which is for the next run to see)."""
@@ -217,14 +215,14 @@ class Copier:
             return
         try:
             part = pair.target.backend.chunk_size
-            found, size = self._digest(self._target, pair.target, pair, key, info.etag, part)
+            found, size = self._digest(self._target_call(pair, key), info.etag, part)
         except NotFoundError:
             raise Changed from None  # somebody deleted it; the source's blob is there, as far as is known
         if found == digest:
             return
         # A wrong copy of the right size would be taken for the blob by the next run, so it must go.
-        route = pair.target
-        self._target._call(_NAME, route, key, pair.storage_type, route.backend.delete, route.prefix + key)  # noqa: SLF001
+        call = self._target_call(pair, key)
+        call.run(call.route.backend.delete, call.path)
         raise _corrupt(
             pair, key, f"its copy has {size:,} bytes and MD5 {found}, but {digest} was sent; the copy was removed"
         )
@@ -233,14 +231,14 @@ class Copier:
 
     def same_headers(self, pair: Pair, key: str) -> bool:
         """Whether content type, the other headers and metadata of both sides are the same."""
-        route = pair.target
-        theirs = self._target._call(_NAME, route, key, pair.storage_type, route.backend.stat, route.prefix + key)  # noqa: SLF001
+        call = self._target_call(pair, key)
+        theirs = call.run(call.route.backend.stat, call.path)
         return _headers(self._stat(pair, key)) == _headers(theirs)
 
     def same_bytes(self, pair: Pair, key: str) -> bool:
         """Whether the bytes of both sides are the same: both are read."""
-        ours, _ = self._digest(self._source, pair.source, pair, key)
-        theirs, _ = self._digest(self._target, pair.target, pair, key)
+        ours, _ = self._digest(self._source_call(pair, key))
+        theirs, _ = self._digest(self._target_call(pair, key))
         return ours == theirs
 
     def md5s_prove(self) -> bool | None:
@@ -251,8 +249,8 @@ class Copier:
 
     def settle(self, pair: Pair, key: str, source_etag: str, target_etag: str) -> bool:
         """As :meth:`same_bytes`, and learns from it what the etags are."""
-        ours, _ = self._digest(self._source, pair.source, pair, key)
-        theirs, _ = self._digest(self._target, pair.target, pair, key)
+        ours, _ = self._digest(self._source_call(pair, key))
+        theirs, _ = self._digest(self._target_call(pair, key))
         self._learn(source_etag, "", ours)
         self._learn("", target_etag, theirs)
         return ours == theirs
@@ -275,30 +273,26 @@ class Copier:
         try:
             self._stat(pair, key)
         except NotFoundError:
-            check_there(self._source, pair)
+            check_there(pair)
             return False
         return True
 
     def delete(self, pair: Pair, key: str) -> None:
         """Deletes a blob at the destination; one that is gone already is fine."""
-        route = pair.target
+        call = self._target_call(pair, key)
         try:
-            self._target._call(_NAME, route, key, pair.storage_type, route.backend.delete, route.prefix + key)  # noqa: SLF001
+            call.run(call.route.backend.delete, call.path)
         except NotFoundError:
             return
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
-    def _digest(
-        self, store: Storage, route: Route, pair: Pair, key: str, etag: str | None = None, part: int | None = None
-    ) -> tuple[str, int]:
+    def _digest(self, call: Call, etag: str | None = None, part: int | None = None) -> tuple[str, int]:
         """The :class:`Digest` and the size of a blob, all of one version; of the version ``etag`` if that is given."""
-        path = route.prefix + key
-        args = (path,) if etag is None else (path, 0, None, etag)
-        _, chunks = store._call(_NAME, route, key, pair.storage_type, route.backend.stream, *args)  # noqa: SLF001
+        _, chunks = call.run(call.route.backend.stream, call.path, 0, None, etag)
         digest, size = Digest(part), 0
         try:
-            for chunk in self._pieces(store, route, pair, key, chunks):
+            for chunk in self._pieces(call, chunks):
                 digest.update(chunk)
                 size += len(chunk)
         finally:
@@ -307,12 +301,18 @@ class Copier:
                 close()
         return digest.result(), size
 
-    def _pieces(self, store: Storage, route: Route, pair: Pair, key: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for chunk in store._mapped(_NAME, route, key, pair.storage_type, chunks):  # noqa: SLF001
+    def _pieces(self, call: Call, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in call.each(chunks):
             self._limiter.take(len(chunk))
             if self._stop.is_set():
                 raise Abandoned
             yield chunk
+
+    def _source_call(self, pair: Pair, key: str) -> Call:
+        return Call(self._source, _NAME, key, pair.storage_type)
+
+    def _target_call(self, pair: Pair, key: str) -> Call:
+        return Call(self._target, _NAME, key, pair.storage_type)
 
     @contextmanager
     def _turn(self, *, large: bool) -> Iterator[None]:
@@ -329,11 +329,11 @@ class Copier:
             self._large.release()
 
 
-def check_there(store: Storage, pair: Pair) -> None:
+def check_there(pair: Pair) -> None:
     """Raises ``BucketNotFoundError`` if the source's bucket or directory itself is missing."""
     route = pair.source
     try:
-        there = store._call(_NAME, route, None, pair.storage_type, _is_there, route.backend)  # noqa: SLF001
+        there = Call.about_route(_NAME, route, pair.storage_type).run(_is_there, route.backend)
     except PermissionDeniedError:
         return  # there is something that can refuse
     if not there:

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from storage._facade.call import Call
+from storage._facade.core import Core
 from storage._facade.routes import Route
 from storage._keys import is_portable
 from storage._sync.copying import Abandoned, Copier, Pair, check_there
@@ -17,9 +19,6 @@ from storage._sync.spool import Spool, sorted_on_disk
 from storage._sync_types import SyncEvent, SyncFailure, SyncResult
 from storage._threads import Pool
 from storage.exceptions import NotFoundError, SyncError
-
-if TYPE_CHECKING:
-    from storage._storage import Storage
 
 __all__ = ["Sync"]
 
@@ -42,8 +41,8 @@ class Sync:
 
     def __init__(
         self,
-        source: Storage,
-        target: Storage,
+        source: Core,
+        target: Core,
         storage_type: str | None = None,
         *,
         delete: bool = False,
@@ -56,8 +55,8 @@ class Sync:
         progress: Callable[[int], object] | None = None,
         report: Callable[[SyncEvent], object] | None = None,
     ) -> None:
-        types = source.storage_types if storage_type is None else (storage_type,)
-        self._pairs = [Pair(name, source._route(name), target._route(name)) for name in types]  # noqa: SLF001
+        types = tuple(source.routes) if storage_type is None else (storage_type,)
+        self._pairs = [Pair(name, source.route(name), target.route(name)) for name in types]
         self._source, self._target = source, target
         self._delete, self._dry_run, self._checksum = delete, dry_run, checksum
         self._filter = Filter(include, exclude)
@@ -81,7 +80,7 @@ class Sync:
         """
         check_apart(self._source, self._target, self._pairs)
         for pair in self._pairs:
-            check_there(self._source, pair)
+            check_there(pair)
         try:
             with Spool() as jobs, Spool() as deletions:
                 total = 0
@@ -130,8 +129,8 @@ class Sync:
     def _compare(self, number: int, pair: Pair, jobs: Spool, deletions: Spool) -> int:
         total = seen = 0
         with ExitStack() as stack:
-            ours = self._entries(stack, self._source, pair.source, pair.storage_type)
-            theirs = self._entries(stack, self._target, pair.target, pair.storage_type)
+            ours = self._entries(stack, pair.source, pair.storage_type)
+            theirs = self._entries(stack, pair.target, pair.storage_type)
             doubt = _doubt(pair)
             for source, target in merge(ours, theirs):
                 seen += 1
@@ -156,17 +155,17 @@ class Sync:
                 total += source.size
         return total
 
-    def _entries(self, stack: ExitStack, store: Storage, route: Route, storage_type: str) -> Iterator[Entry]:
+    def _entries(self, stack: ExitStack, route: Route, storage_type: str) -> Iterator[Entry]:
         """The blobs of one side that the filter takes, in order."""
-        listing = self._listing(store, route, storage_type)
+        listing = self._listing(route, storage_type)
         if id(route.backend) in self._disordered:
             return checked_order(stack.enter_context(sorted_on_disk(listing)))
         return _or_disordered(checked_order(listing), route)
 
-    def _listing(self, store: Storage, route: Route, storage_type: str) -> Iterator[Entry]:
+    def _listing(self, route: Route, storage_type: str) -> Iterator[Entry]:
         cut = len(route.prefix)
         pages = route.backend.scan(route.prefix, detail=True)
-        for page in store._mapped("sync_to", route, None, storage_type, pages):  # noqa: SLF001
+        for page in Call.about_route("sync_to", route, storage_type).each(pages):
             if self._stop.is_set():
                 raise Abandoned
             for path, stat in page:

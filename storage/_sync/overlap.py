@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from storage._backend import Stat
+from storage._facade.call import Call
+from storage._facade.core import Core
 from storage._facade.routes import Route
 from storage._sync.copying import Pair
 from storage._urls import StorageURL
 from storage.exceptions import ConfigurationError, NotFoundError
-
-if TYPE_CHECKING:
-    from storage._storage import Storage
 
 __all__ = ["check_apart"]
 
@@ -24,7 +23,7 @@ _ASKED_FOR: Final = 8
 made within a second of its source looks like it; eight of them hardly do."""
 
 
-def check_apart(source: Storage, target: Storage, pairs: Sequence[Pair]) -> None:
+def check_apart(source: Core, target: Core, pairs: Sequence[Pair]) -> None:
     """Raises ``ConfigurationError`` if some type of ``source`` is in the place of one of ``target``, or inside it, or around it.
 
     So do URLs of which one is below the other. Two buckets of one name at two endpoints may be one: that is settled by asking
@@ -35,7 +34,7 @@ def check_apart(source: Storage, target: Storage, pairs: Sequence[Pair]) -> None
     for pair in pairs:
         for other in pairs:
             below = nested and pair.source.backend is source.backend and other.target.backend is target.backend
-            if (below or _overlap(pair.source, other.target)) and _one_store(source, target, pair, other):
+            if (below or _overlap(pair.source, other.target)) and _one_store(pair, other):
                 raise ConfigurationError(
                     f"sync_to(): type {pair.storage_type!r} of {pair.source.url} and type {other.storage_type!r} of "
                     f"{other.target.url} are one place, or one is inside the other; sync to a place of its own",
@@ -49,11 +48,11 @@ def _overlap(ours: Route, theirs: Route) -> bool:
     return a.startswith(b) or b.startswith(a)
 
 
-def _root(store: Storage) -> str:
+def _root(store: Core) -> str:
     """The place of a store's URL."""
-    backend, url = store.backend, store._recipe["url"]  # noqa: SLF001
-    path = StorageURL.parse(url).path if isinstance(url, str) and not backend.owns_path else ""
-    return _place(Route(backend, f"{path.rstrip('/')}/".lstrip("/"), store._shown, raw=False))  # noqa: SLF001
+    backend, url = store.backend, store.given_url
+    path = StorageURL.parse(url).path if url is not None and not backend.owns_path else ""
+    return _place(Route(backend, f"{path.rstrip('/')}/".lstrip("/"), store.url, raw=False))
 
 
 def _place(route: Route) -> str:
@@ -67,14 +66,15 @@ def _place(route: Route) -> str:
     return f"{family}://{bucket}/{route.prefix}"
 
 
-def _one_store(source: Storage, target: Storage, pair: Pair, other: Pair) -> bool:
+def _one_store(pair: Pair, other: Pair) -> bool:
     ours, theirs = pair.source.backend, other.target.backend
     if ours is theirs or ours.scheme in _LOCAL or ours.location == theirs.location:
         return True
-    known = list(islice(_blobs(source, pair), _ASKED_FOR))
+    known = list(islice(_blobs(pair), _ASKED_FOR))
+    asking = Call.about_route("sync_to", other.target, other.storage_type)
     for path, stat in known:
         try:
-            same = target._call("sync_to", other.target, None, other.storage_type, theirs.stat, path)  # noqa: SLF001
+            same = asking.run(theirs.stat, path)
         except NotFoundError:
             return False
         if (same.size, same.etag) != (stat.size, stat.etag) or _seconds_between(same, stat) >= 1:
@@ -87,11 +87,11 @@ def _seconds_between(a: Stat, b: Stat) -> float:
     return abs((a.last_modified - b.last_modified).total_seconds())
 
 
-def _blobs(source: Storage, pair: Pair) -> Iterator[tuple[str, Stat]]:
+def _blobs(pair: Pair) -> Iterator[tuple[str, Stat]]:
     """The blobs of the source, as far as they are asked for."""
     route = pair.source
     pages = route.backend.scan(route.prefix, detail=True, page_size=_ASKED_FOR)
-    for page in source._mapped("sync_to", route, None, pair.storage_type, pages):  # noqa: SLF001
+    for page in Call.about_route("sync_to", route, pair.storage_type).each(pages):
         for path, stat in page:
             if stat is not None:
                 yield path, stat

@@ -1,7 +1,6 @@
 """The drivers, one module or package each, and the names that a driver of your own is made of."""
 
 from storage._backend import (
-    AsyncBackend,
     Backend,
     BlobOrBucketMissing,
     Changes,
@@ -18,7 +17,6 @@ from storage._backend import (
 )
 
 __all__ = [
-    "AsyncBackend",
     "Backend",
     "BlobOrBucketMissing",
     "Changes",

@@ -18,6 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
+from storage._facade.core import core_of
 from storage._types import ObjectInfo
 from storage._url_signing import RefusedError
 from storage.exceptions import NotFoundError, StorageError
@@ -72,7 +73,7 @@ class Browse:
         self._token = secrets.token_urlsafe(32)
         self._origins: list[str] | None = None
         self.page_url = f"{base_url}/#token={self._token}"
-        for backend in store._backends():  # noqa: SLF001 (the same package)
+        for backend in core_of(store).backends():
             if getattr(backend, "serve_url", None) is not None:
                 # It may be served elsewhere too; but the page's own origin needs no permission from another one.
                 backend.serve_url = base_url  # type: ignore[attr-defined]
@@ -155,7 +156,7 @@ class Browse:
     # ---- its calls ---------------------------------------------------------------------------------------------
 
     def _describe(self) -> dict[str, Any]:
-        shown = self._store._shown  # noqa: SLF001 (the same package)
+        shown = core_of(self._store).url
         return {"url": shown, "types": list(self._store.storage_types), "entries": _ENTRIES}
 
     def _list(self, storage_type: str, prefix: str = "") -> dict[str, Any]:

@@ -16,6 +16,8 @@ from storage import (
     StorageError,
     UnavailableError,
 )
+from storage._facade.call import Call
+from storage._facade.core import core_of
 from storage._facade.routes import Route
 
 __all__ = ["Finding", "examine"]
@@ -38,13 +40,13 @@ def examine(url: str | None, storage_type: str) -> Iterator[Finding]:
     """Everything that can be said of a URL; it ends where the rest would fail for the same reason."""
     try:
         store = Storage(url)
-        route = store._route(storage_type)  # noqa: SLF001
+        route = core_of(store).route(storage_type)
     except StorageError as exc:
         yield Finding("configuration", "wrong", str(exc))
         return
     with store:
         yield Finding("configuration", "good", f"{route.backend.location}, {_driver(route)}, types {_types(store)}")
-        bucket = _bucket(store, route, storage_type)
+        bucket = _bucket(route, storage_type)
         yield bucket
         if bucket.state == "wrong":
             return
@@ -65,9 +67,9 @@ def _types(store: Storage) -> str:
     return ", ".join(store.storage_types)
 
 
-def _bucket(store: Storage, route: Route, storage_type: str) -> Finding:
+def _bucket(route: Route, storage_type: str) -> Finding:
     try:
-        there = store._call("doctor", route, None, storage_type, route.backend.bucket_exists)  # noqa: SLF001
+        there = Call.about_route("doctor", route, storage_type).run(route.backend.bucket_exists)
     except StorageError as exc:
         return _no_answer(exc)
     if there:
@@ -149,7 +151,7 @@ def _clock(began: datetime, ended: datetime, written: datetime) -> Finding:
 
 
 def _server(store: Storage) -> Iterator[Finding]:
-    if any(b.scheme in _LOCAL and getattr(b, "serve_url", None) is None for b in store._backends()):  # noqa: SLF001
+    if any(b.scheme in _LOCAL and getattr(b, "serve_url", None) is None for b in core_of(store).backends()):
         words = "URLs are served by the process that signs them; for others run `storage serve` and add ?serve_url= to the URL"
         yield Finding("signing", "note", words)
     logger = logging.getLogger("storage")
@@ -171,9 +173,9 @@ def _server(store: Storage) -> Iterator[Finding]:
 
 def _foreign(store: Storage) -> Iterator[Finding]:
     for name in store.storage_types:
-        route = store._route(name)  # noqa: SLF001
+        route = core_of(store).route(name)
         try:
-            lines = store._call("doctor", route, None, name, route.backend.lint, route.prefix)  # noqa: SLF001
+            lines = Call.about_route("doctor", route, name).run(route.backend.lint, route.prefix)
         except StorageError as exc:
             yield Finding("names", "wrong", str(exc))
             return

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, TypeVar
 
 from storage import Storage
+from storage._facade.call import Call
 from storage._facade.concurrent import ordered_map
+from storage._facade.core import core_of
 from storage.cli._app import Reported, usage
 
 __all__ = ["Outcome", "all_keys", "each", "folder"]
@@ -40,7 +42,7 @@ def all_keys(store: Storage, keys: Sequence[str], keys_from: str | None, storage
     if not keys and keys_from is None:
         usage("Missing argument 'KEY': give a key, or --keys-from FILE.")
     for key in keys:
-        store._locate(key, storage_type)  # noqa: SLF001
+        Call(core_of(store), "", key, storage_type)  # which checks it
     return _chain(keys, keys_from)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import click
 
 from storage import NotFoundError, ObjectInfo, Storage
+from storage._facade.call import Call
+from storage._facade.core import core_of
 from storage.cli import _output
 from storage.cli._app import command, complete_keys, json_option, opened, type_option, url_option, usage
 from storage.cli._many import Outcome, each, folder
@@ -103,7 +105,7 @@ def _transfer(
     target = storage_type if new_type is None else new_type
     if target == storage_type and (old.startswith(new) or new.startswith(old)):
         usage(f"{old or '(everything)'!r} and {new or '(everything)'!r} are one folder, or one is inside the other.")
-    store._locate(f"{new}x", target)  # noqa: SLF001
+    Call(core_of(store), method.__name__, f"{new}x", target)  # a mistake in what all of them share is one error
     outcome = Outcome()
     count = 0
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from storage._facade.core import core_of
 from storage.cli._app import command, opened, type_option, url_option, usage
 from storage.exceptions import StorageError
 
@@ -53,7 +54,7 @@ def serve(url: str | None, storage_type: str, host: str, port: int, max_upload: 
             f"--browse shows the whole store to whoever can reach it, so --host {host} is refused; use {_LOOPBACK[0]}"
         )
     with opened(url) as store, _listen(host, port) as listener:
-        store._route(storage_type)  # noqa: SLF001 (a wrong type is wrong usage here too)
+        core_of(store).route(storage_type)  # a wrong type is wrong usage here too
         _check(store, browse=browse)
         shown = f"[{host}]" if ":" in host else host
         base = f"http://{shown}:{listener.getsockname()[1]}"

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from storage import SignedRequest, Storage
+from storage._facade.core import core_of
 from storage.cli import _output
 from storage.cli._app import (
     command,
@@ -36,7 +37,7 @@ _EXPIRES: dict[str, Any] = {
 
 def _check_served(store: Storage, storage_type: str) -> None:
     """A local store's URLs are served by a process: one that ends with this command would serve none."""
-    backend = store._route(storage_type).backend  # noqa: SLF001
+    backend = core_of(store).route(storage_type).backend
     if backend.scheme not in _LOCAL or getattr(backend, "serve_url", None) is not None:
         return
     usage(

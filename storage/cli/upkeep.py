@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from storage import Storage
 from storage._backend import Backend
+from storage._facade.call import Call
+from storage._facade.core import core_of
 from storage._facade.routes import Route
 from storage.cli import _doctor, _output
 from storage.cli._app import Reported, app, command, json_option, opened, type_option, url_option
@@ -27,8 +28,9 @@ def gc(as_json: bool, storage_type: str, url: str | None) -> None:
     (see Storage.setup).
     """
     with opened(url) as store:
-        store._route(storage_type)  # noqa: SLF001 (a wrong type is wrong usage here too)
-        lines = [line for backend in store._backends() for line in _sweep(store, backend)]  # noqa: SLF001
+        core = core_of(store)
+        core.route(storage_type)  # a wrong type is wrong usage here too
+        lines = [line for backend in core.backends() for line in _sweep(backend)]
     for line in lines:
         if as_json:
             _output.emit_json({"swept": line})
@@ -38,9 +40,9 @@ def gc(as_json: bool, storage_type: str, url: str | None) -> None:
         _output.note("there is nothing to sweep")
 
 
-def _sweep(store: Storage, backend: Backend) -> list[str]:
+def _sweep(backend: Backend) -> list[str]:
     route = Route(backend, "", backend.location, raw=False)
-    return list(store._call("gc", route, None, "", backend.sweep))  # noqa: SLF001
+    return list(Call.about_route("gc", route).run(backend.sweep))
 
 
 @command("doctor", "storage doctor", "storage doctor --url 's3://bucket?profile=staging'")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
 
 from storage import _url_signing
 from storage._backend import Backend, is_backend
+from storage._facade.core import Facade, core_of
+from storage._facade.errors import kind_of
 from storage._url_signing import METHODS, Grant, RefusedError, SigningKeys
 from storage.exceptions import (
     BucketNotFoundError,
@@ -29,7 +31,6 @@ from storage.server._upload import upload
 
 if TYPE_CHECKING:
     from storage import AsyncStorage, Storage
-    from storage._facade.core import Core
 
 __all__ = ["DEFAULT_MAX_UPLOAD", "Servable", "SignedURLs", "check_one_place", "keys_of", "servable"]
 
@@ -65,14 +66,9 @@ class Servable(Protocol):
         """The web origins whose pages may use signed URLs, as ``setup`` was told; ``"*"``: all."""
 
 
-def servable(store: Storage | AsyncStorage | Backend) -> list[Backend]:
+def servable(store: Facade | Backend) -> list[Backend]:
     """The backends of a ``Storage`` (or one backend) whose URLs this application can serve."""
-    if is_backend(store):
-        backends = [store]
-    else:
-        # What an AsyncStorage is made of.
-        core = cast("Core", getattr(store, "_sync", store))
-        backends = core._backends()  # noqa: SLF001 (the same package)
+    backends = [store] if is_backend(store) else core_of(store).backends()
     return [backend for backend in backends if isinstance(backend, Servable)]
 
 
@@ -243,7 +239,7 @@ def _origins(backend: Backend) -> Sequence[str]:
 
 def _refusal(backend: Backend, exc: Exception) -> Exception:
     """What an exception of a backend is to the client; itself, where it is nobody's fault but ours."""
-    kind = type(exc) if isinstance(exc, StorageError) else backend.classify(exc)
+    kind = kind_of(exc, backend)
     if kind is not None:
         for known, status, reason in _STATUSES:
             if issubclass(kind, known):

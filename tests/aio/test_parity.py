@@ -15,7 +15,7 @@ ITERATORS = {"get_many", "iter_bytes", "iter_dir", "iter_info", "iter_list"}
 def test_no_method_is_missing_or_its_own():
     """Both classes have the same public names."""
     public = {name for name in dir(Storage) if not name.startswith("_")}
-    assert {name for name in dir(AsyncStorage) if not name.startswith("_")} == public | {"backend"}
+    assert {name for name in dir(AsyncStorage) if not name.startswith("_")} == public
 
 
 @pytest.mark.parametrize("name", ["__init__", *METHODS])

@@ -29,7 +29,7 @@ class GCSHarness(Harness):
 
     def storage(self, name: str, **options: Any) -> Storage:
         store = super().storage(name, **options)
-        for route in store._routes.values():
+        for route in store._core.routes.values():
             if isinstance(route.backend, GCSBackend):
                 # What the service takes and the emulator does not; the gate knows it.
                 route.backend.parallel_uploads = True

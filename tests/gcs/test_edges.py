@@ -156,7 +156,7 @@ def test_a_service_that_takes_no_bytes(proxied: Proxied) -> None:
 def test_reading_one_version(proxied: Proxied) -> None:
     """What the backend reads under ``if_match``: that version, another one, an etag of none, past the end, an absent blob."""
     store, backend = proxied.store, proxied.store.backend
-    path = store._routes["data"].prefix + "a"
+    path = store._core.routes["data"].prefix + "a"
     old = store.set("a", b"0123456789").etag
     assert backend.get(path, 2, 5, old) == b"234"
     found, chunks = backend.stream(path, 2, 5, old)

@@ -438,7 +438,7 @@ def test_a_stream_that_nobody_reads_gives_its_connection_back(proxied: Proxied) 
     """Closed before its first piece, or in the middle, it leaves nothing open."""
     proxied.honest.set("a", b"x" * (2 * MIB))
     backend = proxied.store.backend
-    path = proxied.store._routes["data"].prefix + "a"
+    path = proxied.store._core.routes["data"].prefix + "a"
     for begun in (False, True):
         download = backend.stream(path)
         if begun:

@@ -21,7 +21,7 @@ class Raw:
         self.base = server.endpoint_url
         self.http: Any = store.backend.client._http
         self.store = store
-        self.name = store._routes["data"].prefix + "a"
+        self.name = store._core.routes["data"].prefix + "a"
         self.object = f"{self.base}/storage/v1/b/{BUCKET}/o/{quote(self.name, safe='')}"
         self.upload = f"{self.base}/upload/storage/v1/b/{BUCKET}/o"
 

@@ -18,7 +18,7 @@ PART = 5 * 1024 * 1024
 
 def uploads(store: Storage) -> list[str]:
     """The uploads in parts that are under way below the store's prefix."""
-    prefix = store._routes["data"].prefix
+    prefix = store._core.routes["data"].prefix
     found = store.backend.client.list_multipart_uploads(Bucket="bucket", Prefix=prefix).get("Uploads", [])
     return [upload["Key"] for upload in found if upload["Key"].startswith(prefix)]
 
@@ -107,7 +107,7 @@ def test_copy_of_a_source_that_is_replaced(open_store, seaweedfs) -> None:
 def test_headers_of_others_are_kept_by_copies(open_store, seaweedfs) -> None:
     """What other programs attached to a blob goes along, also with a create-only copy."""
     store = open_store(seaweedfs.endpoint_url)
-    prefix = store._routes["data"].prefix
+    prefix = store._core.routes["data"].prefix
     client = store.backend.client
     client.put_object(
         Bucket="bucket",

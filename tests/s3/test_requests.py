@@ -94,7 +94,7 @@ def test_another_server_gets_no_new_checksums(store, proxy) -> None:
 def test_the_users_listing_stays_as_it_is(store) -> None:
     """The fast parser serves this library alone: the client's own listing is botocore's."""
     store.set("a b", "1")
-    found = store.backend.client.list_objects_v2(Bucket="bucket", Prefix=store._routes["data"].prefix)
+    found = store.backend.client.list_objects_v2(Bucket="bucket", Prefix=store._core.routes["data"].prefix)
     assert found["Contents"][0]["Key"].endswith("/data/a b")
     assert found["Contents"][0]["Size"] == 1
     assert store.list() == ["a b"]

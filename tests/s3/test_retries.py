@@ -151,7 +151,7 @@ def test_create_only_recognises_itself(store, proxy) -> None:
 def test_create_only_that_was_too_late_anyway(store, proxy) -> None:
     """Where a blob was there before the first try, a lost answer changes nothing: it already exists."""
     store.set("k", "old")
-    head = store.backend.client.head_object(Bucket="bucket", Key=store._routes["data"].prefix + "k")
+    head = store.backend.client.head_object(Bucket="bucket", Key=store._core.routes["data"].prefix + "k")
     assert head["ContentLength"] == 3
     proxy.script(LOST)
     with pytest.raises((s.AlreadyExistsError, s.UnavailableError)) as caught:

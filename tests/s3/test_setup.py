@@ -92,7 +92,7 @@ def test_sweep_ends_old_uploads_only(stub) -> None:
 def test_lint_counts_what_has_no_portable_key(open_store) -> None:
     """Folder markers and odd names are counted, and not listed."""
     store = open_store()
-    prefix = store._routes["data"].prefix
+    prefix = store._core.routes["data"].prefix
     for name in ("ok", "folder/", "a//b", "a\\b", "x/../y"):
         store.backend.client.put_object(Bucket="bucket", Key=prefix + name, Body=b"")
     assert store.list() == ["ok"]

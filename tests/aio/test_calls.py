@@ -1,4 +1,4 @@
-"""The hot calls where nothing waits in a thread: in memory, and on a driver whose SDK is asynchronous."""
+"""Single calls of ``AsyncStorage``: on the event loop where the backend never waits, in threads on a network."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ from storage import (
     NotFoundError,
     NotTextError,
     PreconditionFailedError,
-    UnavailableError,
 )
-from storage._aio.threads import Call
-from storage.backends import AsyncBackend
+from storage._aio.threads import Turn
 from storage.backends.memory import MemoryBackend
 from tests.servers.s3 import seaweedfs  # noqa: F401
 
@@ -123,38 +121,6 @@ async def test_errors_of_the_service(seaweedfs, anyio_backend):  # noqa: F811
                 await call("k")
 
 
-class LosesAnswers(MemoryBackend, AsyncBackend):
-    """An asynchronous store whose deletes are carried out and whose answers to them are lost."""
-
-    async def aget(self, path, start=0, end=None, if_match=None):
-        return self.get(path, start, end, if_match)
-
-    async def aput(self, path, data, options):
-        return self.put(path, data, options)
-
-    async def astat(self, path):
-        return self.stat(path)
-
-    async def adelete(self, path):
-        try:
-            self.delete(path)
-        except NotFoundError as exc:
-            raise UnavailableError("an earlier answer was lost") from exc
-        raise UnavailableError("no answer")
-
-
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_delete_that_may_have_been_ours(anyio_backend):
-    """``missing_ok`` is content where no blob is left, whoever deleted it, and not where nothing is known."""
-    store = AsyncStorage(backend=LosesAnswers())
-    await store.set("k", "v")
-    with pytest.raises(UnavailableError, match="no answer"):
-        await store.delete("k", missing_ok=True)
-    await store.delete("k", missing_ok=True)
-    with pytest.raises(UnavailableError, match="earlier"):
-        await store.delete("k")
-
-
 # ---- the object itself -------------------------------------------------------------------------------------------------
 
 
@@ -184,9 +150,9 @@ async def test_sync_takes_another_of_its_kind():
 
 async def test_a_call_that_was_ended_before_it_began():
     """A thread that becomes free too late does nothing."""
-    call, done = Call(), []
-    await call.end()
-    assert call.run(done.append, (1,)) is None
+    turn, done = Turn(), []
+    await turn.end()
+    assert turn.run(done.append, (1,)) is None
     assert done == []
 
 

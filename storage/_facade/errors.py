@@ -1,0 +1,101 @@
+"""From an exception of a backend to the exception that the user gets: its class and its message."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from storage._backend import Backend, BlobOrBucketMissing
+from storage.exceptions import (
+    AlreadyExistsError,
+    AuthenticationError,
+    BucketNotFoundError,
+    ConfigurationError,
+    IntegrityError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionFailedError,
+    SigningError,
+    StorageError,
+    StorageTimeoutError,
+    UnavailableError,
+    UnsupportedOperationError,
+)
+
+__all__ = ["is_absent", "kind_of", "translate"]
+
+_WORDS: Final[dict[type[StorageError], str]] = {
+    NotFoundError: "there is no such blob",
+    AlreadyExistsError: "there is a blob already, and overwrite=False",
+    PreconditionFailedError: "the blob is not the version that was asked for",
+    BucketNotFoundError: "the bucket or directory does not exist; create it, or call setup(create_bucket=True)",
+    AuthenticationError: "no valid credentials; check auth= or the environment",
+    PermissionDeniedError: "not allowed; check the permissions of these credentials",
+    StorageTimeoutError: "no answer in time, after the retries",
+    UnavailableError: "the service cannot be reached or refuses for now, after the retries",
+    IntegrityError: "the bytes do not match their checksum or length",
+    SigningError: "these credentials cannot sign",
+    UnsupportedOperationError: "this backend cannot do that",
+    ConfigurationError: "this configuration cannot work",
+}
+# A URL in an SDK's message may be signed: its query is a credential.
+_QUERY = re.compile(r"\?[^\s'\"<>)]+")
+_MAX_DETAIL = 300
+
+
+def kind_of(exc: BaseException, backend: Backend) -> type[StorageError] | None:
+    """The class of this library for an exception that ``backend`` raised, without a request.
+
+    ``None``: it is neither this library's nor the backend's own, so a bug or an exception of the caller's.
+    """
+    return type(exc) if isinstance(exc, StorageError) else backend.classify(exc)
+
+
+def is_absent(exc: StorageError, backend: Backend) -> bool:
+    """Whether a failed delete leaves no blob: there was none, or none is left and only who deleted it is unknown."""
+    cause = exc.__cause__
+    return isinstance(exc, NotFoundError) or (
+        cause is not None and issubclass(kind_of(cause, backend) or Exception, NotFoundError)
+    )
+
+
+def translate(exc: Exception, backend: Backend, subject: object) -> Exception:
+    """The exception to raise for one that ``backend`` raised: ``exc`` itself, or a new one of this library.
+
+    May ask the backend whether its bucket is there.
+
+    Args:
+        exc: what was raised.
+        backend: what raised it.
+        subject: the call that failed; its ``str`` begins the message.
+    """
+    kind = kind_of(exc, backend)
+    if kind is None:
+        return exc
+    if kind is BlobOrBucketMissing:
+        kind = _which_is_missing(backend)
+    words = _WORDS.get(kind, kind.__name__)
+    if isinstance(exc, StorageError) and kind is type(exc):
+        if not exc.message:
+            exc.message = f"{subject}: {words}"
+            exc.args = (exc.message,)
+        return exc
+    return kind(f"{subject}: {words}{_detail(exc)}")
+
+
+def _which_is_missing(backend: Backend) -> type[StorageError]:
+    try:
+        return NotFoundError if backend.bucket_exists() else BucketNotFoundError
+    except Exception as exc:
+        kind = kind_of(exc, backend)
+        if kind is None or issubclass(kind, PermissionDeniedError):
+            return NotFoundError
+        return kind
+
+
+def _detail(exc: Exception) -> str:
+    """The native exception in brackets, without the query of any URL in it."""
+    text = _QUERY.sub("?…", " ".join(str(exc).split()))
+    if len(text) > _MAX_DETAIL:
+        text = text[:_MAX_DETAIL] + "…"
+    return f" ({type(exc).__name__}: {text})" if text else f" ({type(exc).__name__})"
