@@ -1,0 +1,145 @@
+"""The programs that open files through fsspec, each with what its users write first."""
+
+from __future__ import annotations
+
+import uuid
+
+import duckdb
+import fsspec
+import pandas as pd
+import polars as pl
+import pyarrow.dataset
+import pytest
+import xarray
+from upath import UPath
+
+from storage import Storage
+from storage.integrations.fsspec import StorageFileSystem
+from tests.servers.s3 import seaweedfs  # noqa: F401
+
+
+@pytest.fixture(params=["memory", "file", "s3"])
+def place(request, tmp_path):
+    """A URL for fsspec, and its options, of a store in memory, in a directory and in SeaweedFS."""
+    if request.param == "memory":
+        return f"storage+memory://{uuid.uuid4().hex}", {}
+    if request.param == "file":
+        return f"storage+file://{tmp_path}/store", {"root": str(tmp_path / "store")}
+    server = request.getfixturevalue("seaweedfs")
+    options = {"endpoint_url": server.endpoint_url, "region": server.region, "auth": server.auth}
+    return f"storage+s3://{server.bucket}/{uuid.uuid4().hex}", options
+
+
+FRAME = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "ü", "z"]})
+
+
+def test_pandas(place):
+    """CSV and parquet, written and read by URL."""
+    url, options = place
+    FRAME.to_csv(f"{url}/t.csv", index=False, storage_options=options)
+    FRAME.to_parquet(f"{url}/t.parquet", storage_options=options)
+    assert pd.read_csv(f"{url}/t.csv", storage_options=options).equals(FRAME)
+    assert pd.read_parquet(f"{url}/t.parquet", columns=["b"], storage_options=options).equals(FRAME[["b"]])
+
+
+def test_polars(place):
+    """Through an open file, which is how polars takes other people's file systems."""
+    url, options = place
+    frame = pl.DataFrame({"a": [1, 2, 3], "b": ["x", "ü", "z"]})
+    with fsspec.open(f"{url}/t.parquet", "wb", **options) as file:
+        frame.write_parquet(file)
+    with fsspec.open(f"{url}/t.csv", "wb", **options) as file:
+        frame.write_csv(file)
+    with fsspec.open(f"{url}/t.parquet", "rb", **options) as file:
+        assert pl.read_parquet(file, columns=["a"]).equals(frame.select("a"))
+    with fsspec.open(f"{url}/t.csv", "rb", **options) as file:
+        assert pl.read_csv(file).equals(frame)
+
+
+def test_pyarrow_dataset(place):
+    """A partitioned dataset of many files, and a filter that reads some of them."""
+    url, options = place
+    fs, path = fsspec.core.url_to_fs(f"{url}/set", **options)
+    table = pyarrow.table({"year": [2024, 2025, 2025], "n": [1, 2, 3]})
+    pyarrow.dataset.write_dataset(
+        table, path, filesystem=fs, format="parquet", partitioning=["year"], partitioning_flavor="hive"
+    )
+    found = pyarrow.dataset.dataset(path, filesystem=fs, format="parquet", partitioning="hive")
+    assert len(found.files) == 2
+    assert found.to_table(filter=pyarrow.dataset.field("year") == 2025)["n"].to_pylist() == [2, 3]
+
+
+def test_duckdb(place):
+    """SQL over a glob of parquet files."""
+    url, options = place
+    fs, path = fsspec.core.url_to_fs(f"{url}/q", **options)
+    for n in range(3):
+        with fs.open(f"{path}/{n}.parquet", "wb") as file:
+            pl.DataFrame({"n": [n, n]}).write_parquet(file)
+    with duckdb.connect() as connection:
+        connection.register_filesystem(fs)
+        scheme = url.partition("://")[0]
+        (total,) = connection.execute(
+            f"SELECT sum(n) FROM read_parquet('{scheme}://{_for_duckdb(path, url)}/*.parquet')"
+        ).fetchone()
+    assert total == 6
+
+
+def _for_duckdb(path, url):
+    """DuckDB hands each path with its scheme to the file system."""
+    return path if url.startswith("storage+file") else f"{url.partition('://')[2].partition('/')[0]}/{path}"
+
+
+# UPath says once that it has no class of its own for this scheme.
+@pytest.mark.filterwarnings("ignore:UPath 'storage:UserWarning")
+def test_upath(place):
+    """pathlib's names."""
+    url, options = place
+    path = UPath(f"{url}/d/a.txt", **options)
+    path.write_text("text")
+    assert path.read_text() == "text"
+    assert path.exists()
+    assert [child.name for child in path.parent.iterdir()] == ["a.txt"]
+    assert path.stat().st_size == 4
+    path.unlink()
+    assert not path.exists()
+
+
+def test_xarray_zarr(place):
+    """A data set in zarr's format, through a mapping."""
+    url, options = place
+    fs, path = fsspec.core.url_to_fs(f"{url}/set.zarr", **options)
+    data = xarray.Dataset({"t": (("x", "y"), [[1.0, 2.0], [3.0, 4.0]])})
+    data.to_zarr(fs.get_mapper(path), zarr_format=2, consolidated=True)
+    with xarray.open_zarr(fs.get_mapper(path)) as found:
+        assert found.load().equals(data)
+
+
+def test_dask_on_two_processes(tmp_path):
+    """Two worker processes read and write partitions of one store."""
+    import dask.dataframe
+    from distributed import Client, LocalCluster
+
+    url, options = f"storage+file://{tmp_path}/store", {"root": str(tmp_path / "store")}
+    for n in range(4):
+        pd.DataFrame({"n": range(n * 10, n * 10 + 10)}).to_csv(
+            f"{url}/in/{n}.csv", index=False, storage_options=options
+        )
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        Client(cluster),
+    ):
+        frame = dask.dataframe.read_csv(f"{url}/in/*.csv", storage_options=options)
+        assert frame["n"].sum().compute() == sum(range(40))
+        frame.to_parquet(f"{url}/out", storage_options=options)
+    assert len(pd.read_parquet(f"{url}/out", storage_options=options)) == 40
+
+
+def test_given_storage(tmp_path):
+    """A store that is open already, with its types and its prefix."""
+    fs = StorageFileSystem(Storage(tmp_path), "result")
+    with fs.open("a.csv", "w") as file:
+        FRAME.to_csv(file, index=False)
+    assert (tmp_path / "result" / "a.csv").exists()
+    with fs.open("a.csv") as file:
+        assert pd.read_csv(file).equals(FRAME)
