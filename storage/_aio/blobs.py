@@ -9,7 +9,7 @@ from functools import partial
 from storage._aio.core import SMALL, AsyncCore, is_small, same_as
 from storage._aio.sources import AsyncSource, is_async_source
 from storage._aio.threads import Turn
-from storage._facade.call import Call
+from storage._facade.call import Call, decoded, run_once
 from storage._facade.options import check_count, put_options
 from storage._facade.upload import Upload
 from storage._facade.values import Value, chunks_of, whole
@@ -36,7 +36,7 @@ class AsyncBlobs(AsyncCore):
         overwrite: bool = True,
         if_match: str | None = None,
     ) -> ObjectInfo:
-        call = Call(self._core, "set", key, storage_type)
+        call = Call.about(self._core, "set", key, storage_type)
         options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
         if is_async_source(value):
             return await self._upload(Upload(call, options), value)
@@ -50,10 +50,11 @@ class AsyncBlobs(AsyncCore):
 
     @same_as(Storage.get)
     async def get(self, key: str, storage_type: str = "data") -> str:
-        call = Call(self._core, "get", key, storage_type)
-        backend = call.route.backend
-        data = await self._hot(backend, call.run, backend.get, call.path)
-        return call.text(data) if len(data) <= SMALL else await self._workers.run(call.text, data)
+        route, path = self._core.locate(key, storage_type)
+        data = await self._hot(route.backend, run_once, "get", route, key, storage_type, route.backend.get, path)
+        if len(data) <= SMALL:
+            return decoded(data, route, key, storage_type)
+        return await self._workers.run(decoded, data, route, key, storage_type)
 
     @same_as(Storage.get_bytes)
     async def get_bytes(self, key: str, storage_type: str = "data", *, start: int = 0, end: int | None = None) -> bytes:

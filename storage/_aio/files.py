@@ -43,7 +43,7 @@ class AsyncFiles(AsyncCore):
         if_match: str | None = None,
     ) -> ObjectInfo:
         if is_async_source(file_obj):
-            call = Call(self._core, "set_file", key, storage_type)
+            call = Call.about(self._core, "set_file", key, storage_type)
             options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
             return await self._upload(Upload(call, options), file_obj, progress)
         turn = Turn()
@@ -82,7 +82,7 @@ class AsyncFiles(AsyncCore):
     async def _to_async_file(
         self, key: str, file_obj: Any, storage_type: str, progress: Callable[[int], object] | None
     ) -> ObjectInfo:
-        call = Call(self._core, "get_file", key, storage_type)
+        call = Call.about(self._core, "get_file", key, storage_type)
         with call.record() as record:
             stat, chunks = await self._workers.run(call.do, call.route.backend.stream, call.path)
             async with aclosing(self._workers.iterate(call.each(chunks), 1)) as pieces:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from storage._backend import Stat
-from storage._facade.call import Call
+from storage._facade.call import Call, decoded, info_of, run_once
 from storage._facade.core import Facade
 from storage._facade.errors import is_absent
 from storage._facade.options import check_count, check_range, put_options
@@ -59,13 +59,15 @@ class Blobs(Facade):
             TypeError: a value of another type.
             ValueError: a header or metadata that is not allowed, or ``overwrite=False`` with ``if_match``.
         """
-        call = Call(self._core, "set", key, storage_type)
+        route, path = self._core.locate(key, storage_type)
         options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
-        backend = call.route.backend
         data = whole(value)
         if data is None:
-            return Upload(call, options).run(chunks_of(value, backend.chunk_size))
-        return call.info(call.run(backend.put, call.path, data, options))
+            call = Call("set", route, path, key, storage_type)
+            return Upload(call, options).run(chunks_of(value, route.backend.chunk_size))
+        return info_of(
+            key, storage_type, run_once("set", route, key, storage_type, route.backend.put, path, data, options)
+        )
 
     def get(self, key: str, storage_type: str = "data") -> str:
         """The blob as text.
@@ -74,8 +76,9 @@ class Blobs(Facade):
             NotFoundError: there is no such blob.
             NotTextError: it is not UTF-8; ``get_bytes`` returns it.
         """
-        call = Call(self._core, "get", key, storage_type)
-        return call.text(call.run(call.route.backend.get, call.path))
+        route, path = self._core.locate(key, storage_type)
+        data = run_once("get", route, key, storage_type, route.backend.get, path)
+        return decoded(data, route, key, storage_type)
 
     def get_bytes(self, key: str, storage_type: str = "data", *, start: int = 0, end: int | None = None) -> bytes:
         """The blob, or its bytes from ``start`` up to ``end`` (not included), as far as there are any, like a slice.
@@ -84,14 +87,14 @@ class Blobs(Facade):
             NotFoundError: there is no such blob, whatever the range.
             ValueError: a negative bound.
         """
-        call = Call(self._core, "get_bytes", key, storage_type)
+        route, path = self._core.locate(key, storage_type)
         if start == 0 and end is None:
-            return call.run(call.route.backend.get, call.path)
+            return run_once("get_bytes", route, key, storage_type, route.backend.get, path)
         check_range(start, end)
         if end is not None and end <= start:
-            call.run(call.route.backend.stat, call.path)
+            run_once("get_bytes", route, key, storage_type, route.backend.stat, path)
             return b""
-        return call.run(call.route.backend.get, call.path, start, end)
+        return run_once("get_bytes", route, key, storage_type, route.backend.get, path, start, end)
 
     def iter_bytes(
         self, key: str, storage_type: str = "data", *, start: int = 0, end: int | None = None, chunk_size: int = _MIB
@@ -103,7 +106,7 @@ class Blobs(Facade):
             PreconditionFailedError: it was replaced meanwhile.
             ValueError: a negative bound, or a ``chunk_size`` below 1.
         """
-        call = Call(self._core, "iter_bytes", key, storage_type)
+        call = Call.about(self._core, "iter_bytes", key, storage_type)
         check_range(start, end)
         check_count("chunk_size", chunk_size)
         if end is not None and end <= start:
@@ -112,9 +115,9 @@ class Blobs(Facade):
 
     def exists(self, key: str, storage_type: str = "data") -> bool:
         """Whether there is a blob. Only absence is ``False``: no permission, no bucket and no network raise."""
-        call = Call(self._core, "exists", key, storage_type)
+        route, path = self._core.locate(key, storage_type)
         try:
-            call.run(call.route.backend.stat, call.path)
+            run_once("exists", route, key, storage_type, route.backend.stat, path)
         except NotFoundError:
             return False
         return True
@@ -125,8 +128,8 @@ class Blobs(Facade):
         Raises:
             NotFoundError: there is no such blob.
         """
-        call = Call(self._core, "info", key, storage_type)
-        return call.info(call.run(call.route.backend.stat, call.path))
+        route, path = self._core.locate(key, storage_type)
+        return info_of(key, storage_type, run_once("info", route, key, storage_type, route.backend.stat, path))
 
     def delete(self, key: str, storage_type: str = "data", *, missing_ok: bool = False) -> None:
         """Deletes the blob.
@@ -134,11 +137,11 @@ class Blobs(Facade):
         Raises:
             NotFoundError: there is no such blob, unless ``missing_ok``.
         """
-        call = Call(self._core, "delete", key, storage_type)
+        route, path = self._core.locate(key, storage_type)
         try:
-            call.run(call.route.backend.delete, call.path)
+            run_once("delete", route, key, storage_type, route.backend.delete, path)
         except (NotFoundError, UnavailableError) as exc:
-            if not missing_ok or not is_absent(exc, call.route.backend):
+            if not missing_ok or not is_absent(exc, route.backend):
                 raise
 
     def copy(
@@ -184,8 +187,8 @@ class Blobs(Facade):
     def _transfer(
         self, name: str, key: str, new_key: str, storage_type: str, new_storage_type: str | None, *, overwrite: bool
     ) -> ObjectInfo:
-        source = Call(self._core, name, key, storage_type)
-        target = Call(self._core, name, new_key, storage_type if new_storage_type is None else new_storage_type)
+        source = Call.about(self._core, name, key, storage_type)
+        target = Call.about(self._core, name, new_key, storage_type if new_storage_type is None else new_storage_type)
         if not isinstance(overwrite, bool):
             raise TypeError(f"overwrite must be a bool, not {type(overwrite).__name__}")
         backend = source.route.backend

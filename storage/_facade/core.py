@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from storage._backend import Backend, is_backend
 from storage._facade.routes import DEFAULT_TYPES, Route, build_routes, parse_url
+from storage._keys import check_key
 from storage._retry import parse_retries, parse_timeout
-from storage.exceptions import InvalidStorageTypeError
+from storage.exceptions import InvalidKeyError, InvalidStorageTypeError
 
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
@@ -64,6 +65,20 @@ class Core:
                 storage_type=storage_type if isinstance(storage_type, str) else None,
                 url=self.url,
             ) from None
+
+    def locate(self, key: str, storage_type: str) -> tuple[Route, str]:
+        """The route of a storage type, and the path of a key below the root of its backend; both are checked."""
+        try:
+            route = self.routes[storage_type]
+        except (KeyError, TypeError):
+            route = self.route(storage_type)  # which says what is wrong
+        try:
+            if not route.raw or not isinstance(key, str) or not key:
+                check_key(key)
+        except InvalidKeyError as exc:
+            exc.storage_type, exc.url = storage_type, route.url
+            raise
+        return route, route.prefix + key
 
     def backends(self) -> list[Backend]:
         """The main backend and those of the storage types, each once."""

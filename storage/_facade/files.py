@@ -57,7 +57,7 @@ class Files(Facade):
             OSError: the caller's own file cannot be read; like any exception of ``file_obj`` and ``progress`` it comes bare.
             StorageError: as for :meth:`set`.
         """
-        call = Call(self._core, "set_file", key, storage_type)
+        call = Call.about(self._core, "set_file", key, storage_type)
         options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
         chunk_size = call.route.backend.chunk_size
         if isinstance(file_obj, (str, os.PathLike)):
@@ -93,7 +93,7 @@ class Files(Facade):
             PreconditionFailedError: it was replaced meanwhile (for a named file: twice).
             OSError: the caller's own file cannot be written; like any exception of ``file_obj`` and ``progress`` it comes bare.
         """
-        call = Call(self._core, "get_file", key, storage_type)
+        call = Call.about(self._core, "get_file", key, storage_type)
         if not isinstance(file_obj, (str, os.PathLike)):
             if not hasattr(file_obj, "write"):
                 raise TypeError(f"file_obj must be a file name or a binary file object, not {type(file_obj).__name__}")
@@ -200,7 +200,7 @@ class Files(Facade):
         letter, text = _files.parse_mode(mode)
         if not text and not (encoding is errors is newline is None):
             raise ValueError(f"mode {mode!r} is binary: encoding, errors and newline are for text")
-        call = Call(self._core, "open", key, storage_type)
+        call = Call.about(self._core, "open", key, storage_type)
         if letter == "r":
             writing = (content_type, cache_control, content_encoding, metadata, if_match)
             if not overwrite or any(option is not None for option in writing):

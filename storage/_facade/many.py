@@ -91,7 +91,9 @@ class Many(Blobs):
         backend = route.backend
 
         def drop(batch: list[str]) -> None:
-            calls = {call.path: call for call in (Call(self._core, "delete_many", key, storage_type) for key in batch)}
+            calls = {
+                call.path: call for call in (Call.about(self._core, "delete_many", key, storage_type) for key in batch)
+            }
             failed = next(iter(calls.values())).run(backend.delete_batch, list(calls))
             for path, call in calls.items():
                 if path in failed:

@@ -102,5 +102,5 @@ class Signing(Facade):
         return self._sign("sign_upload", key, storage_type, options)
 
     def _sign(self, name: str, key: str, storage_type: str, options: SignOptions) -> SignedRequest:
-        call = Call(self._core, name, key, storage_type)
+        call = Call.about(self._core, name, key, storage_type)
         return call.run(call.route.backend.sign, call.path, options)

@@ -309,10 +309,10 @@ class Copier:
             yield chunk
 
     def _source_call(self, pair: Pair, key: str) -> Call:
-        return Call(self._source, _NAME, key, pair.storage_type)
+        return Call.about(self._source, _NAME, key, pair.storage_type)
 
     def _target_call(self, pair: Pair, key: str) -> Call:
-        return Call(self._target, _NAME, key, pair.storage_type)
+        return Call.about(self._target, _NAME, key, pair.storage_type)
 
     @contextmanager
     def _turn(self, *, large: bool) -> Iterator[None]:

@@ -31,7 +31,7 @@ def upload(
     prefix = folder(prefix)
     outcome = Outcome()
     # A mistake in what is common to all of them is one error, before anything is sent.
-    Call(core_of(store), "set_file", f"{prefix}x", storage_type)
+    Call.about(core_of(store), "set_file", f"{prefix}x", storage_type)
     with os.scandir(directory):
         pass
 
@@ -110,7 +110,7 @@ def download(
             if not is_portable(relative):
                 # keys=raw may have `..` in a key, which must not lead out of the folder.
                 raise InvalidKeyError(f"key {key!r} is no portable key, so it is no path below {directory!r}", key=key)
-            Call(core_of(store), "get_file", key, storage_type)
+            Call.about(core_of(store), "get_file", key, storage_type)
             path = os.path.join(directory, *relative.split("/"))
             if len(relative.split("/")) > 1:
                 os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -42,7 +42,7 @@ def all_keys(store: Storage, keys: Sequence[str], keys_from: str | None, storage
     if not keys and keys_from is None:
         usage("Missing argument 'KEY': give a key, or --keys-from FILE.")
     for key in keys:
-        Call(core_of(store), "", key, storage_type)  # which checks it
+        Call.about(core_of(store), "", key, storage_type)  # which checks it
     return _chain(keys, keys_from)
 
 

@@ -105,7 +105,7 @@ def _transfer(
     target = storage_type if new_type is None else new_type
     if target == storage_type and (old.startswith(new) or new.startswith(old)):
         usage(f"{old or '(everything)'!r} and {new or '(everything)'!r} are one folder, or one is inside the other.")
-    Call(core_of(store), method.__name__, f"{new}x", target)  # a mistake in what all of them share is one error
+    Call.about(core_of(store), method.__name__, f"{new}x", target)  # a mistake in what all of them share is one error
     outcome = Outcome()
     count = 0
 
