@@ -1,0 +1,113 @@
+"""zarr's own tests for stores, and a group that goes to a bucket and back."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from zarr.abc.store import SuffixByteRequest
+from zarr.core.buffer import cpu, default_buffer_prototype
+from zarr.testing.store import StoreTests
+
+from storage import AsyncStorage, Storage
+from storage.integrations.zarr import StorageStore
+from storage.testing._spy import Spy
+from tests.servers.s3 import seaweedfs  # noqa: F401
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """zarr runs on asyncio."""
+    return "asyncio"
+
+
+class OnAnyStore(StoreTests[StorageStore, cpu.Buffer]):
+    """What all of them share; a subclass says where the store is."""
+
+    store_cls = StorageStore
+    buffer_cls = cpu.Buffer
+
+    @pytest.fixture
+    def store(self, open_kwargs: dict[str, Any]) -> StorageStore:
+        return asyncio.run(self.store_cls.open(**open_kwargs))
+
+    @pytest.fixture
+    def store_not_open(self, store_kwargs: dict[str, Any]) -> StorageStore:
+        return self.store_cls(**store_kwargs)
+
+    async def set(self, store: StorageStore, key: str, value: Any) -> None:
+        await store.storage.set(key, value.to_bytes())
+
+    async def get(self, store: StorageStore, key: str) -> Any:
+        return self.buffer_cls.from_bytes(await store.storage.get_bytes(key))
+
+    def test_store_repr(self, store: StorageStore) -> None:
+        assert repr(store).startswith("StorageStore(AsyncStorage(")
+
+    def test_store_supports_writes(self, store: StorageStore) -> None:
+        assert store.supports_writes
+
+    def test_store_supports_listing(self, store: StorageStore) -> None:
+        assert store.supports_listing
+
+
+class TestMemory(OnAnyStore):
+    @pytest.fixture
+    def store_kwargs(self) -> dict[str, Any]:
+        return {"storage": AsyncStorage(f"memory://{uuid.uuid4().hex}")}
+
+
+class TestFiles(OnAnyStore):
+    @pytest.fixture
+    def store_kwargs(self, tmp_path) -> dict[str, Any]:
+        return {"storage": AsyncStorage(tmp_path)}
+
+
+class TestS3(OnAnyStore):
+    @pytest.fixture
+    def store_kwargs(self, seaweedfs, monkeypatch) -> dict[str, Any]:  # noqa: F811
+        # From the environment: a store that holds a secret is not pickled.
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", seaweedfs.access_key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", seaweedfs.secret_key)
+        return {"storage": AsyncStorage(seaweedfs.url())}
+
+
+def test_a_group_goes_to_a_bucket_and_back(tmp_path, seaweedfs):  # noqa: F811
+    """Written on files, synced to S3, read there, synced back: the same arrays."""
+    group = zarr.create_group(StorageStore(AsyncStorage(tmp_path / "here")))
+    group.create_array("t", data=np.arange(100).reshape(10, 10), chunks=(3, 3))
+    group.attrs["unit"] = "K"
+    url = seaweedfs.url()
+    there = Storage(url, seaweedfs.auth)
+    assert Storage(tmp_path / "here").sync_to(there).failed == 0
+    remote = zarr.open_group(StorageStore(AsyncStorage(url, seaweedfs.auth)), mode="r")
+    assert remote.attrs["unit"] == "K"
+    assert (remote["t"][2:5, 4:] == np.arange(100).reshape(10, 10)[2:5, 4:]).all()
+    assert there.sync_to(Storage(tmp_path / "back")).failed == 0
+    back = zarr.open_group(StorageStore(AsyncStorage(tmp_path / "back")), mode="r")
+    assert (back["t"][:] == group["t"][:]).all()
+
+
+async def test_the_last_bytes_are_one_request():
+    """Sharded arrays read the end of a file first, without knowing its size."""
+    from storage.backends.memory import MemoryBackend
+
+    spy = Spy(MemoryBackend())
+    store = StorageStore(AsyncStorage(backend=spy))
+    await store.storage.set("k", b"0123456789")
+    spy.calls.clear()
+    found = await store.get("k", default_buffer_prototype(), SuffixByteRequest(3))
+    assert found.to_bytes() == b"789"
+    assert len(spy.calls) == 1
+
+
+def test_a_storage_is_no_async_storage():
+    """The error says what is wanted."""
+    with pytest.raises(TypeError, match="AsyncStorage, not Storage"):
+        StorageStore(Storage("memory://"))
