@@ -119,6 +119,9 @@ class Connection:
 
     def _queue(self, head: bytes, body: Sequence[bytes | memoryview]) -> None:
         """Puts the request into pieces: the first is the head with as much of the body as is small."""
+        if not body:
+            self._unsent = [memoryview(head)]
+            return
         first: list[bytes | memoryview] = [head]
         room = _JOIN
         for piece in body:
@@ -182,9 +185,10 @@ class Connection:
             if not more:
                 raise self.failure(ConnectionLostError, "closed the connection before its answer was whole")
             data = self.rest = data + more if data else more
-        self.rest = data[end + 4 :]
+        end += 4
+        self.rest = data[end:]
         try:
-            self.parser.head(memoryview(data)[: end + 4], method)
+            self.parser.head(data[:end], method)
         except ProtocolError as exc:
             raise self.failure(ProtocolError, str(exc)) from None
 
@@ -193,6 +197,8 @@ class Connection:
     def receive(self, size: int) -> bytes:
         """The next bytes of the socket, at most ``size``; ``b""`` at the end of the connection."""
         sock = self._open()
+        if size > _RECEIVE and isinstance(sock, ssl.SSLSocket):
+            return self._decrypt(sock, size)
         while True:
             try:
                 return sock.recv(size)
@@ -200,6 +206,18 @@ class Connection:
                 self._wait()
             except OSError as exc:
                 raise self._lost(exc) from exc
+
+    def _decrypt(self, sock: ssl.SSLSocket, size: int) -> bytes:
+        """As ``receive``: as many records as have come, since one alone holds 16 KiB."""
+        pieces = [self.receive(_RECEIVE)]
+        size -= len(pieces[0])
+        try:
+            while size and pieces[-1]:
+                pieces.append(sock.recv(size))
+                size -= len(pieces[-1])
+        except OSError:
+            pass  # nothing more for now, or an error that the next one to read meets again
+        return b"".join(pieces)
 
     def receive_into(self, view: memoryview) -> int:
         """As ``receive``, into ``view``; how many."""

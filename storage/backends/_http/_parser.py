@@ -26,6 +26,9 @@ _SINGLE: Final = frozenset(
     }
 )
 
+_ONE: Final = ord("1")
+_BLANKS: Final = " \t"
+
 # How the length of a body is known, where it is not a number.
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
@@ -41,10 +44,9 @@ class Parser:
         keep_alive: whether the server will take another request on this connection.
         complete: whether a chunked body has ended.
         extra: whether more followed its end.
-        pieces: the data of a chunked body that came with the last ``feed``.
     """
 
-    __slots__ = ("_llhttp", "_silent", "complete", "extra", "headers", "keep_alive", "length", "pieces", "status")
+    __slots__ = ("_llhttp", "_pieces", "_silent", "complete", "extra", "headers", "keep_alive", "length", "status")
 
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
@@ -52,63 +54,48 @@ class Parser:
         self.length = 0
         self.keep_alive = False
         self.complete = self.extra = False
-        self.pieces: list[bytes] = []
+        self._pieces: list[bytes] = []
         self._silent = 0
         self._llhttp = HttpResponseParser(self)
 
-    # ---- what llhttp calls -------------------------------------------------------------------------------------
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self.status:
-            return  # a trailer: it came too late to mean anything
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
-        headers = self.headers
-        if key in headers:
-            if key in _SINGLE:
-                raise ProtocolError(f"the answer has two headers {key!r}")
-            text = f"{headers[key]}, {text}"
-        elif len(headers) >= _MAX_HEADERS:
-            raise ProtocolError(f"the answer has more than {_MAX_HEADERS} headers")
-        headers[key] = text
-
-    def on_headers_complete(self) -> None:
-        self.status = self._llhttp.get_status_code()
+    # ---- what llhttp calls: not for each header, which takes longer than to split a head that it has found well formed
 
     def on_message_begin(self) -> None:
         self.extra = self.complete
 
+    def on_headers_complete(self) -> None:
+        self.status = self._llhttp.get_status_code()
+
     def on_body(self, data: bytes) -> None:
-        if not self.complete:
-            self.pieces.append(data)
+        if not self.extra:
+            self._pieces.append(data)
 
     def on_message_complete(self) -> None:
         self.complete = True
 
     # ---- what the connection calls -----------------------------------------------------------------------------
 
-    def head(self, data: bytes | memoryview, method: str) -> None:
+    def head(self, data: bytes, method: str) -> None:
         """Parses a whole head: ``data`` ends with its first empty line.
 
         Raises:
             ProtocolError: it is none, or does not say clearly where its body ends.
         """
-        self.headers = {}
         self.status = self._silent = 0
-        self.pieces = []
         self.complete = self.extra = False
-        llhttp = self._llhttp
+        self._pieces = []
+        if data[:9] not in _BEGINNINGS:
+            raise ProtocolError(f"the answer begins with {data[:9]!r}, which is not HTTP/1.1")
         # As new: after a HEAD, or a body that it was not given, llhttp waits for bytes that do not come.
-        llhttp.__init__(self)  # type: ignore[misc]
-        beginning = bytes(data[:9])
-        if beginning not in _BEGINNINGS:
-            raise ProtocolError(f"the answer begins with {beginning!r}, which is not HTTP/1.1")
+        self._llhttp.__init__(self)  # type: ignore[misc]
         self._feed(data)
-        status, headers = self.status, self.headers
-        if not status or self.pieces:
+        status = self.status
+        if not status or self._pieces:
             raise ProtocolError("the head of the answer ends in a way that is not HTTP/1.1")
+        headers = self.headers = _split(data)
         encoding = headers.get("transfer-encoding")
         connection = headers.get("connection")
-        if beginning == b"HTTP/1.1 ":
+        if data[7] == _ONE:
             self.keep_alive = connection is None or "close" not in connection.lower()
         else:
             self.keep_alive = connection is not None and connection.lower() == "keep-alive"
@@ -130,8 +117,7 @@ class Parser:
         Raises:
             ProtocolError: they are not well formed.
         """
-        pieces: list[bytes] = []
-        self.pieces = pieces
+        self._pieces = pieces = list[bytes]()
         try:
             self._feed(data)
         except ProtocolError:
@@ -144,13 +130,28 @@ class Parser:
             raise ProtocolError(f"the answer has more than {MAX_HEAD} bytes between two chunks")
         return pieces
 
-    def _feed(self, data: bytes | memoryview) -> None:
+    def _feed(self, data: bytes) -> None:
         try:
             self._llhttp.feed_data(data)
         except HttpParserUpgrade:
             raise ProtocolError("the answer changes the protocol, which was not asked for") from None
         except HttpParserError as exc:
-            cause = exc.__context__
-            if isinstance(cause, ProtocolError):
-                raise cause from None
             raise ProtocolError(f"the answer is not well-formed HTTP/1.1: {exc}") from None
+
+
+def _split(head: bytes) -> dict[str, str]:
+    """The headers of a head that llhttp has found well formed: no line is folded or ends with one character."""
+    lines = head.decode("latin-1").split("\r\n")
+    if len(lines) > _MAX_HEADERS + 3:
+        raise ProtocolError(f"the answer has more than {_MAX_HEADERS} headers")
+    headers: dict[str, str] = {}
+    for line in lines[1:-2]:
+        name, _, value = line.partition(":")
+        key = name.lower()
+        if key in headers:
+            if key in _SINGLE:
+                raise ProtocolError(f"the answer has two headers {key!r}")
+            headers[key] = f"{headers[key]}, {value.strip(_BLANKS)}"
+        else:
+            headers[key] = value.strip(_BLANKS)
+    return headers

@@ -108,10 +108,8 @@ class Pool:
                     connection = Connection(self._place)
                     connection.exchange(method, head, pieces)
             response = Response(connection, self._give_back)
-            if response.status >= 300:
-                response.body = response.read_whole(_MAX_ERROR_BODY)
-            elif not stream:
-                response.body = response.read_whole()
+            if not stream or response.status >= 300:
+                response.load(None if response.status < 300 else _MAX_ERROR_BODY)
         except BaseException:
             if connection is not None:
                 connection.close()

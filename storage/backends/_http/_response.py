@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Final
 
 from typing_extensions import Self
@@ -40,7 +41,17 @@ class Response:
         self._connection: Connection | None = connection
         self._give_back = give_back
         if not left:
-            self._end()
+            self._end(connection)
+
+    def load(self, limit: int | None = None) -> None:
+        """Reads all of the body into ``body``. More than ``limit`` bytes: ``ProtocolError``. Raises as ``read``."""
+        connection, left = self._connection, self._left
+        if connection is not None:
+            if left == len(connection.rest):  # the usual case: it came with the head
+                self.body, connection.rest, self._left = connection.rest, b"", 0
+                self._end(connection)
+            else:
+                self.body = self._load(connection, limit)
 
     def __enter__(self) -> Self:
         return self
@@ -93,24 +104,25 @@ class Response:
         self._took(connection, count)
         return count
 
-    def read_whole(self, limit: int | None = None) -> bytes:
-        """What is left of the body. More than ``limit`` bytes: ``ProtocolError``. Raises as ``read``."""
-        connection, left = self._connection, self._left
-        if connection is not None and 0 < left <= len(connection.rest):
-            return self.read(left)
-        if connection is not None and limit is not None and left > limit:
+    def _load(self, connection: Connection, limit: int | None) -> bytes:
+        left = self._left
+        if limit is not None and left > limit:
             raise self._too_long(connection, limit)
         if 0 < left <= _TRUSTED:
-            whole = bytearray(left)
-            view, position = memoryview(whole), 0
-            while position < left:
-                position += self.readinto(view[position:])
-            return bytes(view)
+            # A buffer that gives its bytes away without another copy: it has just their length.
+            whole = BytesIO()
+            whole.seek(left - 1)
+            whole.write(b"\0")
+            with whole.getbuffer() as view:
+                position = 0
+                while position < left:
+                    position += self.readinto(view[position:])
+            return whole.getvalue()
         pieces, total = [], 0
         for piece in self:
             pieces.append(piece)
             total += len(piece)
-            if limit is not None and total > limit and connection is not None:
+            if limit is not None and total > limit:
                 raise self._too_long(connection, limit)
         return b"".join(pieces)
 
@@ -127,7 +139,7 @@ class Response:
         elif self._left > 0:
             self._left -= count
         if self._left == 0:
-            self._end()
+            self._end(connection)
 
     def _piece(self, connection: Connection, size: int) -> bytes:
         parser, pieces = connection.parser, self._pieces
@@ -135,7 +147,7 @@ class Response:
             if parser.complete:
                 connection.reusable = connection.reusable and not parser.extra
                 self._left = 0
-                self._end()
+                self._end(connection)
                 return b""
             data, connection.rest = connection.rest or connection.receive(_RECEIVE), b""
             if not data:
@@ -150,10 +162,8 @@ class Response:
             piece = piece[:size]
         return piece
 
-    def _end(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
+    def _end(self, connection: Connection) -> None:
+        self._connection = None
         if connection.rest:
             connection.reusable = False  # more came than was announced: it belongs to nobody
         self._give_back(connection)
