@@ -185,6 +185,8 @@ class Connection:
             if not more:
                 raise self.failure(ConnectionLostError, "closed the connection before its answer was whole")
             data = self.rest = data + more if data else more
+        if end > MAX_HEAD:
+            raise self.failure(ProtocolError, f"the head of the answer has more than {MAX_HEAD} bytes")
         end += 4
         self.rest = data[end:]
         try:
@@ -250,7 +252,7 @@ class Connection:
             kind = BodyCutError
         exc = kind(f"{self._place}: {what}")
         exc.sent = self._sent
-        exc.answered = bool(status or self.rest)
+        exc.answered = exc.answered or bool(status or self.rest)
         exc.status = status if status >= 200 else None
         return exc
 

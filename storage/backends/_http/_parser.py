@@ -109,7 +109,10 @@ class Parser:
             self.length = CHUNKED
         else:
             length = headers.get("content-length")
-            self.length = UNTIL_CLOSE if length is None else int(length)
+            if length is None:
+                self.length, self.keep_alive = UNTIL_CLOSE, False
+            else:
+                self.length = int(length)
 
     def chunked(self, data: bytes) -> list[bytes]:
         """The pieces of the body in ``data``, the next bytes of a chunked one; ``complete`` says whether that was all.
