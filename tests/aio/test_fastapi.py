@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import json
 import socket
 import threading
 import time
 import tracemalloc
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
@@ -82,3 +84,62 @@ def test_what_is_not_there(address, path):
     client.request("GET", path)
     assert client.getresponse().status == 404
     client.close()
+
+
+def ask(address, method, path, headers=(), body=None):
+    """The status, headers and body of one answer."""
+    client = http.client.HTTPConnection(*address, timeout=10)
+    client.request(method, path, body=body, headers=dict(headers))
+    answer = client.getresponse()
+    data = answer.read()
+    client.close()
+    return answer.status, answer.headers, data
+
+
+@pytest.mark.parametrize(
+    "span, status, data",
+    [
+        ("bytes=2-4", 206, b"234"),
+        ("bytes=7-", 206, b"789"),
+        ("bytes=-2", 206, b"89"),
+        ("bytes=-99", 206, b"0123456789"),
+        ("bytes=5-99", 206, b"56789"),
+        ("bytes=10-", 416, None),
+        ("bytes=-0", 416, None),
+        ("lines=1-2", 200, b"0123456789"),
+    ],
+)
+def test_ranges(address, span, status, data):
+    """A part of a blob, as browsers and video players ask for it."""
+    Storage().set("key", b"0123456789")
+    found, headers, body = ask(address, "GET", "/blobs/key", {"Range": span})
+    assert found == status
+    if data is not None:
+        assert body == data
+        assert headers["Content-Length"] == str(len(data))
+    if status != 200:
+        assert headers["Content-Range"].endswith("/10")
+
+
+def test_a_version_that_the_client_has(address):
+    """An etag that still holds is a 304 without a body."""
+    Storage().set("key", "one")
+    _, headers, _ = ask(address, "GET", "/blobs/key")
+    assert ask(address, "GET", "/blobs/key", {"If-None-Match": headers["ETag"]})[0::2] == (304, b"")
+    Storage().set("key", "two")
+    assert ask(address, "GET", "/blobs/key", {"If-None-Match": headers["ETag"]})[0::2] == (200, b"two")
+
+
+def test_a_signed_upload_goes_past_the_service(address):
+    """The client sends the blob to the store itself, with exactly what was signed, and only once."""
+    status, _, body = ask(address, "POST", "/uploads?key=cat.png&content_type=image/png")
+    assert status == 200
+    signed = json.loads(body)
+    where = urlsplit(signed["url"])
+    assert where.port != address[1]
+    to = (where.hostname, where.port)
+    assert ask(to, "PUT", f"{where.path}?{where.query}", {"Content-Type": "text/html"}, b"<b>")[0] == 403
+    assert ask(to, signed["method"], f"{where.path}?{where.query}", signed["headers"], b"png")[0] == 200
+    assert ask(to, signed["method"], f"{where.path}?{where.query}", signed["headers"], b"png")[0] == 412
+    assert Storage().info("cat.png").content_type == "image/png"
+    assert ask(address, "POST", "/uploads?key=a//b&content_type=image/png")[0] == 422
