@@ -1,7 +1,7 @@
 """``memory://``: blobs in a dictionary of this process. Also the simplest example of a backend.
 
-Every change is made under one lock, and a value is one immutable record, so that a reader without the lock sees one
-version whole.
+Every change is made under one lock. The bytes of a blob and its ``Stat`` are one immutable pair, so that a reader needs no
+lock to see one whole version.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from weakref import WeakSet
 
 from storage import _url_signing
-from storage._backend import Backend, Download, PutOptions, Setup, SignOptions, Stat
+from storage._backend import Backend, Changes, Download, PutOptions, Setup, SignOptions, Stat
 from storage._retry import Retries, Timeout
 from storage._types import SignedRequest
 from storage._urls import StorageURL
@@ -34,27 +34,30 @@ _UTC = timezone.utc
 _now = datetime.now
 _tuple = tuple.__new__
 _named: dict[str, MemoryBackend] = {}
-_named_lock = threading.Lock()
 _alive: WeakSet[MemoryBackend] = WeakSet()
 
 
 def create(
     url: StorageURL, *, auth: Any = None, retries: Retries | None = None, timeout: Timeout | None = None
 ) -> MemoryBackend:
-    """``memory://``: a private store; ``memory://NAME``: one store a name, shared in the process. ``auth`` is not used."""
+    """Open ``memory://`` (a new private store) or ``memory://NAME`` (one store for each name in the process).
+
+    ``auth``, ``retries`` and ``timeout`` are accepted, as for every scheme, and not used.
+    """
     del auth, retries, timeout
     url.options(keys=("raw",))
     if not url.bucket:
         return MemoryBackend()
-    with _named_lock:
-        backend = _named.get(url.bucket)
-        if backend is None:
-            backend = _named[url.bucket] = MemoryBackend(url.bucket)
-        return backend
+    # Of threads that come first at once, all get what one of them has made.
+    return _named.get(url.bucket) or _named.setdefault(url.bucket, MemoryBackend(url.bucket))
 
 
 class MemoryBackend(Backend):
-    """A bucket in memory. Linearizable under threads; a child after ``fork`` has a copy of its own."""
+    """A bucket in memory. Linearizable under threads.
+
+    It belongs to its process: a child after ``fork`` has a copy of its own, and a process that was spawned finds
+    ``memory://NAME`` empty. ``close`` gives nothing back, so a store goes on answering after it.
+    """
 
     scheme: ClassVar[str] = "memory"
     inline = True
@@ -105,47 +108,58 @@ class MemoryBackend(Backend):
         return _MemoryWriter(self, path, options)
 
     def get(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> bytes:
-        try:
-            data, stat = self._blobs[path]
-        except KeyError:
-            raise NotFoundError from None
-        if if_match is not None and if_match != stat.etag:
-            raise PreconditionFailedError
+        data, _ = self._find(path, if_match)
         return data if start == 0 and end is None else data[start:end]
 
     def stream(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
-        stat = self.stat(path)
-        # The blob is in memory already: one piece, of the version that is there now.
-        return Download(stat, iter((self.get(path, start, end, if_match or stat.etag),)))
+        data, stat = self._find(path, if_match)
+        return Download(stat, _in_one_piece(data[start:end]))
 
     def stat(self, path: str) -> Stat:
+        return self._find(path)[1]
+
+    def _find(self, path: str, if_match: str | None = None) -> tuple[bytes, Stat]:
+        """The blob at ``path``, of the version ``if_match`` if that is given."""
         try:
-            return self._blobs[path][1]
+            found = self._blobs[path]
         except KeyError:
             raise NotFoundError from None
+        if if_match is not None and if_match != found[1].etag:
+            raise PreconditionFailedError
+        return found
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, *, if_match: str | None = None) -> None:
         with self._lock:
+            if if_match is not None:
+                self._find(path, if_match)
             if self._blobs.pop(path, None) is None:
                 raise NotFoundError
             self._sorted = None
 
-    def copy(self, source: str, target: str, *, overwrite: bool) -> Stat:
-        return self._copy(source, target, overwrite=overwrite, keep=True)
+    def copy(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
+        return self._copy(source, target, overwrite=overwrite, if_match=if_match, keep=True)
 
-    def move(self, source: str, target: str, *, overwrite: bool) -> Stat:
-        return self._copy(source, target, overwrite=overwrite, keep=False)
+    def move(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
+        return self._copy(source, target, overwrite=overwrite, if_match=if_match, keep=False)
 
-    def _copy(self, source: str, target: str, *, overwrite: bool, keep: bool) -> Stat:
+    def _copy(self, source: str, target: str, *, overwrite: bool, if_match: str | None, keep: bool) -> Stat:
         with self._lock:
-            if source not in self._blobs:
-                raise NotFoundError
+            data, stat = self._find(source, if_match)
             if not overwrite and target in self._blobs:
                 raise AlreadyExistsError
-            data, stat = self._blobs[source] if keep else self._blobs.pop(source)
             stat = stat._replace(etag=str(next(self._versions)), last_modified=_now(_UTC))
             self._blobs[target] = (data, stat)
+            if not keep:
+                del self._blobs[source]
             self._sorted = None
+        return stat
+
+    def update(self, path: str, changes: Changes, *, if_match: str | None = None) -> Stat:
+        with self._lock:
+            data, stat = self._find(path, if_match)
+            # The bytes stay, and so does their etag.
+            stat = stat._replace(**{name: value for name, value in changes._asdict().items() if value is not None})
+            self._blobs[path] = (data, stat)
         return stat
 
     def scan(
@@ -153,6 +167,7 @@ class MemoryBackend(Backend):
         prefix: str,
         *,
         start_after: str | None = None,
+        end_before: str | None = None,
         detail: bool = False,
         delimiter: bool = False,
         page_size: int = 1000,
@@ -160,37 +175,37 @@ class MemoryBackend(Backend):
         del detail  # a Stat costs nothing here
         position = start_after
         while True:
-            page, position = self._page(prefix, position, page_size, delimiter=delimiter)
+            page, position = self._page(prefix, position, end_before, page_size, delimiter=delimiter)
             if page:
                 yield page
             if position is None:
                 return
 
     def _page(
-        self, prefix: str, after: str | None, page_size: int, *, delimiter: bool
+        self, prefix: str, after: str | None, end_before: str | None, page_size: int, *, delimiter: bool
     ) -> tuple[list[tuple[str, Stat | None]], str | None]:
-        """The page after ``after``, and where the next one begins (``None``: there is none)."""
+        """The page after the path ``after``, and where the next page begins (``None``: there is none)."""
         page: list[tuple[str, Stat | None]] = []
         with self._lock:
             paths = self._sorted
             if paths is None:
-                # Code points sort as their UTF-8 bytes do.
+                # Python sorts text by code point, which is the order of its UTF-8 bytes.
                 paths = self._sorted = sorted(self._blobs)
             index = bisect_left(paths, prefix)
             if after is not None:
                 index = max(index, bisect_right(paths, after))
             while index < len(paths) and len(page) < page_size:
                 path = paths[index]
-                if not path.startswith(prefix):
-                    return page, None
                 slash = path.find("/", len(prefix)) if delimiter else -1
-                if slash < 0:
+                folder = path[: slash + 1]  # "" if the path is not below one
+                if not path.startswith(prefix) or (end_before is not None and (folder or path) >= end_before):
+                    return page, None
+                if not folder:
                     page.append((path, self._blobs[path][1]))
                     after = path
                     index += 1
                     continue
-                folder = path[: slash + 1]
-                # Paths hold any code point, so the end of a folder is sought by the slash's successor.
+                # "0" follows "/", so this is the first path that is not in the folder.
                 index = bisect_left(paths, folder[:-1] + "0", lo=index)
                 if after is None or not after.startswith(folder):
                     page.append((folder, None))
@@ -238,6 +253,8 @@ class MemoryBackend(Backend):
 
 
 class _MemoryWriter:
+    """Collects the pieces of a blob, and stores them at ``commit``."""
+
     def __init__(self, backend: MemoryBackend, path: str, options: PutOptions) -> None:
         self._backend, self._path, self._options = backend, path, options
         self._data = bytearray()
@@ -252,10 +269,12 @@ class _MemoryWriter:
         self._data = bytearray()
 
 
+def _in_one_piece(data: bytes) -> Iterator[bytes]:
+    yield data
+
+
 def _unlock_after_fork() -> None:
     # A lock that another thread of the parent held would stay locked in the child for ever.
-    global _named_lock  # noqa: PLW0603
-    _named_lock = threading.Lock()
     for backend in list(_alive):
         backend._lock = threading.Lock()  # noqa: SLF001
 
