@@ -354,9 +354,20 @@ class Backend(Protocol):
         ``BlobOrBucketMissing`` where the answer leaves open which of the two is missing.
         """
 
+    def explain(self, exc: BaseException) -> str | None:  # noqa: ARG002
+        """The message for an exception that ``classify`` knows; ``None``: the facade's usual one for its class. Pure: no I/O.
+
+        Fact first, remedy last, and no key or URL: the facade puts those before it, and the native exception behind it.
+        """
+        return None
+
     @abstractmethod
     def bucket_exists(self) -> bool:
-        """Whether the bucket or directory is there. May raise, as any other call."""
+        """Whether the bucket or directory is there, or is made by the first write. May raise, as any other call."""
+
+    def is_there(self) -> bool:
+        """Whether the bucket or directory is there now; makes nothing. May raise, as any other call."""
+        return self.bucket_exists()
 
     # ---- the bucket itself -------------------------------------------------------------------------------------
 
@@ -377,6 +388,17 @@ class Backend(Protocol):
     def lint(self, prefix: str) -> Sequence[str]:  # noqa: ARG002
         """A line for each kind of foreign thing below ``prefix`` that has no portable key, with its count. For ``doctor``."""
         return []
+
+    def examine(self) -> Sequence[str]:
+        """A line for each thing that is wrong with the store itself, with its remedy; changes nothing. For ``doctor``."""
+        return []
+
+    def count_outside(self, prefixes: Sequence[str], most: int | None = None) -> int:  # noqa: ARG002
+        """How many files lie in the directory that are no blobs, because their paths start with none of ``prefixes``.
+
+        ``most``: counts no further. 0 where nobody can put files beside the blobs, as in a bucket.
+        """
+        return 0
 
     def close(self) -> None:
         """Gives back connections and threads. Idempotent. A later call may open them anew."""

@@ -74,7 +74,7 @@ def translate(exc: Exception, backend: Backend, subject: object) -> Exception:
         return exc
     if kind is BlobOrBucketMissing:
         kind = _which_is_missing(backend)
-    words = _WORDS.get(kind, kind.__name__)
+    words = backend.explain(exc) or _WORDS.get(kind, kind.__name__)
     if isinstance(exc, StorageError) and kind is type(exc):
         if not exc.message:
             exc.message = f"{subject}: {words}"
