@@ -269,9 +269,7 @@ class RaceTests(Suite):
         assert storage.get("parent/3") == "parent/3"
 
     def test_begun_before_a_fork(self, storage: Storage) -> None:
-        """Iterators and files that are open at a fork can be read on in the child; the parent's come to no harm."""
-        # What belongs to an event loop, which stays with the parent, can only refuse, and so can what lacks forks.
-        may_refuse = self.lacks(Lack.FORK) or type(storage) is not Storage
+        """Iterators and files that are open at a fork are whole or refused in the child; the parent's come to no harm."""
         whole = array("I", range(1_500_000)).tobytes()  # no two words are equal: what is out of place shows
         small = {f"k{n}": f"value of {n}".encode() for n in range(40)}
         storage.set("big", whole)
@@ -295,7 +293,7 @@ class RaceTests(Suite):
                     if not step():
                         wrong.append(name)
                 except UnsupportedOperationError as exc:
-                    if not may_refuse or "fork" not in str(exc):
+                    if "fork" not in str(exc):
                         wrong.append(f"{name}: {exc}")
             with suppress(UnsupportedOperationError):
                 writer.write(b"of the child")

@@ -185,24 +185,23 @@ def test_construction_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_client_for_all_threads(gcs: GCSServer) -> None:
-    """However many threads come first at once, one client is made, with room for all their connections."""
+    """However many threads come first at once, one client and one pool are made, the pool with room for all of them."""
     backend = create(StorageURL.parse(gcs.url()), auth=gcs.account())
     gate, found = threading.Barrier(16), []
 
     def take() -> None:
         gate.wait()
-        found.append(backend.client)
+        found.append((backend.client, backend._session.connection))
 
     threads = [threading.Thread(target=take) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({id(client) for client in found}) == 1
-    adapter = backend.client._http.get_adapter("https://storage.googleapis.com")
-    assert adapter._pool_maxsize >= backend.concurrency
+    assert len({(id(client), id(connection)) for client, connection in found}) == 1
+    assert found[0][1].wire.pool._connections >= backend.concurrency
     backend.close()
-    assert backend.client is not found[0]
+    assert backend.client is not found[0][0]
     backend.close()
 
 

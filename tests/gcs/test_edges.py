@@ -97,8 +97,8 @@ def test_parts_that_come_damaged(proxied: Proxied) -> None:
 def test_an_upload_in_parts_without_a_name(proxied: Proxied) -> None:
     """An answer that does not name the upload is a failure of the service."""
     proxied.store.backend.parallel_uploads = True  # type: ignore[attr-defined]
-    proxied.proxy.script(answer(200, b"<x/>"), when=lambda r: r.target.endswith("?uploads"))
-    with pytest.raises(UnavailableError, match="did not name it"):
+    proxied.proxy.plan = lambda r: answer(200, b"<x/>") if r.target.endswith("?uploads") else None
+    with pytest.raises(UnavailableError, match="does not name it"):
         proxied.store.set("a", io.BytesIO(b"x" * (9 * MIB)))
 
 

@@ -443,7 +443,7 @@ def test_a_stream_that_nobody_reads_gives_its_connection_back(proxied: Proxied) 
         download = backend.stream(path)
         if begun:
             next(download.chunks)
-        response: Any = download.chunks._body._response  # type: ignore[attr-defined]
-        download.chunks.close()  # type: ignore[attr-defined]
-        assert response.raw.closed
+        media = download.chunks._media  # type: ignore[attr-defined]
+        download.chunks.close()
+        assert media.answer._connection is None
         assert list(download.chunks) == []

@@ -22,14 +22,14 @@ def fresh(gcs: GCSServer, query: str = "&project=p") -> Storage:
 def bucket_of(store: Storage) -> dict[str, Any]:
     """The bucket as the service has it."""
     connection = store.backend._session.connection  # type: ignore[attr-defined]
-    found: dict[str, Any] = connection.http.get(connection.bucket_url).json()
+    found: dict[str, Any] = store.backend.client._http.get(connection.endpoint + connection.bucket).json()
     return found
 
 
 def patch(store: Storage, body: dict[str, Any]) -> None:
     """What somebody else does to the bucket."""
     connection = store.backend._session.connection  # type: ignore[attr-defined]
-    connection.http.patch(connection.bucket_url, json=body).raise_for_status()
+    store.backend.client._http.patch(connection.endpoint + connection.bucket, json=body).raise_for_status()
 
 
 def test_create_bucket(gcs: GCSServer) -> None:

@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
         request = Request(self.command, path, query, headers, body, whole)
         answer = Answer(200, {}, b"") if self.command == "OPTIONS" else self.gate.answer(request)
         self.send_response(answer.status)
-        for name, value in {**answer.headers, **self.gate.for_browsers(request)}.items():
+        for name, value in {**answer.headers, **self.gate.xml.for_browsers(request)}.items():
             self.send_header(name, value)
         if answer.status not in (204, 304):
             self.send_header("Content-Length", str(len(answer.body)))

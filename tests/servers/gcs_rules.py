@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
 import secrets
 import threading
 import time
-from datetime import datetime, timezone
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -19,16 +17,21 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tests.servers.gcs_cors import cors_headers
 from tests.servers.gcs_uploads import Multipart, Resumable, body_of, parts_of
-from tests.servers.gcs_v4 import verify
-from tests.servers.gcs_wire import Answer, Refused, Request, as_json, xml_refusal
+from tests.servers.gcs_wire import Answer, Refused, Request, as_json
+from tests.servers.gcs_xml import XML
 
 __all__ = ["Gate"]
 
 OBJECT = re.compile(r"/(storage|download/storage|upload/storage)/v1/b(?:/([^/]+)(?:/(o)(?:/([^/]+)(?:/(.+))?)?)?)?")
 PASSED = ("content-type", "content-range", "accept-ranges", "cache-control", "content-encoding", "etag", "x-goog-generation",
           "x-goog-hash", "x-goog-stored-content-encoding", "last-modified")  # fmt: skip
+
+
+def only(request: Request, resource: dict[str, Any]) -> dict[str, Any]:
+    """The fields that a request asks for."""
+    fields = request.parameters.get("fields")
+    return {field: resource[field] for field in fields.split(",") if field in resource} if fields else resource
 
 
 class Gate:
@@ -46,14 +49,16 @@ class Gate:
         self._keys: dict[str, Any] = {
             email: load_pem_private_key(pem.encode(), password=None) for email, pem in accounts.items()
         }
-        self._public = {email: key.public_key() for email, key in self._keys.items()}
+        self.public = {email: key.public_key() for email, key in self._keys.items()}
         self._tokens: dict[str, str] = {}
         self._buckets: set[str] = set()
         self._locks = [threading.Lock() for _ in range(64)]
-        self._settings: dict[str, dict[str, Any]] = {}  # what the emulator forgets of buckets
+        self.settings: dict[str, dict[str, Any]] = {}  # what the emulator forgets of buckets
         self._rewrites: dict[str, tuple[str, ...]] = {}
+        self._metagenerations: dict[tuple[str, str, str], int] = {}  # the emulator says 1 for ever
         self.resumable = Resumable(self)
         self.multipart = Multipart(self)
+        self.xml = XML(self)
 
     # ---- the emulator ------------------------------------------------------------------------------------------
 
@@ -78,7 +83,11 @@ class Gate:
     def look(self, bucket: str, name: str) -> dict[str, Any] | None:
         """The object resource; ``None``: there is none."""
         answer = self.ask("GET", self.object_target(bucket, name))
-        return json.loads(answer.body) if answer.status == 200 else None
+        if answer.status != 200:
+            return None
+        found: dict[str, Any] = json.loads(answer.body)
+        found["metageneration"] = str(self._metagenerations.get((bucket, name, found["generation"]), 1))
+        return found
 
     def lock(self, bucket: str, name: str) -> threading.Lock:
         """Held while a condition is checked and the write that hangs on it is made."""
@@ -93,6 +102,12 @@ class Gate:
             raise self.missing(bucket, name)
         if wanted != (found["generation"] if found else "0"):
             raise Refused(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
+
+    def check_all(self, request: Request, found: dict[str, Any]) -> None:
+        """Refuses unless generation and metageneration of an object that is there are those wanted."""
+        for parameter, field in (("ifGenerationMatch", "generation"), ("ifMetagenerationMatch", "metageneration")):
+            if request.parameters.get(parameter) not in (None, found[field]):
+                raise Refused(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
 
     def has_bucket(self, bucket: str) -> bool:
         if bucket not in self._buckets and self.ask("GET", f"/storage/v1/b/{quote(bucket, safe='')}").status == 200:
@@ -138,13 +153,13 @@ class Gate:
                 return self._batch(request)
             match = OBJECT.fullmatch(request.path)
             if match is None:
-                return self._xml(request)
+                return self.xml.answer(request)
             if not request.whole and "upload_id" not in request.parameters:
                 raise Refused(400, "badRequest", "The body ended early.")
             where, bucket, objects, name, verb = match.groups()
             bucket = unquote(bucket or "")
             if "upload_id" not in request.parameters:  # whoever has an upload's URL may use it
-                self._authorise(request, bucket)
+                self.authorise(request, bucket)
             if where == "upload/storage":
                 return self._upload(request, bucket)
             if not bucket or not objects:
@@ -155,7 +170,7 @@ class Gate:
         except Refused as exc:
             return exc.answer
 
-    def _authorise(self, request: Request, bucket: str) -> str:
+    def authorise(self, request: Request, bucket: str) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if not token:
             if bucket.startswith("public-") and request.method in ("GET", "HEAD"):
@@ -172,7 +187,7 @@ class Gate:
         try:
             head, claims, signature = token.split(".")
             payload = json.loads(base64.urlsafe_b64decode(claims + "=="))
-            key = self._public[payload["iss"]]
+            key = self.public[payload["iss"]]
             key.verify(
                 base64.urlsafe_b64decode(signature + "=="),
                 f"{head}.{claims}".encode(),
@@ -193,7 +208,7 @@ class Gate:
         return as_json({"access_token": token, "expires_in": 3600, "token_type": "Bearer"})
 
     def _sign_blob(self, request: Request) -> Answer:
-        self._authorise(request, "")
+        self.authorise(request, "")
         email = unquote(request.path.split("/")[-1].removesuffix(":signBlob"))
         key = self._keys.get(email)
         if key is None:
@@ -219,7 +234,7 @@ class Gate:
         if answer.status != 200:
             raise self.missing(bucket, "")
         with self.lock(bucket, ""):
-            settings = self._settings.setdefault(bucket, {"metageneration": "1"})
+            settings = self.settings.setdefault(bucket, {"metageneration": "1"})
             if request.method == "PATCH":
                 if request.parameters.get("ifMetagenerationMatch") not in (None, settings["metageneration"]):
                     raise Refused(
@@ -251,6 +266,8 @@ class Gate:
                 if self.ask("DELETE", request.path).status == 404:
                     raise self.missing(bucket, name)
             return Answer(204, {}, b"")
+        if request.method == "PATCH":
+            return self._patch(request, bucket, name)
         if request.method != "GET":
             raise Refused(405, "methodNotAllowed", "Method Not Allowed")
         if request.parameters.get("alt") == "media":
@@ -258,9 +275,27 @@ class Gate:
         found = self.look(bucket, name)
         if found is None:
             raise self.missing(bucket, name)
-        self.check(bucket, name, wanted, there=True)
-        fields = request.parameters.get("fields")
-        return as_json({field: found[field] for field in fields.split(",") if field in found} if fields else found)
+        self.check_all(request, found)
+        return as_json(only(request, found))
+
+    def _patch(self, request: Request, bucket: str, name: str) -> Answer:
+        """Merges what comes into the object, as RFC 7396 says; the emulator keeps what is null."""
+        changes = json.loads(request.body)
+        with self.lock(bucket, name):
+            found = self.look(bucket, name)
+            if found is None:
+                raise self.missing(bucket, name)
+            self.check_all(request, found)
+            metadata = {**found.get("metadata", {}), **changes.get("metadata", {})}
+            fields = ("contentType", "cacheControl", "contentEncoding", "contentDisposition")
+            merged = {field: changes.get(field, found.get(field)) for field in fields}
+            merged["metadata"] = {key: value for key, value in metadata.items() if value is not None}
+            answer = self.ask("PUT", request.path, json.dumps(merged).encode(), {"Content-Type": "application/json"})
+            if answer.status != 200:
+                raise Refused(answer.status, "invalid", f"the emulator says {answer.body[:200]!r}")
+            key = (bucket, name, found["generation"])
+            self._metagenerations[key] = self._metagenerations.get(key, 1) + 1
+            return as_json(only(request, self.look(bucket, name) or {}))
 
     def media(self, request: Request, bucket: str, name: str, wanted: str | None) -> Answer:
         with self.lock(bucket, name):
@@ -271,6 +306,8 @@ class Gate:
             answer = self.ask("GET", target, None, passed)
         if answer.status == 404:
             raise self.missing(bucket, name)
+        if answer.headers.get("Content-Range") == "bytes 0--1/0":  # the emulator's own, for the end of nothing
+            return Answer(416, {"Content-Range": "bytes */0"}, b"")
         return answer
 
     def _rewrite(self, request: Request, bucket: str, name: str, verb: str) -> Answer:
@@ -278,6 +315,8 @@ class Gate:
         found = self.look(bucket, name)
         if found is None:
             raise self.missing(bucket, name)
+        if request.parameters.get("ifSourceGenerationMatch") not in (None, found["generation"]):
+            raise Refused(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
         wanted = request.parameters.get("ifGenerationMatch")
         token = request.parameters.get("rewriteToken")
         step = (bucket, name, found["generation"], to_bucket, to_name)
@@ -305,7 +344,7 @@ class Gate:
         raise Refused(400, "invalid", "Invalid Upload Type")
 
     def _batch(self, request: Request) -> Answer:
-        self._authorise(request, "")
+        self.authorise(request, "")
         boundary = re.search(r'boundary="?([^";]+)', request.headers["content-type"])[1]  # type: ignore[index]
         parts = request.body.decode().split(f"--{boundary}")[1:-1]
         if len(parts) > 100:
@@ -322,67 +361,3 @@ class Gate:
             )
         text = "".join(f"--batch_x\r\n{answer}\r\n" for answer in answers) + "--batch_x--\r\n"
         return Answer(200, {"Content-Type": "multipart/mixed; boundary=batch_x"}, text.encode())
-
-    # ---- the XML API -------------------------------------------------------------------------------------------
-
-    def _xml(self, request: Request) -> Answer:  # noqa: PLR0911 (one for each way to be refused)
-        bucket, _, name = request.path.lstrip("/").partition("/")
-        bucket, name = unquote(bucket), unquote(name)
-        parameters = request.parameters
-        if "x-goog-signature" not in (each.lower() for each in parameters):
-            try:
-                self._authorise(request, bucket)
-            except Refused as exc:
-                return xml_refusal(exc.answer.status, "AccessDenied", str(exc))
-            return self.multipart.answer(request, bucket, name)
-        refusal = verify(
-            request.method, request.path, request.query, request.headers, self._public, datetime.now(timezone.utc)
-        )
-        if refusal is not None:
-            return xml_refusal(*refusal)
-        try:
-            if request.method == "PUT":
-                return self._signed_put(request, bucket, name)
-            if request.method in ("GET", "HEAD"):
-                return self._signed_get(request, bucket, name)
-        except Refused as exc:
-            codes = {404: "NoSuchKey", 412: "PreconditionFailed"}
-            return xml_refusal(exc.answer.status, codes.get(exc.answer.status, "InvalidArgument"), str(exc))
-        return xml_refusal(405, "MethodNotAllowed", "The method is not allowed.")
-
-    def for_browsers(self, request: Request) -> dict[str, str]:
-        """What the bucket's CORS rules add to an answer of the XML API."""
-        rules = self._settings.get(unquote(request.path.lstrip("/").partition("/")[0]), {}).get("cors", [])
-        return cors_headers(rules, request.method, request.headers)
-
-    def _signed_get(self, request: Request, bucket: str, name: str) -> Answer:
-        answer = self.media(request, bucket, name, None)
-        headers = dict(answer.headers)
-        if headers.get("Etag") is not None and headers["Etag"] == request.headers.get("if-none-match"):
-            return Answer(304, {"Etag": headers["Etag"]}, b"")
-        for header in ("Content-Type", "Content-Disposition"):
-            value = request.parameters.get(f"response-{header.lower()}")
-            if value:
-                headers[header] = value
-        return Answer(answer.status, headers, answer.body)
-
-    def _signed_put(self, request: Request, bucket: str, name: str) -> Answer:
-        headers, body = request.headers, request.body
-        if not request.whole:
-            return xml_refusal(400, "IncompleteBody", "The body ended early.")
-        bounds = headers.get("x-goog-content-length-range")
-        if bounds is not None:
-            if "content-length" not in headers:
-                return xml_refusal(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
-            least, most = map(int, bounds.split(","))
-            if not least <= len(body) <= most:
-                return xml_refusal(
-                    400, "EntityTooLarge" if len(body) > most else "EntityTooSmall", "Not of the size signed."
-                )
-        if headers.get("content-md5") not in (None, base64.b64encode(hashlib.md5(body).digest()).decode()):
-            return xml_refusal(400, "BadDigest", "The MD5 you specified did not match what we received.")
-        meta = {"name": name, "contentType": headers.get("content-type") or "application/octet-stream"}
-        if "cache-control" in headers:
-            meta["cacheControl"] = headers["cache-control"]
-        made = self.store(bucket, meta, body, headers.get("x-goog-if-generation-match"))
-        return Answer(200, {"X-Goog-Generation": made["generation"], "Etag": f'"{made["etag"]}"'}, b"")

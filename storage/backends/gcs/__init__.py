@@ -1,8 +1,8 @@
-"""``gs://BUCKET/PREFIX``: Google Cloud Storage through google-cloud-storage.
+"""``gs://BUCKET/PREFIX``: Google Cloud Storage.
 
-Client, credentials, endpoint and universe are the SDK's. Requests go to the JSON API over the client's own session: each is
-made once by the SDK, and tried again here, so that ``retries`` means the same on every driver and a lost answer is known
-as one.
+Credentials are google-auth's. Requests go to the JSON API over this library's own transport, or over ``requests`` where there
+is a proxy or a client certificate; each is made once, and tried again here, so that ``retries`` means the same on every driver
+and a lost answer is known as one. google-cloud-storage is loaded for ``Storage.backend.client`` alone.
 """
 
 from __future__ import annotations
@@ -12,13 +12,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import google.auth.credentials
-from google.oauth2 import service_account
-
 from storage._retry import Retries, Timeout, parse_retries, parse_timeout
 from storage._urls import StorageURL, endpoint
 from storage.backends.gcs._backend import GCSBackend
-from storage.backends.gcs._client import Session, Settings
+from storage.backends.gcs._client import Settings
 from storage.exceptions import ConfigurationError
 
 __all__ = ["GCSBackend", "create"]
@@ -41,19 +38,20 @@ def create(
         raise ConfigurationError(f"{url}: anonymous=true together with auth=; give one of them")
     settings = Settings(
         bucket=url.bucket,
-        credentials=None if auth is None else _credentials(url, auth),
+        credentials=None if auth is None else _maker(url, auth),
         project=query["project"] or os.environ.get("GOOGLE_CLOUD_PROJECT") or None,
         endpoint_url=query["endpoint_url"],
         anonymous=bool(query["anonymous"]),
         service_account_email=query["service_account_email"],
     )
-    session = Session(settings, parse_retries(retries), parse_timeout(timeout, _TIMEOUT))
-    return GCSBackend(session, url, has_auth=auth is not None)
+    return GCSBackend(settings, parse_retries(retries), parse_timeout(timeout, _TIMEOUT))
 
 
-def _credentials(url: StorageURL, auth: Any) -> Any:
+def _maker(url: StorageURL, auth: Any) -> Any:
     """A function that makes the credentials that ``auth`` stands for."""
-    if isinstance(auth, google.auth.credentials.Credentials):
+    from google.auth.credentials import Credentials  # 60 ms
+
+    if isinstance(auth, Credentials):
         return lambda: auth
     if isinstance(auth, (str, os.PathLike)):
         try:
@@ -91,12 +89,11 @@ class _ServiceAccount:
         self._first: Any = self._make()
 
     def _make(self) -> Any:
+        from google.oauth2 import service_account  # 40 ms more
+
         make: Any = service_account.Credentials.from_service_account_info
         return make(self._info)
 
     def __call__(self) -> Any:
         first, self._first = self._first, None
         return first if first is not None and self._process == os.getpid() else self._make()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_first": None}

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from storage._backend import Backend, Download, PutOptions, Setup, SignOptions, Stat, Writer
+from storage._backend import Backend, Changes, Download, FormOptions, PutOptions, Setup, SignOptions, Stat, Writer
 from storage._keys import is_portable
 from storage._multipart import PART_SIZE, PartWriter
-from storage._retry import outcome_unknown
-from storage._types import SignedRequest
-from storage._urls import StorageURL
+from storage._retry import Retries, Timeout
+from storage._types import SignedForm, SignedRequest
 from storage.backends.gcs import (
+    _answers,
     _batch,
     _bucket,
+    _changing,
     _crc,
     _errors,
     _headers,
@@ -25,16 +25,14 @@ from storage.backends.gcs import (
     _signing,
     _writing,
 )
-from storage.backends.gcs._client import CONCURRENCY, Session, is_google, parsed
-from storage.exceptions import (
-    AlreadyExistsError,
-    PreconditionFailedError,
-    StorageError,
-)
+from storage.backends.gcs._client import CONCURRENCY, Session, Settings, is_google
+from storage.backends.gcs._wire import Answer
+from storage.exceptions import PreconditionFailedError, StorageError
 
 __all__ = ["GCSBackend"]
 
 _MIB = 1024 * 1024
+_RACES = 100  # replacements of a blob by others that the beginning of a download may meet
 
 
 class GCSBackend(Backend):
@@ -46,16 +44,16 @@ class GCSBackend(Backend):
     chunk_size = PART_SIZE
     parallel_from: int | None = 32 * _MIB
 
-    def __init__(self, session: Session, url: StorageURL, *, has_auth: bool = False) -> None:
-        self._session = session
-        self._url = url
-        self.private = has_auth
+    def __init__(self, settings: Settings, retries: Retries, timeout: Timeout) -> None:
+        self._session = Session(settings, retries, timeout)
+        # What it was made from would write a secret if it were pickled.
+        self.private = settings.credentials is not None
         self._parallel_uploads: bool | None = None
 
     @property
     def client(self) -> Any:
-        """The :class:`google.cloud.storage.Client` of this process."""
-        return self._session.connection.client
+        """A :class:`google.cloud.storage.Client` of this process, with the same credentials."""
+        return self._session.client
 
     @property
     def location(self) -> str:
@@ -69,7 +67,7 @@ class GCSBackend(Backend):
     def parallel_uploads(self) -> bool:
         """Whether large blobs go up in parallel parts; else, and with a condition, in chunks one after the other.
 
-        By default where the server is Google's own: emulators know no such _writing.
+        By default where the server is Google's own: emulators know no such uploads.
         """
         if self._parallel_uploads is None:
             return self._session.connection.is_google
@@ -96,23 +94,23 @@ class GCSBackend(Backend):
     def stream(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
         if if_match is not None:
             reading = _reading.Reading(self._session, path, start, end, self._generation(path, if_match))
-            found = reading.stat()
-            if found is not None:
-                return Download(found, reading.chunks())
-        while True:
+            if reading.media is not None:
+                return Download(reading.media.stat(), reading.chunks())
+        for _ in range(_RACES):
             stat = self.stat(path)
             if if_match not in (None, stat.etag):
-                raise PreconditionFailedError
+                break
             if start >= stat.size:
-                return Download(stat, iter(()))
+                return Download(stat, _reading.nothing())
             try:
-                reading = _reading.Reading(self._session, path, start, end, stat.etag)
-            except _errors.NATIVE as exc:
-                # Replaced between the two requests: the caller asked for no version yet.
-                if if_match is None and _errors.status_of(exc) == 412:
-                    continue
-                raise
-            return Download(stat, reading.chunks())
+                return Download(stat, _reading.Reading(self._session, path, start, end, stat.etag).chunks())
+            except PreconditionFailedError:
+                pass
+            except _errors.native() as exc:
+                if _errors.status_of(exc) != 412:
+                    raise
+            # Replaced between the two requests: that matters only to a caller who asked for a version.
+        raise PreconditionFailedError
 
     def _generation(self, path: str, etag: str) -> str:
         number = _headers.generation(etag)
@@ -122,52 +120,31 @@ class GCSBackend(Backend):
         return number
 
     def tally(self, found: Stat) -> _crc.CRCTally | None:
-        expected = found.crc if isinstance(found, _headers.CheckedStat) else None
+        expected = found.crc if isinstance(found, _answers.CheckedStat) else None
         return None if expected is None else _crc.CRCTally(expected)
 
     def stat(self, path: str) -> Stat:
+        def parse(answer: Answer) -> Stat:
+            return _answers.stat_of(_answers.resource(_answers.json_object(answer), path))
+
         session = self._session
-        url = f"{session.connection.object_url}{session.object(path)}?prettyPrint=false&fields={_headers.FIELDS}"
-        return _headers.stat_of(parsed(session.call("GET", url)))
+        target = f"{session.connection.objects}{session.object(path)}?prettyPrint=false&fields={_answers.FIELDS}"
+        return session.call("GET", target, parse=parse)
 
     def delete(self, path: str, *, if_match: str | None = None) -> None:
-        del if_match
-        session = self._session
-        url = session.connection.object_url + session.object(path)
-        attempts = session.attempts()
-        try:
-            session.call("DELETE", url, attempts=attempts)
-        except _errors.NATIVE as exc:
-            if attempts.lost and _errors.status_of(exc) == 404:
-                raise outcome_unknown(f"delete of {path!r}") from exc
-            raise
+        _changing.delete(self._session, path, None if if_match is None else self._generation(path, if_match))
 
     def delete_batch(self, paths: Sequence[str]) -> Mapping[str, Exception]:
         return _batch.delete(self._session, paths)
 
     def copy(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
-        del if_match
-        session = self._session
-        connection = session.connection
-        target_url = connection.object_url.removeprefix(f"{connection.endpoint}/storage/v1") + session.object(target)
-        url = (
-            f"{connection.object_url}{session.object(source)}/rewriteTo{target_url}?prettyPrint=false"
-            f"&fields=done,rewriteToken,resource({_headers.FIELDS}){'' if overwrite else '&ifGenerationMatch=0'}"
+        generation = None if if_match is None else self._generation(source, if_match)
+        return _changing.copy(self._session, source, target, generation, overwrite=overwrite)
+
+    def update(self, path: str, changes: Changes, *, if_match: str | None = None) -> Stat:
+        return _changing.update(
+            self._session, path, changes, None if if_match is None else self._generation(path, if_match)
         )
-        token = ""
-        while True:
-            attempts = session.attempts()
-            try:
-                answer = parsed(session.call("POST", url + token, attempts=attempts))
-            except _errors.NATIVE as exc:
-                if overwrite or _errors.status_of(exc) != 412:
-                    raise
-                if attempts.lost:
-                    raise outcome_unknown(f"copy to {target!r}") from exc
-                raise AlreadyExistsError from exc
-            if answer.get("done"):
-                return _headers.stat_of(answer["resource"])
-            token = f"&rewriteToken={quote(answer['rewriteToken'], safe='')}"
 
     # ---- listing -----------------------------------------------------------------------------------------------
 
@@ -176,16 +153,22 @@ class GCSBackend(Backend):
         prefix: str,
         *,
         start_after: str | None = None,
+        end_before: str | None = None,
         detail: bool = False,
         delimiter: bool = False,
         page_size: int = 1000,
     ) -> Iterator[list[tuple[str, Stat | None]]]:
-        return _listing.scan(self._session, prefix, start_after, page_size, detail=detail, delimiter=delimiter)
+        return _listing.scan(
+            self._session, prefix, start_after, end_before, page_size, detail=detail, delimiter=delimiter
+        )
 
     # ---- signing, errors ---------------------------------------------------------------------------------------
 
     def sign(self, path: str, options: SignOptions) -> SignedRequest:
         return _signing.sign(self._session, path, options)
+
+    def sign_form(self, path: str, options: FormOptions) -> SignedForm:
+        return _signing.sign_form(self._session, path, options)
 
     def classify(self, exc: BaseException) -> type[StorageError] | None:
         return _errors.classify(exc)
@@ -213,7 +196,4 @@ class GCSBackend(Backend):
     def __reduce__(self) -> tuple[Any, ...]:
         if self.private:
             raise TypeError(f"{self!r} has an explicit auth, which pickling would write out; pickle its URL instead")
-        from storage.backends.gcs import create
-
-        make = functools.partial(create, retries=self._session.retries, timeout=self._session.timeout)
-        return make, (self._url,)
+        return GCSBackend, (self._session.settings, self._session.retries, self._session.timeout)

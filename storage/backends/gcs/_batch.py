@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from google.api_core.exceptions import GoogleAPICallError
-from requests import Response
-
-from storage.backends.gcs import _bucket
+from storage.backends.gcs import _answers, _bucket
 from storage.backends.gcs._client import OK, Session
-from storage.backends.gcs._errors import NATIVE, failure, status_of
-from storage.exceptions import BucketNotFoundError, InvalidKeyError, UnavailableError
+from storage.backends.gcs._errors import failure, native, status_of
+from storage.backends.gcs._wire import Answer, WholeAnswer
+from storage.exceptions import BucketNotFoundError, InvalidKeyError
 
 __all__ = ["MOST", "delete"]
 
@@ -21,13 +19,13 @@ MOST: Final = 100  # calls that one batch may hold
 
 _BOUNDARY = re.compile(r"boundary=\"?([^\";]+)\"?", re.IGNORECASE)
 _PART = re.compile(
-    rb"content-id:\s*<response-(\d+)>.*?\r?\n\r?\nHTTP/\d(?:\.\d)? (\d{3})([^\r\n]*)\r?\n.*?\r?\n\r?\n(.*)",
+    rb"content-id:\s*<response-(\d{1,9})>.*?\r?\n\r?\nHTTP/\d(?:\.\d)? (\d{3})[^\r\n]*\r?\n.*?\r?\n\r?\n(.*)",
     re.IGNORECASE | re.DOTALL,
 )
 
 
 def delete(session: Session, paths: Sequence[str]) -> dict[str, Exception]:
-    """As :meth:`storage.backends.Backend.delete_batch`; at most :data:`MOST` paths.
+    """As :meth:`storage._backend.Backend.delete_batch`; at most :data:`MOST` paths.
 
     Raises:
         BucketNotFoundError: there is no bucket to delete from.
@@ -46,7 +44,7 @@ def delete(session: Session, paths: Sequence[str]) -> dict[str, Exception]:
     while pending:
         try:
             answers = _send(session, pending)
-        except NATIVE as exc:
+        except native() as exc:
             session.failed(attempts, exc)
             continue
         absent += sum(status_of(exc) == 404 for exc in answers.values())
@@ -56,7 +54,7 @@ def delete(session: Session, paths: Sequence[str]) -> dict[str, Exception]:
         if pending:
             try:
                 session.failed(attempts, refused[pending[0]])
-            except GoogleAPICallError:
+            except native():
                 failed.update({path: refused[path] for path in pending})
                 break
     # A batch tells a missing bucket only as so many missing blobs.
@@ -65,40 +63,31 @@ def delete(session: Session, paths: Sequence[str]) -> dict[str, Exception]:
     return failed
 
 
-def _send(session: Session, paths: Sequence[str]) -> dict[str, GoogleAPICallError]:
+def _send(session: Session, paths: Sequence[str]) -> dict[str, Exception]:
     """One batch; the failure of each path that has one."""
-    connection = session.connection
-    prefix = connection.object_url.removeprefix(connection.endpoint)
+    objects = session.connection.objects
     boundary = secrets.token_hex(16)
     # The service answers in any order: the Content-ID tells whose answer it is.
     calls = [
         f"--{boundary}\r\nContent-Type: application/http\r\nContent-ID: <{number}>\r\n\r\n"
-        f"DELETE {prefix}{session.object(path)} HTTP/1.1\r\n\r\n\r\n"
+        f"DELETE {objects}{session.object(path)} HTTP/1.1\r\n\r\n\r\n"
         for number, path in enumerate(paths)
     ]
     body = ("".join(calls) + f"--{boundary}--\r\n").encode()
-    response = session.send(
-        "POST", connection.batch_url, body, {"Content-Type": f'multipart/mixed; boundary="{boundary}"'}
-    )
-    answers = dict(_answers(response))
-    if len(answers) != len(paths):
-        raise UnavailableError(f"a batch of {len(paths)} deletes got {len(answers)} answers; delete them again")
-    url = connection.object_url
+    headers = {"Content-Type": f'multipart/mixed; boundary="{boundary}"'}
+    answers = _parts(session.send("POST", "/batch/storage/v1", body, headers))
+    if answers.keys() != set(range(len(paths))):
+        _answers.malformed(f"a batch of {len(paths)} deletes with {len(answers)} answers")
     return {
-        path: failure(answers[number], "DELETE", url + session.object(path))
+        path: failure(answers[number], "DELETE", objects + session.object(path))
         for number, path in enumerate(paths)
-        if answers[number].status_code not in OK
+        if answers[number].status not in OK
     }
 
 
-def _answers(response: Response) -> Iterator[tuple[int, Response]]:
-    """The number of each call of a batch, and its answer."""
-    found = _BOUNDARY.search(response.headers.get("Content-Type", ""))
-    for part in response.content.split(b"--" + found[1].encode())[1:] if found else ():
-        match = _PART.search(part)
-        if match is None:
-            continue
-        answer = Response()
-        answer.status_code, answer.reason = int(match[2]), match[3].decode("latin-1").strip()
-        answer._content = match[4].strip()  # noqa: SLF001 (there is no other way to make one)
-        yield int(match[1]), answer
+def _parts(answer: Answer) -> dict[int, WholeAnswer]:
+    """The answer to each call of a batch, by its number."""
+    found = _BOUNDARY.search(answer.headers.get("content-type", ""))
+    parts = answer.body.split(b"--" + found[1].encode("latin-1", "replace"))[1:] if found else ()
+    matches = [match for part in parts if (match := _PART.search(part))]
+    return {int(match[1]): WholeAnswer(int(match[2]), {}, match[3].strip()) for match in matches}

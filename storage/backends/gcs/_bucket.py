@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any, Final
-
-import google.auth
+from urllib.parse import quote
 
 from storage._backend import Setup
-from storage.backends.gcs._client import Session, parsed
-from storage.backends.gcs._errors import NATIVE, status_of
+from storage.backends.gcs import _answers
+from storage.backends.gcs._client import Session
+from storage.backends.gcs._errors import native, status_of
+from storage.backends.gcs._headers import JSON
+from storage.backends.gcs._wire import Answer
 from storage.exceptions import ConfigurationError, UnavailableError
 
 __all__ = ["exists", "setup"]
@@ -37,12 +39,16 @@ Rule = dict[str, Any]
 def exists(session: Session) -> bool:
     """Whether the bucket is there."""
     try:
-        session.call("GET", f"{session.connection.bucket_url}?fields=name")
-    except NATIVE as exc:
+        session.call("GET", f"{session.connection.bucket}?fields=name", parse=_named)
+    except native() as exc:
         if status_of(exc) == 404:
             return False
         raise
     return True
+
+
+def _named(answer: Answer) -> str:
+    return _answers.required(_answers.json_object(answer), "name")
 
 
 def setup(session: Session, wanted: Setup) -> list[str]:
@@ -63,10 +69,10 @@ def _create(session: Session) -> list[str]:
     if exists(session):
         return []
     name = session.settings.bucket
-    url = f"{session.connection.endpoint}/storage/v1/b?project={_project(session)}&fields=name"
+    target = f"/storage/v1/b?project={quote(_project(session), safe='')}&fields=name"
     try:
-        session.call("POST", url, json.dumps({"name": name}).encode(), _JSON)
-    except NATIVE as exc:
+        session.call("POST", target, json.dumps({"name": name}).encode(), JSON, parse=_named)
+    except native() as exc:
         # 409: somebody has just made it, perhaps an earlier try of ours; or somebody else's bucket has this name.
         if status_of(exc) != 409 or not exists(session):
             raise
@@ -74,13 +80,12 @@ def _create(session: Session) -> list[str]:
     return [f"made bucket {name!r}"]
 
 
-_JSON: Final = {"Content-Type": "application/json; charset=UTF-8"}
-
-
 def _project(session: Session) -> str:
-    connection = session.connection
-    project = connection.client.project or getattr(connection.credentials, "project_id", None)
-    if not project and session.settings.credentials is None and not session.settings.anonymous:
+    authority = session.connection.authority
+    project = session.settings.project or getattr(getattr(authority, "credentials", None), "project_id", None)
+    if not project and authority is not None and session.settings.credentials is None:
+        import google.auth  # 30 ms
+
         try:
             project = google.auth.default()[1]
         except google.auth.exceptions.DefaultCredentialsError:
@@ -95,20 +100,27 @@ def _project(session: Session) -> str:
 
 def _change(session: Session, field: str, change: Callable[[list[Rule]], tuple[list[Rule], list[str]]]) -> list[str]:
     """Reads the rules, changes them, and writes them under the condition that nobody else has changed them meanwhile."""
-    url = f"{session.connection.bucket_url}?fields={field},metageneration"
+    target = f"{session.connection.bucket}?fields={field},metageneration"
     conflict: BaseException | None = None
+
+    def parse(answer: Answer) -> tuple[list[Rule], str]:
+        return _rules(_answers.json_object(answer), field)
+
     for _ in range(_RACES):
-        bucket = parsed(session.call("GET", url))
-        before: list[Rule] = bucket.get(field) or [] if field == "cors" else (bucket.get(field) or {}).get("rule") or []
+        before, version = session.call("GET", target, parse=parse)
         after, lines = change(before)
         if after == before:
             return []
         body = {"cors": after} if field == "cors" else {"lifecycle": {"rule": after}}
         try:
             session.call(
-                "PATCH", f"{url}&ifMetagenerationMatch={bucket['metageneration']}", json.dumps(body).encode(), _JSON
+                "PATCH",
+                f"{target}&ifMetagenerationMatch={quote(version)}",
+                json.dumps(body).encode(),
+                JSON,
+                parse=_answers.json_object,
             )
-        except NATIVE as exc:
+        except native() as exc:
             if status_of(exc) != 412:
                 raise
             conflict = exc
@@ -117,6 +129,16 @@ def _change(session: Session, field: str, change: Callable[[list[Rule]], tuple[l
     raise UnavailableError(
         f"gs://{session.settings.bucket}: others keep changing its {field} rules; try again"
     ) from conflict
+
+
+def _rules(bucket: dict[str, Any], field: str) -> tuple[list[Rule], str]:
+    """The rules of a bucket, and the version that they are of."""
+    rules = bucket.get(field) or []
+    if field == "lifecycle":
+        rules = (rules.get("rule") or []) if type(rules) is dict else rules
+    if type(rules) is not list or not all(type(rule) is dict for rule in rules):
+        _answers.malformed(f"the {field} rules of a bucket that are none")
+    return rules, _answers.required(bucket, "metageneration")
 
 
 def _with_cors(rules: list[Rule], origins: tuple[str, ...]) -> tuple[list[Rule], list[str]]:
@@ -134,8 +156,10 @@ def _with_cors(rules: list[Rule], origins: tuple[str, ...]) -> tuple[list[Rule],
 
 def _with_expiry(rules: list[Rule], prefix: str, days: int) -> tuple[list[Rule], list[str]]:
     def is_ours(rule: Rule) -> bool:
-        condition = rule.get("condition") or {}
-        return rule.get("action") == ours["action"] and {**condition, "age": None} == {**ours["condition"], "age": None}
+        condition = rule.get("condition")
+        if rule.get("action") != ours["action"] or type(condition) is not dict:
+            return False
+        return {**condition, "age": None} == {**ours["condition"], "age": None}
 
     ours: Rule = {"action": {"type": "Delete"}, "condition": {"age": days, "matchesPrefix": [prefix]}}
     kept = [rule for rule in rules if not is_ours(rule)]

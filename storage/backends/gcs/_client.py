@@ -1,45 +1,44 @@
-"""The client and its connections: built when they are first needed, one for each process, and one way to send a request."""
+"""Requests to the service: what they are made from, one connection for each process, and one way to send them."""
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 from weakref import WeakSet
 
-import requests
-from google.auth.credentials import AnonymousCredentials
-from google.cloud.storage import Client
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
-
 from storage._backend import trace
 from storage._retry import Attempts, Retries, Timeout
-from storage.backends.gcs._errors import NATIVE, failure, verdict
+from storage.backends._http import Pool, tls_context
+from storage.backends.gcs._errors import failure, native, verdict
+from storage.backends.gcs._gate import bundle, needs_requests, wants_client_certificate
+from storage.backends.gcs._wire import Answer, Body, PoolWire, Wire
 from storage.exceptions import ConfigurationError, InvalidKeyError
 
-__all__ = ["CONCURRENCY", "OK", "Connection", "Session", "Settings", "is_google", "parsed"]
+__all__ = ["CONCURRENCY", "OK", "Connection", "Session", "Settings", "is_google", "quoted"]
+
+T = TypeVar("T")
 
 CONCURRENCY: Final = 64
 OK: Final = frozenset({200, 201, 204, 206})
 
+_MTLS: Final = "https://storage.mtls.googleapis.com"
+_USER_AGENT: Final = "storage-facade"
+_NONE: Final[Mapping[str, str]] = {}
+
 _alive: WeakSet[Session] = WeakSet()
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a client is made from.
+class Settings(NamedTuple):
+    """What a connection is made from.
 
     Attributes:
         bucket: its name.
-        credentials: makes them anew in each process; ``None``: the SDK's own chain.
+        credentials: makes them anew in each process; ``None``: google-auth's own chain.
         project: whose the bucket is, where it is to be made.
-        endpoint_url: of another server than Google's; ``None``: the SDK's own choice.
+        endpoint_url: of another server than Google's; ``None``: as google-cloud-storage chooses it.
         anonymous: send no credentials.
         service_account_email: sign through IAM, as this account.
     """
@@ -53,60 +52,86 @@ class Settings:
 
 
 class Connection:
-    """A client of this process, and what every request on it needs."""
+    """What every request of this process needs.
 
-    def __init__(self, settings: Settings) -> None:
-        make = cast("Any", AnonymousCredentials) if settings.anonymous else settings.credentials
-        credentials = make() if make else None
-        # Without a project the SDK would look for one, on the network too; only setup() needs it.
-        try:
-            self.client: Any = Client(
-                project=settings.project,
-                credentials=credentials,
-                client_options={"api_endpoint": settings.endpoint_url} if settings.endpoint_url else None,
+    Attributes:
+        endpoint: the service's URL, without a slash at its end.
+        is_google: whether it is Google's own.
+        authority: whose requests they are; ``None``: nobody's.
+        wire: what sends them.
+        signer: made by the first signature, where the credentials hold no key.
+
+    All targets (``objects`` and the like) are paths below the endpoint.
+    """
+
+    def __init__(self, settings: Settings, timeout: Timeout) -> None:
+        emulator = os.environ.get("STORAGE_EMULATOR_HOST")
+        given = settings.endpoint_url or emulator or os.environ.get("API_ENDPOINT_OVERRIDE")
+        anonymous = settings.anonymous or (settings.credentials is None and bool(emulator))
+        self.given_endpoint: str | None = given
+        self.authority: Any = None
+        universe = "googleapis.com"
+        if not anonymous:
+            from storage.backends.gcs import _credentials, _token_request  # 100 ms, which an emulator never needs
+
+            request = _token_request.TokenRequest(timeout)
+            self.authority = _credentials.Authority(_credentials.find(settings.credentials, request), request)
+            universe = self.authority.credentials.universe_domain
+        self.universe: str = universe
+        self.endpoint: str = (given or f"https://storage.{universe}").rstrip("/")
+        host = urlsplit(self.endpoint).hostname or ""
+        if urlsplit(self.endpoint).scheme not in ("http", "https") or not host:
+            raise ConfigurationError(f"gs://{settings.bucket}: {given!r} is no http:// or https:// URL of a server")
+        if universe != "googleapis.com" and not host.endswith(f".{universe}"):
+            raise ConfigurationError(
+                f"gs://{settings.bucket}: these credentials are of the universe {universe!r}, {host!r} is not in it"
             )
-        except ValueError as exc:  # such as: another universe than the credentials'
-            raise ConfigurationError(f"gs://{settings.bucket}: the client cannot be made: {exc}") from exc
-        # It would look the bucket up in the background, and again after each 404.
-        self.client._bucket_metadata_cache = None  # noqa: SLF001
-        self.http: requests.Session = self.client._http  # noqa: SLF001
-        connection = self.client._connection  # noqa: SLF001
-        self.endpoint: str = str(connection.get_api_base_url_for_mtls()).rstrip("/")
-        self.is_google: bool = is_google(self.endpoint)
-        self.credentials: Any = self.client._credentials  # noqa: SLF001
-        self.signer: Any = None  # made by the first signature, where the credentials hold no key
-        self._tune(str(connection.user_agent).strip())
+        self.wire: Wire = self._requests(timeout) if needs_requests(self.endpoint) else self._own(timeout)
+        self.is_google: bool = is_google(self.endpoint) or universe != "googleapis.com"
+        self.signer: Any = None
         bucket = quote(settings.bucket, safe="")
-        self.bucket_url: str = f"{self.endpoint}/storage/v1/b/{bucket}"
-        self.object_url: str = f"{self.bucket_url}/o/"
-        self.media_url: str = f"{self.endpoint}/download/storage/v1/b/{bucket}/o/"
-        self.upload_url: str = f"{self.endpoint}/upload/storage/v1/b/{bucket}/o"
-        self.xml_url: str = f"{self.endpoint}/{bucket}/"
-        self.batch_url: str = f"{self.endpoint}/batch/storage/v1"
+        self.bucket: str = f"/storage/v1/b/{bucket}"
+        self.objects: str = f"{self.bucket}/o/"
+        self.media: str = f"/download{self.objects}"
+        self.uploads: str = f"/upload{self.bucket}/o"
+        self.xml: str = f"/{bucket}/"
 
-    def _tune(self, user_agent: str) -> None:
-        session = self.http
-        if isinstance(self.credentials, AnonymousCredentials):
-            # They cannot be refreshed, and the attempt would hide the service's own answer.
-            session._max_refresh_attempts = 0  # type: ignore[attr-defined]  # noqa: SLF001
-        if not self.is_google:
-            # google-auth asks Google in the background where this account's data may be; another server's is no such account.
-            manager = getattr(self.credentials, "_rab_manager", None)
-            if manager is not None:
-                manager.maybe_start_refresh = lambda *_: None
-        for scheme in ("https://", "http://"):
-            adapter = session.get_adapter(scheme)
-            if type(adapter) is HTTPAdapter:  # one for mutual TLS has its own certificate: leave it
-                session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=CONCURRENCY, max_retries=0))
-        # requests looks for proxies, CA bundles and .netrc at each request; they are looked for once, here.
-        session.proxies = cast("Any", get_environ_proxies(self.endpoint, no_proxy=None))
-        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-        if bundle and session.verify is True:
-            session.verify = bundle
-        session.trust_env = False
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # gzip: a blob stored with Content-Encoding gzip comes as it is, instead of unpacked by the service.
-        session.headers.update({"User-Agent": user_agent, "X-Goog-API-Client": user_agent, "Accept-Encoding": "gzip"})
+    def _own(self, timeout: Timeout) -> Wire:
+        parts = urlsplit(self.endpoint)
+        secure = parts.scheme == "https"
+        pool = Pool(
+            parts.scheme,
+            parts.hostname or "",
+            parts.port,
+            connections=CONCURRENCY,
+            connect_timeout=timeout.connect,
+            read_timeout=timeout.read,
+            tls=tls_context(bundle()) if secure else None,
+        )
+        return PoolWire(pool, parts.path)
+
+    def _requests(self, timeout: Timeout) -> Wire:
+        from storage.backends.gcs._requests_wire import RequestsWire
+
+        certificate = self.endpoint.startswith("https:") and wants_client_certificate()
+        wire = RequestsWire(self.endpoint, CONCURRENCY, timeout, client_certificate=certificate)
+        # As google-cloud-storage does it: another host serves clients with a certificate.
+        wanted = os.environ.get("GOOGLE_API_USE_MTLS_ENDPOINT", "auto")
+        if self.given_endpoint is None and (wanted == "always" or (wanted == "auto" and wire.is_mtls)):
+            self.endpoint = wire.endpoint = _MTLS
+        return wire
+
+
+def quoted(text: str) -> str:
+    """``text`` for a URL, slashes too.
+
+    Raises:
+        InvalidKeyError: only with ``keys=raw``: it is no text.
+    """
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError:
+        raise InvalidKeyError(f"{text!r} has a lone surrogate, which is no text; decode the name properly") from None
 
 
 def is_google(url: str) -> bool:
@@ -118,7 +143,7 @@ class Session:
     """Sends requests, over one :class:`Connection` a process.
 
     Args:
-        settings: what the client is made from.
+        settings: what the connection is made from.
         retries: of every operation.
         timeout: of every request.
     """
@@ -128,7 +153,8 @@ class Session:
         self.retries: Retries = retries
         self.timeout: Timeout = timeout
         self._connection: Connection | None = None
-        self._inherited: Connection | None = None
+        self._client: Any = None
+        self._inherited: Any = None
         self._lock = threading.Lock()
         _alive.add(self)
 
@@ -137,12 +163,22 @@ class Session:
         """The connection of this process, made now if there is none. May ask the machine for credentials."""
         connection = self._connection
         if connection is None:
-            # 16 threads that ask the SDK at once get 16 pools.
             with self._lock:
                 connection = self._connection
                 if connection is None:
-                    connection = self._connection = Connection(self.settings)
+                    connection = self._connection = Connection(self.settings, self.timeout)
         return connection
+
+    @property
+    def client(self) -> Any:
+        """A :class:`google.cloud.storage.Client` with the same credentials and endpoint, for the user alone."""
+        connection = self.connection
+        with self._lock:
+            if self._client is None:
+                from storage.backends.gcs._sdk import client  # 250 ms
+
+                self._client = client(self.settings, connection)
+            return self._client
 
     def object(self, path: str) -> str:
         """``path`` as it stands in a URL.
@@ -152,62 +188,73 @@ class Session:
         """
         if path in (".", "..", ""):
             raise InvalidKeyError(f"key {path!r}: Cloud Storage has no blob of this name; use another")
-        try:
-            return quote(path, safe="")
-        except UnicodeEncodeError:
-            raise InvalidKeyError(
-                f"key {path!r}: it has a lone surrogate, which is no text; decode the name properly"
-            ) from None
+        return quoted(path)
 
     def send(
         self,
         method: str,
-        url: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        target: str,
+        body: Body = b"",
+        headers: Mapping[str, str] = _NONE,
         *,
         ok: frozenset[int] = OK,
         stream: bool = False,
-    ) -> requests.Response:
+        repeatable: bool | None = None,
+    ) -> Answer:
         """One try of one request.
 
         Args:
             method: in upper case.
-            url: with its query.
+            target: path and query.
             body: whole.
             headers: besides those of every request.
             ok: the statuses to return.
             stream: leave the body to be read, and the connection to be given back, by the caller.
+            repeatable: whether it does no harm if the request is carried out twice; ``None``: as a GET's does none.
 
         Raises:
-            GoogleAPICallError: an answer with another status; and the others of :data:`~storage.backends.gcs._errors.NATIVE`.
+            GoogleAPICallError: an answer with another status; and the others of :func:`~storage.backends.gcs._errors.native`.
         """
-        response = self.connection.http.request(
-            method, url, data=body, headers=headers, timeout=self.timeout, stream=stream, allow_redirects=False
-        )
-        trace.request_id = response.headers.get("X-GUploader-UploadID")
-        if response.status_code in ok:
-            return response
-        raise failure(response, method, url)
+        connection = self.connection
+        if repeatable is None:
+            repeatable = method == "GET"
+        authority, renewed = connection.authority, False
+        while True:
+            # gzip: a blob stored with Content-Encoding gzip comes as it is, instead of unpacked by the service.
+            all_headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "gzip" if stream else "identity", **headers}
+            if authority is not None:
+                all_headers.update(authority.headers(method, connection.endpoint + target))
+            answer = connection.wire.request(method, target, all_headers, body, repeatable=repeatable, stream=stream)
+            trace.request_id = answer.headers.get("x-guploader-uploadid")
+            if answer.status in ok:
+                return answer
+            if answer.status != 401 or renewed or authority is None or not authority.renew(all_headers):
+                raise failure(answer, method, target)
+            renewed = True
 
     def call(
         self,
         method: str,
-        url: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        target: str,
+        body: Body = b"",
+        headers: Mapping[str, str] = _NONE,
         *,
+        parse: Callable[[Answer], T],
         ok: frozenset[int] = OK,
         stream: bool = False,
         attempts: Attempts | None = None,
-    ) -> requests.Response:
-        """:meth:`send`, tried as often as ``retries`` allow. ``attempts`` tells the caller afterwards what happened."""
+        repeatable: bool | None = None,
+    ) -> T:
+        """:meth:`send`, tried as often as ``retries`` allow, also where ``parse`` finds that the answer is not the service's.
+
+        ``attempts`` tells the caller afterwards what happened.
+        """
         if attempts is None:
             attempts = self.attempts()
         while True:
             try:
-                return self.send(method, url, body, headers, ok=ok, stream=stream)
-            except NATIVE as exc:
+                return parse(self.send(method, target, body, headers, ok=ok, stream=stream, repeatable=repeatable))
+            except native() as exc:
                 self.failed(attempts, exc)
 
     def attempts(self) -> Attempts:
@@ -217,10 +264,7 @@ class Session:
     def failed(self, attempts: Attempts, exc: BaseException) -> None:
         """Waits before the next try, or raises ``exc`` again."""
         status, retryable, sent, wait = verdict(exc)
-        lost = attempts.lost
-        attempts.failed(exc, status=status, retryable=retryable, wait=wait)
-        if not sent:
-            attempts.lost = lost
+        attempts.failed(exc, status=status, retryable=retryable, wait=wait, sent=sent)
 
     def worth_another(self, exc: BaseException) -> bool:
         """Whether another try may mend ``exc``."""
@@ -231,19 +275,18 @@ class Session:
         """Gives the connections back; a later request opens them anew."""
         with self._lock:
             connection, self._connection = self._connection, None
+            client, self._client = self._client, None
         if connection is not None:
-            connection.client.close()
+            connection.wire.close()
+        if client is not None:
+            client.close()
 
     def forked(self) -> None:
         """Forgets what belongs to the parent: two processes on one socket get each other's answers."""
         # Kept, not freed: freeing a pool takes locks that a thread of the parent may have held at the fork.
-        self._inherited, self._connection = self._connection or self._inherited, None
+        self._inherited = (self._connection, self._client, self._inherited)
+        self._connection = self._client = None
         self._lock = threading.Lock()
-
-
-def parsed(response: requests.Response) -> dict[str, Any]:
-    """The JSON object that a response holds."""
-    return cast("dict[str, Any]", json.loads(response.content))
 
 
 def _forget_after_fork() -> None:

@@ -1,19 +1,20 @@
-"""What an exception of google-cloud-storage, google-auth, requests or urllib3 is, and whether another try may mend it. Pure."""
+"""What an exception of the transport, google-auth, requests or urllib3 is, and whether another try may mend it. Pure.
+
+A refusal of the service is told as google-cloud-storage tells it: by an exception of ``google.api_core``. That package, and
+those of the other exceptions, take long to import, so none is imported before it has something to say.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final, NamedTuple, cast
+import sys
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-import requests.exceptions as http
-import urllib3.exceptions as wire
-from google.api_core.exceptions import GoogleAPICallError, from_http_status
-from google.auth import exceptions as auth
-from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
-
 from storage._backend import BlobOrBucketMissing
+from storage.backends._http import CertificateError, ConnectTimeoutError, ReadTimeoutError, TransportError
+from storage.backends.gcs._wire import Answer
 from storage.exceptions import (
     AuthenticationError,
     BucketNotFoundError,
@@ -29,10 +30,13 @@ from storage.exceptions import (
     UnsupportedOperationError,
 )
 
-__all__ = ["NATIVE", "Verdict", "classify", "failure", "status_of", "verdict"]
+__all__ = ["Verdict", "classify", "failure", "native", "status_of", "verdict"]
 
-NATIVE: Final = (GoogleAPICallError, http.RequestException, wire.HTTPError, auth.GoogleAuthError)
-"""What a request, or the reading of its answer, raises when it fails."""
+_API: Final = "google.api_core.exceptions"
+_AUTH: Final = "google.auth.exceptions"
+_SDK: Final = "google.cloud.storage.exceptions"
+_HTTP: Final = "requests.exceptions"
+_WIRE: Final = "urllib3.exceptions"
 
 _BY_STATUS: Final[dict[int, type[StorageError]]] = {
     401: AuthenticationError,
@@ -76,22 +80,21 @@ _BY_REASON: Final[dict[str, type[StorageError]]] = {
 }
 _LATER: Final = frozenset(reason for reason, kind in _BY_REASON.items() if kind is UnavailableError) - {"nosuchupload"}
 
-_BY_EXCEPTION: Final[tuple[tuple[type[BaseException], type[StorageError]], ...]] = (
-    (DataCorruption, IntegrityError),
+# The first that fits counts.
+_BY_EXCEPTION: Final[tuple[tuple[str, str, type[StorageError]], ...]] = (
+    (_SDK, "DataCorruption", IntegrityError),
     # requests: a timeout while connecting is both a Timeout and a ConnectionError.
-    (http.Timeout, StorageTimeoutError),
-    (http.InvalidURL, ConfigurationError),
-    (http.MissingSchema, ConfigurationError),
-    (http.InvalidSchema, ConfigurationError),
-    (http.InvalidProxyURL, ConfigurationError),
-    (http.RequestException, UnavailableError),
-    (wire.TimeoutError, StorageTimeoutError),
-    (wire.HTTPError, UnavailableError),
-    (auth.MutualTLSChannelError, ConfigurationError),
-    (auth.TransportError, UnavailableError),
-    (auth.GoogleAuthError, AuthenticationError),
-    # Something in between answered with what is no JSON.
-    (json.JSONDecodeError, UnavailableError),
+    (_HTTP, "Timeout", StorageTimeoutError),
+    (_HTTP, "InvalidURL", ConfigurationError),
+    (_HTTP, "MissingSchema", ConfigurationError),
+    (_HTTP, "InvalidSchema", ConfigurationError),
+    (_HTTP, "InvalidProxyURL", ConfigurationError),
+    (_HTTP, "RequestException", UnavailableError),
+    (_WIRE, "TimeoutError", StorageTimeoutError),
+    (_WIRE, "HTTPError", UnavailableError),
+    (_AUTH, "MutualTLSChannelError", ConfigurationError),
+    (_AUTH, "TransportError", UnavailableError),
+    (_AUTH, "GoogleAuthError", AuthenticationError),
 )
 
 _XML_CODE = re.compile(r"<Code>([^<]*)</Code>")
@@ -99,48 +102,75 @@ _XML_MESSAGE = re.compile(r"<(?:Message|Details)>([^<]*)</(?:Message|Details)>")
 _MOST_TEXT = 500
 
 
-def failure(response: Any, method: str, url: str) -> GoogleAPICallError:
+def native() -> tuple[type[BaseException], ...]:
+    """The classes of what a request, or the reading of its answer, raises when it fails; to be caught."""
+    found: list[type[BaseException]] = [TransportError, UnavailableError]
+    for module, name in (
+        (_API, "GoogleAPICallError"),
+        (_HTTP, "RequestException"),
+        (_WIRE, "HTTPError"),
+        (_AUTH, "GoogleAuthError"),
+    ):
+        kind = _class(module, name)
+        if kind is not None:
+            found.append(kind)
+    return tuple(found)
+
+
+def _class(module: str, name: str) -> type[BaseException] | None:
+    """``None``: its module has not been imported (or not yet wholly), so no object is of that class."""
+    return getattr(sys.modules.get(module), name, None)
+
+
+def _is(exc: object, module: str, name: str) -> bool:
+    kind = _class(module, name)
+    return kind is not None and isinstance(exc, kind)
+
+
+def failure(answer: Answer, method: str, target: str) -> Exception:
     """The SDK's exception for an answer, with a message that holds no query (an upload session or a signature is a secret)."""
-    text = response.text
+    from google.api_core.exceptions import from_http_status  # 70 ms
+
+    text = answer.body.decode("utf-8", "replace")
     reasons: list[dict[str, Any]] = []
     try:
         error = json.loads(text)["error"]
         message, reasons = str(error["message"]), list(error.get("errors") or ())
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         codes, messages = _XML_CODE.findall(text), _XML_MESSAGE.findall(text)
         reasons = [{"reason": code} for code in codes]
-        message = " ".join(codes + messages) or text.strip() or str(response.reason)
-    make = cast("Any", from_http_status)  # without types
-    exc: GoogleAPICallError = make(
-        response.status_code,
-        f"{method} {urlsplit(url).path}: {message[:_MOST_TEXT]}",
-        errors=reasons,
-        response=response,
+        message = " ".join(codes + messages) or text.strip() or "no words"
+    make: Any = from_http_status  # without types
+    exc: Exception = make(
+        answer.status, f"{method} {urlsplit(target).path}: {message[:_MOST_TEXT]}", errors=reasons, response=answer
     )
     return exc
 
 
 def status_of(exc: BaseException) -> int | None:
     """The HTTP status of the answer that ``exc`` tells of; ``None``: there was none."""
-    return int(exc.code) if isinstance(exc, GoogleAPICallError) and exc.code is not None else None
+    code = exc.code if _is(exc, _API, "GoogleAPICallError") else None  # type: ignore[attr-defined]
+    return None if code is None else int(code)
 
 
-def classify(exc: BaseException) -> type[StorageError] | None:
+def classify(exc: BaseException) -> type[StorageError] | None:  # noqa: PLR0911 (one for each library)
     """What ``exc`` is; ``None``: nothing of this driver's."""
     if isinstance(exc, StorageError):
         return type(exc)
-    if isinstance(exc, GoogleAPICallError):
+    if isinstance(exc, TransportError):
+        return StorageTimeoutError if isinstance(exc, (ConnectTimeoutError, ReadTimeoutError)) else UnavailableError
+    if _is(exc, _API, "GoogleAPICallError"):
         return _of_answer(exc)
-    if isinstance(exc, InvalidResponse):
-        return _of_status(int(getattr(exc.response, "status_code", 500)))
-    if isinstance(exc, auth.RefreshError) and exc.retryable:
+    if _is(exc, _SDK, "InvalidResponse"):
+        return _of_status(int(getattr(exc.response, "status_code", 500)))  # type: ignore[attr-defined]
+    if _is(exc, _AUTH, "RefreshError") and exc.retryable:  # type: ignore[attr-defined]
         return UnavailableError
-    if isinstance(exc, (http.ConnectionError, auth.TransportError)) and _timed_out(exc):
+    if (_is(exc, _HTTP, "ConnectionError") or _is(exc, _AUTH, "TransportError")) and _timed_out(exc):
         return StorageTimeoutError
-    return next((kind for native, kind in _BY_EXCEPTION if isinstance(exc, native)), None)
+    return next((kind for module, name, kind in _BY_EXCEPTION if _is(exc, module, name)), None)
 
 
-def _of_answer(exc: GoogleAPICallError) -> type[StorageError]:
+def _of_answer(exc: Any) -> type[StorageError]:
     for reason in _reasons(exc):
         if reason in _BY_REASON:
             return _BY_REASON[reason]
@@ -160,13 +190,14 @@ def _of_answer(exc: GoogleAPICallError) -> type[StorageError]:
 
 
 def _of_status(status: int) -> type[StorageError]:
-    if status >= 500:
+    # The service redirects nobody; something on the way does, to its login page.
+    if status >= 500 or status < 400:
         return _BY_STATUS.get(status, UnavailableError)
     # What is left is a request that this bucket or account does not take as it is configured.
     return _BY_STATUS.get(status, ConfigurationError)
 
 
-def _reasons(exc: GoogleAPICallError) -> list[str]:
+def _reasons(exc: Any) -> list[str]:
     return [str(item.get("reason", "")).lower() for item in exc.errors if isinstance(item, dict)]
 
 
@@ -185,8 +216,13 @@ def _causes(exc: BaseException) -> list[BaseException]:
 def _timed_out(exc: BaseException) -> bool:
     # A body that could not be sent in time comes as a ConnectionError around a TimeoutError. To urllib3 a refused
     # connection is a timeout as well.
-    causes = [inner for inner in _causes(exc) if not isinstance(inner, wire.NewConnectionError)]
-    return any(isinstance(inner, (wire.TimeoutError, http.Timeout, TimeoutError)) for inner in causes)
+    return any(
+        isinstance(inner, (TimeoutError, ConnectTimeoutError, ReadTimeoutError))
+        or _is(inner, _WIRE, "TimeoutError")
+        or _is(inner, _HTTP, "Timeout")
+        for inner in _causes(exc)
+        if not _is(inner, _WIRE, "NewConnectionError")
+    )
 
 
 class Verdict(NamedTuple):
@@ -198,26 +234,33 @@ class Verdict(NamedTuple):
     wait: float | None  # seconds that the server asked for
 
 
-def verdict(exc: BaseException) -> Verdict:
-    """Whether another try may mend ``exc``, one of :data:`NATIVE`."""
-    if isinstance(exc, GoogleAPICallError):
-        later = True if any(reason in _LATER for reason in _reasons(exc)) and status_of(exc) == 403 else None
-        return Verdict(status_of(exc), later, sent=True, wait=_retry_after(exc))
-    if isinstance(exc, auth.RefreshError):
-        return Verdict(None, bool(exc.retryable), sent=False, wait=None)
-    if isinstance(exc, auth.GoogleAuthError):
-        later = isinstance(exc, auth.TransportError) and not isinstance(exc, auth.MutualTLSChannelError)
+def verdict(exc: BaseException) -> Verdict:  # noqa: PLR0911 (one for each library)
+    """Whether another try may mend ``exc``, one of :func:`native`."""
+    if isinstance(exc, TransportError):
+        return Verdict(None, False if isinstance(exc, CertificateError) else None, sent=exc.sent, wait=None)
+    if isinstance(exc, StorageError):
+        return Verdict(None, None, sent=True, wait=None)  # an answer that is not the service's
+    if _is(exc, _API, "GoogleAPICallError"):
+        status = status_of(exc) or 500
+        later = status < 400 or (status == 403 and any(reason in _LATER for reason in _reasons(exc)))
+        return Verdict(status, later or None, sent=True, wait=_retry_after(exc))
+    if _is(exc, _AUTH, "RefreshError"):
+        return Verdict(None, bool(exc.retryable), sent=False, wait=None)  # type: ignore[attr-defined]
+    if _is(exc, _AUTH, "GoogleAuthError"):
+        later = _is(exc, _AUTH, "TransportError") and not _is(exc, _AUTH, "MutualTLSChannelError")
         return Verdict(None, later, sent=False, wait=None)
     # A requests exception that is a ValueError tells of a URL, a header or a body that cannot be.
     if isinstance(exc, ValueError) or "CERTIFICATE_VERIFY_FAILED" in str(exc):
         return Verdict(None, retryable=False, sent=False, wait=None)
-    unsent = any(isinstance(inner, (wire.NewConnectionError, wire.ConnectTimeoutError)) for inner in _causes(exc))
+    unsent = any(
+        _is(inner, _WIRE, "NewConnectionError") or _is(inner, _WIRE, "ConnectTimeoutError") for inner in _causes(exc)
+    )
     return Verdict(None, None, sent=not unsent, wait=None)
 
 
-def _retry_after(exc: GoogleAPICallError) -> float | None:
+def _retry_after(exc: Any) -> float | None:
     headers = getattr(exc.response, "headers", None) or {}
     try:
-        return max(0.0, float(headers.get("Retry-After", "")))
+        return max(0.0, float(headers.get("retry-after", "")))
     except ValueError:  # absent, or a date, which Google does not send
         return None

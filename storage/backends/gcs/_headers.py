@@ -1,71 +1,60 @@
-"""A blob as the JSON API tells of it, and the conditions it is written under. Pure."""
+"""What goes into a request about a blob: its description, its conditions, its checksum; and the times that come back. Pure."""
 
 from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 
 import google_crc32c
 
-from storage._backend import PutOptions, Stat
+from storage._backend import PutOptions
 from storage.exceptions import AlreadyExistsError, PreconditionFailedError
 
 __all__ = [
-    "FIELDS",
-    "LISTED",
+    "JSON",
     "NONCE",
-    "CheckedStat",
     "checksum",
     "condition",
     "description",
     "encoded_crc",
     "generation",
+    "http_date",
+    "moment",
     "new_nonce",
     "refused",
-    "stat_of",
 ]
 
-FIELDS: Final = "size,generation,timeCreated,contentType,cacheControl,contentEncoding,metadata,crc32c"
-LISTED: Final = "name,size,generation,timeCreated"
 # Users' names have no underscore, so this entry is ours alone. It tells whose write it was when an answer got lost.
 NONCE: Final = "storage_write"
+JSON: Final = {"Content-Type": "application/json; charset=UTF-8"}
 
-
-class CheckedStat(Stat):
-    """A ``Stat`` that remembers the blob's CRC32C, as the service writes it."""
-
-    crc: str | None = None
-
-
-def stat_of(resource: Mapping[str, Any], *, listed: bool = False) -> Stat:
-    """The ``Stat`` of an object resource. ``listed``: it has only :data:`LISTED`."""
-    if listed:
-        return Stat(int(resource["size"]), resource["generation"], moment(resource["timeCreated"]))
-    metadata = resource.get("metadata") or {}
-    if NONCE in metadata:
-        metadata = {name: value for name, value in metadata.items() if name != NONCE}
-    stat = CheckedStat(
-        int(resource["size"]),
-        str(resource["generation"]),
-        # `updated` would also tell of changes of the metadata; the bytes are as old as their generation.
-        moment(resource["timeCreated"]),
-        resource.get("contentType"),
-        resource.get("cacheControl"),
-        resource.get("contentEncoding"),
-        metadata,
-    )
-    stat.crc = resource.get("crc32c")
-    return stat
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def moment(text: str) -> datetime:
-    """An RFC 3339 time in UTC, with any number of digits after the point (Python 3.10 reads three or six)."""
+    """An RFC 3339 time in UTC, with any number of digits after the point (Python 3.10 reads three or six).
+
+    Raises:
+        ValueError: it is none.
+    """
     fraction = text[20:].rstrip("Z") if text[19:20] == "." else ""
     microseconds = int(fraction[:6].ljust(6, "0")) if fraction else 0
     return datetime.fromisoformat(text[:19]).replace(microsecond=microseconds, tzinfo=timezone.utc)
+
+
+def http_date(text: str) -> datetime:
+    """The time in a header, such as ``Sun, 22 Nov 2026 19:05:11 GMT``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    _, day, month, year, clock, _ = text.split(" ")  # the package `email` does this too, and takes 20 ms to import
+    hours, minutes, seconds = clock.split(":")
+    return datetime(
+        int(year), _MONTHS.index(month) + 1, int(day), int(hours), int(minutes), int(seconds), tzinfo=timezone.utc
+    )
 
 
 def generation(etag: str) -> str | None:

@@ -6,25 +6,24 @@ import contextlib
 import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
-from xml.sax.saxutils import escape
-
-import requests
+from urllib.parse import quote
 
 from storage._backend import PutOptions, Stat
 from storage._retry import outcome_unknown
-from storage.backends.gcs._client import Session, parsed
+from storage.backends.gcs import _answers
+from storage.backends.gcs._client import Session
 from storage.backends.gcs._crc import combined
-from storage.backends.gcs._errors import NATIVE, status_of
-from storage.backends.gcs._headers import FIELDS, checksum, encoded_crc, stat_of
+from storage.backends.gcs._errors import native, status_of
+from storage.backends.gcs._headers import checksum, encoded_crc
+from storage.backends.gcs._looking import look
+from storage.backends.gcs._wire import Answer
 from storage.backends.gcs._writing import put
-from storage.exceptions import IntegrityError, UnavailableError
+from storage.exceptions import IntegrityError
 
 __all__ = ["MultipartUpload", "Part", "suits"]
 
-_UPLOAD_ID: Final = re.compile(r"<UploadId>([^<]+)</UploadId>")
-_CRC: Final = re.compile(r"\bcrc32c=([A-Za-z0-9+/=]+)")
+_UPLOAD_ID: Final = re.compile(rb"<UploadId>([!-;=-~]+)</UploadId>")
 
 
 class Part(NamedTuple):
@@ -46,7 +45,7 @@ def suits(options: PutOptions) -> bool:
 
 
 class MultipartUpload:
-    """As :class:`storage._facade.download.Parts`; ``options`` are ones that :func:`suits`."""
+    """As :class:`storage._multipart.Parts`; ``options`` are ones that :func:`suits`."""
 
     def __init__(self, session: Session, path: str, options: PutOptions) -> None:
         self._session, self._path, self._options = session, path, options
@@ -64,60 +63,79 @@ class MultipartUpload:
         if content_encoding is not None:
             headers["Content-Encoding"] = content_encoding
         headers.update({f"x-goog-meta-{name}": value for name, value in metadata.items()})
-        response = self._session.call("POST", f"{self._url()}?uploads", b"", headers)
-        found = _UPLOAD_ID.search(response.text)
+        target = f"{self._target()}?uploads"
+        # A second upload that nobody names does no harm.
+        self._id = self._session.call("POST", target, b"", headers, parse=self._begun, repeatable=True)
+
+    def _begun(self, answer: Answer) -> str:
+        found = _UPLOAD_ID.search(answer.body)
         if found is None:
-            raise UnavailableError(f"{self._path!r}: the service began an upload and did not name it; write it again")
-        self._id = found[1]
+            _answers.malformed("the beginning of an upload that does not name it")
+        return quote(found[1].decode(), safe="")
 
     def part(self, number: int, data: bytes) -> Part:
         crc = checksum(data)
-        url = f"{self._url()}?partNumber={number}&uploadId={self._id}"
-        response = self._session.call("PUT", url, data, {"X-Goog-Hash": f"crc32c={encoded_crc(crc)}"})
-        stored = _CRC.search(response.headers.get("X-Goog-Hash", ""))
-        if stored is not None and stored[1] != encoded_crc(crc):
-            raise IntegrityError(f"{self._path!r}: part {number} came to the service with other bytes; write it again")
-        return Part(number, response.headers["ETag"], crc, len(data))
+        target = f"{self._target()}?partNumber={number}&uploadId={self._id}"
+
+        def parse(answer: Answer) -> Part:
+            stored, etag = _answers.crc_of(answer), answer.headers.get("etag")
+            if stored not in (None, encoded_crc(crc)):
+                raise IntegrityError(
+                    f"{self._path!r}: part {number} came to the service with other bytes; write it again"
+                )
+            if not etag:
+                _answers.malformed("a part of an upload without an etag")
+            return Part(number, etag, crc, len(data))
+
+        headers = {"X-Goog-Hash": f"crc32c={encoded_crc(crc)}"}
+        return self._session.call("PUT", target, data, headers, parse=parse, repeatable=True)
 
     def finish(self, parts: Sequence[Part], size: int) -> Stat:
         crc = 0
         for part in parts:
             crc = combined(crc, part.crc, part.size)
         listed = "".join(
-            f"<Part><PartNumber>{part.number}</PartNumber><ETag>{escape(part.etag)}</ETag></Part>" for part in parts
+            f"<Part><PartNumber>{part.number}</PartNumber><ETag>{_escaped(part.etag)}</ETag></Part>" for part in parts
         )
         body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
-        url = f"{self._url()}?uploadId={self._id}"
+        target = f"{self._target()}?uploadId={self._id}"
         attempts = self._session.attempts()
+
+        def parse(answer: Answer) -> Stat:
+            stored = _answers.crc_of(answer)
+            if stored not in (None, encoded_crc(crc)):
+                raise IntegrityError(
+                    f"{self._path!r}: the parts have the CRC32C {encoded_crc(crc)}, the blob has {stored}; write it again"
+                )
+            return self._stat(answer, size)
+
         try:
-            response = self._session.call("POST", url, body, {"Content-Type": "application/xml"}, attempts=attempts)
-        except NATIVE as exc:
-            if attempts.lost and status_of(exc) == 404:
-                # An earlier try has ended the upload, or somebody has cancelled it.
+            return self._session.call(
+                "POST", target, body, {"Content-Type": "application/xml"}, parse=parse, attempts=attempts
+            )
+        except native() as exc:
+            if attempts.lost and status_of(exc) in (None, 404):
+                # An earlier try has ended the upload, or somebody has cancelled it; or no answer told what became of it.
                 return self._published(size, crc, exc)
             raise
-        stored = _CRC.search(response.headers.get("X-Goog-Hash", ""))
-        if stored is not None and stored[1] != encoded_crc(crc):
-            raise IntegrityError(
-                f"{self._path!r}: the parts have the CRC32C {encoded_crc(crc)}, the blob has {stored[1]}; write it again"
-            )
-        return self._stat(response, size)
 
     def cancel(self) -> None:
         # Nobody waits for it. What is left of an upload that cannot be cancelled is for a lifecycle rule.
         with contextlib.suppress(Exception):
-            self._session.send("DELETE", f"{self._url()}?uploadId={self._id}")
+            self._session.send("DELETE", f"{self._target()}?uploadId={self._id}")
 
-    def _url(self) -> str:
-        return self._session.connection.xml_url + self._name
+    def _target(self) -> str:
+        return self._session.connection.xml + self._name
 
-    def _stat(self, response: requests.Response, size: int) -> Stat:
-        date = response.headers.get("Date")
-        moment = parsedate_to_datetime(date) if date else datetime.now(timezone.utc)
+    def _stat(self, answer: Answer, size: int) -> Stat:
+        generation = answer.headers.get("x-goog-generation", "")
+        if not generation.isdecimal():
+            _answers.malformed("the end of an upload without a generation")
+        moment = _answers.time_of(answer, "date") or datetime.now(timezone.utc)
         options = self._options
         return Stat(
             size,
-            response.headers["X-Goog-Generation"],
+            generation,
             moment,
             options.content_type,
             options.cache_control,
@@ -127,11 +145,16 @@ class MultipartUpload:
 
     def _published(self, size: int, crc: int, exc: BaseException) -> Stat:
         """The blob's ``Stat``, if it is what this upload would have made."""
-        url = f"{self._session.connection.object_url}{self._name}?fields={FIELDS}"
         try:
-            found = parsed(self._session.call("GET", url))
-        except NATIVE:
-            found = {}
-        if (found.get("size"), found.get("crc32c")) == (str(size), encoded_crc(crc)):
-            return stat_of(found)
+            found = look(self._session, self._path)
+        except native():
+            found = None
+        if found is not None:
+            stat = _answers.stat_of(found.resource)
+            if (stat.size, stat.crc) == (size, encoded_crc(crc)):
+                return stat
         raise outcome_unknown(f"write of {self._path!r}") from exc
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

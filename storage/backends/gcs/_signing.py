@@ -1,4 +1,4 @@
-"""V4 signed requests: offline with a private key, through IAM for credentials that have none."""
+"""V4 signed requests and forms: offline with a private key, through IAM for credentials that have none."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ import json
 import threading
 from abc import abstractmethod
 from datetime import datetime, timedelta, timezone
+from hashlib import sha256
 from typing import Any, Final, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import quote, urlsplit
 
-import google.auth.credentials
-from google.auth import impersonated_credentials
-from google.auth.transport.requests import AuthorizedSession
-from google.auth.transport.requests import Request as AuthRequest
-
-from storage._backend import SignOptions
-from storage._types import SignedRequest
-from storage.backends.gcs._client import Connection, Session
-from storage.backends.gcs._errors import NATIVE, failure, status_of
+from storage._backend import FormOptions, SignOptions
+from storage._types import SignedForm, SignedRequest
+from storage.backends.gcs import _answers
+from storage.backends.gcs._client import Session
+from storage.backends.gcs._errors import failure, native, status_of
+from storage.backends.gcs._headers import JSON
+from storage.backends.gcs._wire import WholeAnswer
 from storage.exceptions import SigningError
 
-__all__ = ["IAM_URL", "sign"]
+__all__ = ["IAM_URL", "now", "sign", "sign_form"]
 
 IAM_URL = "https://iamcredentials.{universe}/v1/projects/-/serviceAccounts/{email}:signBlob"
+_ALGORITHM: Final = "GOOG4-RSA-SHA256"
+_SCOPE: Final = "auto/storage/goog4_request"
+_DATE: Final = "%Y%m%dT%H%M%SZ"
 _IAM_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 _IAM_MOST: Final = 12 * 3600  # seconds: Google's own keys, which IAM signs with, are promised for no longer
 _REMEDY: Final = (
@@ -33,33 +35,92 @@ _REMEDY: Final = (
 
 
 def sign(session: Session, path: str, options: SignOptions) -> SignedRequest:
-    """As :meth:`storage.backends.Backend.sign`.
+    """As :meth:`storage._backend.Backend.sign`.
 
     Raises:
         SigningError: these credentials cannot sign, or not for so long.
     """
-    connection = session.connection
+    resource = f"/{quote(session.settings.bucket, safe='~')}/{quote(_name(session, path), safe='/~')}"
+    signer = _signer_for(session, options.expires_in)
+    endpoint = session.connection.endpoint
+    began = now()
+    date = began.strftime(_DATE)
+    scope = f"{date[:8]}/{_SCOPE}"
+    headers = _bound_headers(options)
+    canonical = {"host": urlsplit(endpoint).netloc, **{name.lower(): value for name, value in headers.items()}}
+    signed = ";".join(sorted(canonical))
+    query = {
+        "X-Goog-Algorithm": _ALGORITHM,
+        "X-Goog-Credential": f"{signer.signer_email}/{scope}",
+        "X-Goog-Date": date,
+        "X-Goog-Expires": str(options.expires_in),
+        "X-Goog-SignedHeaders": signed,
+    }
+    if options.content_disposition is not None:
+        query["response-content-disposition"] = options.content_disposition
+    if options.content_type is not None and options.method != "PUT":
+        query["response-content-type"] = options.content_type
+    canonical_query = "&".join(
+        sorted(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in query.items())
+    )
+    lines = [f"{name}:{' '.join(value.split())}" for name, value in sorted(canonical.items())]
+    request = "\n".join([options.method, resource, canonical_query, *lines, "", signed, "UNSIGNED-PAYLOAD"])
+    to_sign = "\n".join([_ALGORITHM, date, scope, sha256(request.encode()).hexdigest()])
+    signature = signer.sign_bytes(to_sign.encode()).hex()
+    url = f"{endpoint}{resource}?{canonical_query}&X-Goog-Signature={signature}"
+    return SignedRequest(options.method, url, headers, began + timedelta(seconds=options.expires_in))
+
+
+def sign_form(session: Session, path: str, options: FormOptions) -> SignedForm:
+    """As :meth:`storage._backend.Backend.sign_form`: a V4 POST policy.
+
+    Raises:
+        SigningError: these credentials cannot sign, or not for so long.
+    """
+    bucket, key = session.settings.bucket, _name(session, path)
+    signer = _signer_for(session, options.expires_in)
+    began = now()
+    expires = began + timedelta(seconds=options.expires_in)
+    date = began.strftime(_DATE)
+    own = {} if options.content_type is None else {"content-type": options.content_type}
+    fields = {
+        "key": key,
+        "x-goog-date": date,
+        "x-goog-credential": f"{signer.signer_email}/{date[:8]}/{_SCOPE}",
+        "x-goog-algorithm": _ALGORITHM,
+    }
+    # The order is that of the published examples.
+    conditions: list[Any] = [{name: value} for name, value in own.items()]
+    if options.max_length is not None:
+        conditions.append(["content-length-range", 0, options.max_length])
+    conditions += [{"bucket": bucket}, *({name: value} for name, value in fields.items())]
+    text = json.dumps(
+        {"conditions": conditions, "expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ")}, separators=(",", ":")
+    )
+    policy = base64.b64encode(text.encode())
+    signature = signer.sign_bytes(policy).hex()
+    url = f"{session.connection.endpoint}/{quote(bucket, safe='~')}/"
+    return SignedForm(url, {**own, **fields, "x-goog-signature": signature, "policy": policy.decode()}, expires)
+
+
+def now() -> datetime:
+    """The time that is signed, in whole seconds."""
+    return datetime.now(timezone.utc).replace(microsecond=0)
+
+
+def _name(session: Session, path: str) -> str:
     session.object(path)  # raises for what is no name
-    signer = _signer(session, connection)
-    if signer is not connection.credentials and options.expires_in > _IAM_MOST:
+    return path
+
+
+def _signer_for(session: Session, expires_in: int) -> Any:
+    signer = _signer(session)
+    if isinstance(signer, _Remote) and expires_in > _IAM_MOST:
         raise SigningError(
-            f"expires_in={options.expires_in}: what IAM signs may stop working after {_IAM_MOST} seconds; "
+            f"expires_in={expires_in}: what IAM signs may stop working after {_IAM_MOST} seconds; "
             "ask for less, or use a service account's key"
         )
-    headers = _bound_headers(options)
-    blob = connection.client.bucket(session.settings.bucket).blob(path)
-    url: str = blob.generate_signed_url(
-        version="v4",
-        expiration=timedelta(seconds=options.expires_in),
-        method=options.method,
-        # A copy: the SDK adds the host to it.
-        headers=dict(headers),
-        response_disposition=options.content_disposition,
-        response_type=None if options.method == "PUT" else options.content_type,
-        credentials=signer,
-        api_access_endpoint=connection.endpoint,
-    )
-    return SignedRequest(options.method, url, headers, _expiry(url))
+    return signer
 
 
 def _bound_headers(options: SignOptions) -> dict[str, str]:
@@ -78,38 +139,30 @@ def _bound_headers(options: SignOptions) -> dict[str, str]:
     return headers
 
 
-def _expiry(url: str) -> datetime:
-    query = parse_qs(urlsplit(url).query)
-    began = datetime.strptime(query["X-Goog-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
-    return began + timedelta(seconds=int(query["X-Goog-Expires"][0]))
+def _signer(session: Session) -> Any:
+    """What signs: the credentials themselves, if they hold a key, else IAM in their name."""
+    from google.auth import credentials as kinds  # 60 ms, as the next, which anonymous reading never needs
+    from google.auth import impersonated_credentials
 
-
-def _signer(session: Session, connection: Connection) -> Any:
-    """Credentials that sign: the client's own, if they hold a key, else ones that let IAM do it."""
-    credentials, email = connection.credentials, session.settings.service_account_email
-    signing = isinstance(credentials, google.auth.credentials.Signing)
-    impersonated = isinstance(credentials, impersonated_credentials.Credentials)
-    if signing and not impersonated and email in (None, credentials.signer_email):
-        return credentials
-    if session.settings.anonymous or isinstance(credentials, google.auth.credentials.AnonymousCredentials):
+    connection, email = session.connection, session.settings.service_account_email
+    credentials = None if connection.authority is None else connection.authority.credentials
+    if credentials is None or isinstance(credentials, kinds.AnonymousCredentials):
         raise SigningError(f"gs://{session.settings.bucket}: anonymous access cannot sign; {_REMEDY}")
-    if impersonated and email in (None, credentials.signer_email):
-        return _Impersonated(session, credentials)
+    signing = isinstance(credentials, kinds.Signing) and email in (None, credentials.signer_email)
+    impersonated = isinstance(credentials, impersonated_credentials.Credentials)
+    if signing and not impersonated:
+        return credentials
     signer = connection.signer
     if signer is None:
-        signer = connection.signer = _IAM(session, credentials, email)
+        signer = connection.signer = _Impersonated(session, credentials) if signing else _IAM(session, email)
     return signer
 
 
-class _Signing(google.auth.credentials.Signing):
-    """What the SDK's signer asks for, with this library's retries."""
+class _Remote:
+    """Signs by asking IAM, with this library's retries."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-
-    @property
-    def signer(self) -> Any:
-        return self
 
     @abstractmethod
     def _sign(self, message: bytes) -> bytes:
@@ -120,11 +173,11 @@ class _Signing(google.auth.credentials.Signing):
         while True:
             try:
                 return self._sign(message)
-            except NATIVE as exc:
+            except native() as exc:
                 self._session.failed(attempts, exc)
 
 
-class _Impersonated(_Signing):
+class _Impersonated(_Remote):
     """Credentials that act as a service account sign as it, with the rights of those that they were made from."""
 
     def __init__(self, session: Session, credentials: Any) -> None:
@@ -139,15 +192,21 @@ class _Impersonated(_Signing):
         return cast("bytes", self._credentials.sign_bytes(message))
 
 
-class _IAM(_Signing):
+class _IAM(_Remote):
     """Signs as ``email``, or as the credentials' own service account, through IAM's ``signBlob``."""
 
-    def __init__(self, session: Session, credentials: Any, email: str | None) -> None:
+    def __init__(self, session: Session, email: str | None) -> None:
+        from google.auth.credentials import Scoped
+
+        from storage.backends.gcs._credentials import Authority
+
         super().__init__(session)
-        # A client of Cloud Storage has the scopes of that alone.
-        scoped = isinstance(credentials, google.auth.credentials.Scoped)
-        self._credentials = credentials.with_scopes([_IAM_SCOPE]) if scoped else credentials
-        self._http = cast("Any", AuthorizedSession)(self._credentials)
+        authority = session.connection.authority
+        credentials: Any = authority.credentials
+        if isinstance(credentials, Scoped):  # a client of Cloud Storage has the scopes of that alone
+            scoped: Any = credentials.with_scopes  # without types
+            credentials = scoped([_IAM_SCOPE])
+        self._authority = Authority(credentials, authority.request)
         self._email = email
         self._lock = threading.Lock()
 
@@ -159,17 +218,18 @@ class _IAM(_Signing):
             return self._email
 
     def _own_email(self) -> str:
-        email = getattr(self._credentials, "service_account_email", None)
+        credentials = self._authority.credentials
+        email = getattr(credentials, "service_account_email", None)
         if email == "default":  # a machine of Google's learns its account's name when it gets the first token
             attempts = self._session.attempts()
             while email == "default":
                 try:
-                    self._credentials.refresh(AuthRequest(self._http._auth_request_session))  # noqa: SLF001
-                except NATIVE as exc:
+                    credentials.refresh(self._authority.request)
+                except native() as exc:
                     self._session.failed(attempts, exc)
-                email = self._credentials.service_account_email
+                email = credentials.service_account_email
         if not email:
-            kind = type(self._credentials)
+            kind = type(credentials)
             raise SigningError(
                 f"gs://{self._session.settings.bucket}: credentials of the kind {kind.__module__}.{kind.__qualname__} "
                 f"hold no key and name no service account; {_REMEDY}"
@@ -177,20 +237,18 @@ class _IAM(_Signing):
         return str(email)
 
     def _sign(self, message: bytes) -> bytes:
-        email = self.signer_email
-        url = IAM_URL.format(universe=self._credentials.universe_domain, email=email)
+        email, authority = self.signer_email, self._authority
+        url = IAM_URL.format(universe=authority.credentials.universe_domain, email=email)
         body = json.dumps({"payload": base64.b64encode(message).decode()}).encode()
-        response = self._http.request(
-            "POST",
-            url,
-            data=body,
-            headers={"Content-Type": "application/json"},
-            timeout=self._session.timeout,
-            allow_redirects=False,
-        )
-        if response.status_code != 200:
-            exc = failure(response, "POST", url)
+        headers = {**JSON, **authority.headers("POST", url)}
+        said = authority.request(url, "POST", body, headers, timeout=self._session.timeout.read)
+        answer = WholeAnswer(said.status, said.headers, said.data)
+        if answer.status != 200:
+            exc = failure(answer, "POST", url)
             if status_of(exc) in (400, 401, 403, 404):
-                raise SigningError(f"IAM refuses to sign as {email!r} ({exc.message}); {_REMEDY}") from exc
+                raise SigningError(f"IAM refuses to sign as {email!r} ({exc}); {_REMEDY}") from exc
             raise exc
-        return base64.b64decode(json.loads(response.content)["signedBlob"])
+        try:
+            return base64.b64decode(_answers.required(_answers.json_object(answer), "signedBlob"), validate=True)
+        except ValueError:
+            _answers.malformed("a signature that is none")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import secrets
+import time
 from typing import Any, Final
-
-import requests
-import urllib3.exceptions as wire
+from urllib.parse import urlsplit
 
 from storage._backend import BlobOrBucketMissing, PutOptions, Stat
-from storage._retry import Attempts, outcome_unknown
-from storage.backends.gcs._client import Session, parsed
-from storage.backends.gcs._errors import NATIVE, classify, status_of
+from storage._retry import outcome_unknown
+from storage.backends.gcs import _answers
+from storage.backends.gcs._answers import FIELDS
+from storage.backends.gcs._client import Session
+from storage.backends.gcs._errors import classify, native, status_of
 from storage.backends.gcs._headers import (
-    FIELDS,
+    JSON,
     NONCE,
     checksum,
     condition,
@@ -23,8 +25,9 @@ from storage.backends.gcs._headers import (
     encoded_crc,
     new_nonce,
     refused,
-    stat_of,
 )
+from storage.backends.gcs._looking import look
+from storage.backends.gcs._wire import Answer
 from storage.exceptions import BucketNotFoundError, IntegrityError, UnavailableError
 
 __all__ = ["ResumableWriter", "Write", "put"]
@@ -33,6 +36,7 @@ _CHUNK: Final = 8 * 1024 * 1024  # a multiple of 256 KiB, as the service demands
 _SESSION_OK: Final = frozenset({200, 201, 308})
 _CREATED: Final = frozenset({200, 201})
 _QUERY: Final = f"fields={FIELDS}&prettyPrint=false"
+_PERSISTED: Final = re.compile(r"bytes=0-(\d{1,18})", re.ASCII)
 
 
 class Write:
@@ -48,19 +52,38 @@ class Write:
         self.nonce = new_nonce(options)
         session.object(path)  # raises for what is no name
 
-    def url(self, kind: str) -> str:
+    def target(self, kind: str) -> str:
         """Where to POST it; ``kind``: ``multipart`` or ``resumable``."""
-        return f"{self.session.connection.upload_url}?uploadType={kind}&{_QUERY}{self.condition}"
+        return f"{self.session.connection.uploads}?uploadType={kind}&{_QUERY}{self.condition}"
 
     def describe(self, crc: int | None = None) -> bytes:
         """The object resource to send."""
         return json.dumps(description(self.path, self.options, self.nonce, crc)).encode()
 
-    def settle(self, exc: BaseException, *, lost: bool) -> dict[str, Any] | None:
+    def made(self, answer: Answer, crc: int, size: int) -> Stat:
+        """The new blob's ``Stat``, once its size and checksum are compared.
+
+        Raises:
+            IntegrityError: the service has other bytes than were sent.
+        """
+        return self.compared(_answers.resource(_answers.json_object(answer), self.path), crc, size)
+
+    def compared(self, resource: dict[str, Any], crc: int, size: int) -> Stat:
+        """As :meth:`made`."""
+        stat = _answers.stat_of(resource)
+        if stat.crc not in (None, encoded_crc(crc)) or stat.size != size:
+            raise IntegrityError(
+                f"{self.path!r}: {size} bytes with the CRC32C {encoded_crc(crc)} were sent, the blob has {stat.size} "
+                f"with {stat.crc}; write it again"
+            )
+        return stat
+
+    def settle(self, exc: BaseException, began: float, *, lost: bool) -> dict[str, Any] | None:
         """Decides what a refused try was.
 
         Args:
             exc: what it raised.
+            began: ``time.monotonic()`` before the first try that could have made the blob.
             lost: an earlier try may have been carried out.
 
         Returns:
@@ -78,33 +101,17 @@ class Write:
             return None
         if not lost:
             raise refused(self.options) from exc
-        found = self._there()
-        if found is not None and (found.get("metadata") or {}).get(NONCE) == self.nonce:
-            return found
-        raise outcome_unknown(f"write of {self.path!r}") from exc
-
-    def _there(self) -> dict[str, Any] | None:
-        connection = self.session.connection
-        url = f"{connection.object_url}{self.session.object(self.path)}?fields={FIELDS}"
         try:
-            return parsed(self.session.call("GET", url))
-        except NATIVE as exc:
-            if status_of(exc) == 404:
-                return None
+            found = look(self.session, self.path)
+        except native():
             raise outcome_unknown(f"write of {self.path!r}") from exc
-
-    def check(self, resource: dict[str, Any], crc: int) -> Stat:
-        """The new blob's ``Stat``, once its checksum is compared.
-
-        Raises:
-            IntegrityError: the service has other bytes than were sent.
-        """
-        stored = resource.get("crc32c")
-        if stored is not None and stored != encoded_crc(crc):
-            raise IntegrityError(
-                f"{self.path!r}: the bytes sent have the CRC32C {encoded_crc(crc)}, the blob has {stored}; write it again"
-            )
-        return stat_of(resource)
+        if found is not None:
+            if (found.resource.get("metadata") or {}).get(NONCE) == self.nonce:
+                return found.resource
+            if found.existed(began):
+                # It was there before the first try, which so was refused as well.
+                raise refused(self.options) from exc
+        raise outcome_unknown(f"write of {self.path!r}") from exc
 
 
 def put(session: Session, path: str, data: bytes, options: PutOptions) -> Stat:
@@ -112,27 +119,23 @@ def put(session: Session, path: str, data: bytes, options: PutOptions) -> Stat:
     write = Write(session, path, options)
     crc = checksum(data)
     boundary = secrets.token_hex(16)
-    body = b"".join(
-        (
-            f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n".encode(),
-            write.describe(crc),
-            f"\r\n--{boundary}\r\nContent-Type: {options.content_type}\r\n\r\n".encode(),
-            data,
-            f"\r\n--{boundary}--\r\n".encode(),
-        )
+    head = (
+        f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{write.describe(crc).decode()}\r\n"
+        f"--{boundary}\r\nContent-Type: {options.content_type}\r\n\r\n"
     )
+    body = (head.encode(), data, f"\r\n--{boundary}--\r\n".encode())
     headers = {"Content-Type": f'multipart/related; boundary="{boundary}"'}
-    url = write.url("multipart")
-    attempts = session.attempts()
-    resource: dict[str, Any] | None = None
-    while resource is None:
+    target, repeatable = write.target("multipart"), not write.condition
+    attempts, began = session.attempts(), time.monotonic()
+    while True:
         try:
-            resource = parsed(session.send("POST", url, body, headers, ok=_CREATED))
-        except NATIVE as exc:
-            resource = write.settle(exc, lost=attempts.lost)
-            if resource is None:
-                session.failed(attempts, exc)
-    return write.check(resource, crc)
+            answer = session.send("POST", target, body, headers, ok=_CREATED, repeatable=repeatable)
+            return write.made(answer, crc, len(data))
+        except native() as exc:
+            found = write.settle(exc, began, lost=attempts.lost)
+            if found is not None:
+                return write.compared(found, crc, len(data))
+            session.failed(attempts, exc)
 
 
 class ResumableWriter:
@@ -141,7 +144,7 @@ class ResumableWriter:
     def __init__(self, session: Session, path: str, options: PutOptions) -> None:
         self._session = session
         self._write = Write(session, path, options)
-        self._upload: str | None = None  # the session's URL: whoever has it can write
+        self._upload: str | None = None  # the session's target: whoever has it can write
         self._buffer = bytearray()
         self._sent = 0
         self._crc = 0
@@ -158,13 +161,13 @@ class ResumableWriter:
                     self._send(chunk, last=False)
 
     def commit(self) -> Stat:
-        resource = self._send(bytes(self._buffer), last=True)
-        self._buffer = bytearray()
-        if resource is None:
+        chunk, self._buffer = bytes(self._buffer), bytearray()
+        found = self._send(chunk, last=True)
+        if found is None:
             raise UnavailableError(
                 f"{self._write.path!r}: the service took every byte and did not make the blob; write it again"
             )
-        return self._write.check(resource, self._crc)
+        return self._write.compared(found, self._crc, self._sent)
 
     def abort(self) -> None:
         self._buffer = bytearray()
@@ -176,16 +179,14 @@ class ResumableWriter:
 
     def _begin(self) -> str:
         attempts = self._session.attempts()
-        headers = {
-            "Content-Type": "application/json; charset=UTF-8",
-            "X-Upload-Content-Type": self._write.options.content_type,
-        }
-        url, body = self._write.url("resumable"), self._write.describe()
+        headers = {**JSON, "X-Upload-Content-Type": self._write.options.content_type}
+        target, body = self._write.target("resumable"), self._write.describe()
         while True:
             try:
-                return self._session.send("POST", url, body, headers).headers["Location"]
-            except NATIVE as exc:
-                self._write.settle(exc, lost=False)  # to begin writes nothing
+                answer = self._session.send("POST", target, body, headers, repeatable=True)
+                return _location(answer, urlsplit(self._session.connection.endpoint).path)
+            except native() as exc:
+                self._write.settle(exc, 0.0, lost=False)  # to begin writes nothing
                 self._session.failed(attempts, exc)
 
     def _send(self, chunk: bytes, *, last: bool) -> dict[str, Any] | None:
@@ -193,25 +194,25 @@ class ResumableWriter:
         upload = self._upload = self._upload or self._begin()
         self._crc = checksum(chunk, self._crc)
         first, after = self._sent, self._sent + len(chunk)
-        total = str(after) if last else "*"
-        attempts = self._session.attempts()
-        ask = False
+        attempts, began = self._session.attempts(), time.monotonic()
+        ask = False  # how far the service has got, since the last answer did not tell
         while True:
-            response = (
-                self._ask(upload, total)
-                if ask
-                else self._offer(upload, chunk[self._sent - first :], after, total, last=last)
-            )
-            if isinstance(response, BaseException):
-                resource = self._settled(response, attempts)
-                if resource is not None:
-                    return resource
+            data = b"" if ask else memoryview(chunk)[self._sent - first :]
+            try:
+                answer = self._session.send(
+                    "PUT", upload, (data,), self._headers(data, after, ask=ask, last=last), ok=_SESSION_OK
+                )
+                if answer.status != 308:
+                    return self._finished(answer, after, last=last)
+                had, self._sent = self._sent, _persisted(answer)
+            except native() as exc:
+                found = self._settled(exc, began, lost=attempts.lost)
+                if found is not None:
+                    self._sent, self._upload = after, None
+                    return found
+                self._session.failed(attempts, exc)
                 ask = True
                 continue
-            if response.status_code != 308:
-                self._sent, self._upload = after, None
-                return parsed(response)
-            had, self._sent = self._sent, _persisted(response)
             if not first <= self._sent <= after:
                 raise IntegrityError(f"{self._write.path!r}: the service lost bytes of this upload; write it again")
             if self._sent == after and not last:
@@ -223,40 +224,65 @@ class ResumableWriter:
                 )
             ask = False
 
-    def _settled(self, exc: BaseException, attempts: Attempts) -> dict[str, Any] | None:
+    def _headers(self, data: bytes | memoryview, after: int, *, ask: bool, last: bool) -> dict[str, str]:
+        total = str(after) if last else "*"
+        headers = {"Content-Range": f"bytes {after - len(data)}-{after - 1}/{total}" if data else f"bytes */{total}"}
+        if last and not ask:
+            headers["X-Goog-Hash"] = f"crc32c={encoded_crc(self._crc)}"
+        return headers
+
+    def _finished(self, answer: Answer, after: int, *, last: bool) -> dict[str, Any]:
+        """What the service made, by an answer that says that it made something."""
+        if not last:
+            if answer.body:
+                _answers.resource(
+                    _answers.json_object(answer), self._write.path
+                )  # else it is not the service's, which is asked
+            # To go on would publish what comes as a blob of its own. The caller cancels the upload.
+            raise IntegrityError(
+                f"{self._write.path!r}: the service ended this upload after {self._sent} to {after} bytes, before its "
+                "last; write it again"
+            )
+        # Google's test bench answers without a body.
+        found = _answers.resource(_answers.json_object(answer), self._write.path) if answer.body else self._there(after)
+        _answers.stat_of(found)
+        self._sent, self._upload = after, None
+        return found
+
+    def _there(self, size: int) -> dict[str, Any]:
+        """The blob that is there, if it is the one that this upload makes."""
+        found = look(self._session, self._write.path)
+        resource = {} if found is None else found.resource
+        mark = (resource.get("metadata") or {}).get(NONCE) if self._write.nonce else None
+        told = (resource.get("crc32c"), int(resource.get("size", 0)), mark)
+        if told != (encoded_crc(self._crc), size, self._write.nonce):
+            _answers.malformed("the end of an upload without a description of the blob")
+        return resource
+
+    def _settled(self, exc: BaseException, began: float, *, lost: bool) -> dict[str, Any] | None:
         if status_of(exc) in (404, 410):
             # The bytes sent so far are gone, and they are not held here either.
             raise UnavailableError(f"{self._write.path!r}: the service dropped this upload; write it again") from exc
-        resource = self._write.settle(exc, lost=attempts.lost)
-        if resource is None:
-            self._session.failed(attempts, exc)
-        return resource
-
-    def _offer(
-        self, upload: str, data: bytes, after: int, total: str, *, last: bool
-    ) -> requests.Response | BaseException:
-        headers = {"Content-Range": f"bytes {after - len(data)}-{after - 1}/{total}" if data else f"bytes */{total}"}
-        if last:
-            headers["X-Goog-Hash"] = f"crc32c={encoded_crc(self._crc)}"
-        return self._put(upload, data, headers)
-
-    def _ask(self, upload: str, total: str) -> requests.Response | BaseException:
-        return self._put(upload, b"", {"Content-Range": f"bytes */{total}"})
-
-    def _put(self, upload: str, data: bytes, headers: dict[str, str]) -> requests.Response | BaseException:
-        try:
-            return self._session.send("PUT", upload, data, headers, ok=_SESSION_OK)
-        except requests.RequestException as exc:
-            # Its message has the whole URL, and an upload's is a credential.
-            inner = exc.args[0] if exc.args else None
-            if isinstance(inner, wire.MaxRetryError):
-                inner = inner.reason
-            return type(exc)(inner if isinstance(inner, BaseException) else "the upload session gave no answer")
-        except NATIVE as exc:
-            return exc
+        return self._write.settle(exc, began, lost=lost)
 
 
-def _persisted(response: requests.Response) -> int:
+def _location(answer: Answer, base: str) -> str:
+    """The target, below the path ``base``, of the upload that begins. Its host is the one that was asked, whatever it says."""
+    try:
+        parts = urlsplit(answer.headers.get("location", ""))
+    except ValueError:
+        parts = urlsplit("")
+    if len(parts.path) < 2 or re.search(r"[^!-~]", parts.path + parts.query):
+        _answers.malformed("the beginning of an upload without its location")
+    return f"{parts.path.removeprefix(base)}{'?' if parts.query else ''}{parts.query}"
+
+
+def _persisted(answer: Answer) -> int:
     """How many bytes of an upload the service has."""
-    _, _, last = response.headers.get("Range", "").partition("-")
-    return int(last) + 1 if last else 0
+    text = answer.headers.get("range")
+    if text is None:
+        return 0
+    found = _PERSISTED.fullmatch(text)
+    if found is None:
+        _answers.malformed("the range of an upload that is none")
+    return int(found[1]) + 1

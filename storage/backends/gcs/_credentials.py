@@ -1,0 +1,75 @@
+"""Whose requests they are: google-auth's credentials, refreshed as they expire. Loaded only where there are any."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+import google.auth
+from google.auth.credentials import AnonymousCredentials, with_scopes_if_required
+
+__all__ = ["SCOPES", "Authority", "find"]
+
+# Those of google-cloud-storage's client.
+SCOPES: Final = (
+    "https://www.googleapis.com/auth/devstorage.full_control",
+    "https://www.googleapis.com/auth/devstorage.read_only",
+    "https://www.googleapis.com/auth/devstorage.read_write",
+)
+
+
+def find(make: Callable[[], Any] | None, request: Any) -> Any:
+    """The credentials that ``make`` makes, or those of this machine or user, with the scopes that they need.
+
+    Args:
+        make: ``None``: ask google-auth's chain, which may use the network.
+        request: as :class:`google.auth.transport.Request`.
+    """
+    scoped: Any = with_scopes_if_required
+    if make is not None:
+        return scoped(make(), scopes=SCOPES)
+    default: Any = google.auth.default
+    return default(scopes=SCOPES, request=request)[0]
+
+
+class Authority:
+    """Puts tokens into the headers of requests.
+
+    Args:
+        credentials: of google-auth, with their scopes.
+        request: what fetches tokens.
+
+    Attributes:
+        credentials: as given.
+        request: as given.
+    """
+
+    def __init__(self, credentials: Any, request: Any) -> None:
+        self.credentials: Any = credentials
+        self.request: Any = request
+        self._lock = threading.Lock()
+
+    def headers(self, method: str, url: str) -> dict[str, str]:
+        """The headers that authorise a request, with a new token if the last one has expired."""
+        headers: dict[str, str] = {}
+        if self.credentials.valid:
+            self.credentials.before_request(self.request, method, url, headers)
+        else:
+            with self._lock:  # one thread fetches the token that all are waiting for
+                self.credentials.before_request(self.request, method, url, headers)
+        return headers
+
+    def renew(self, refused: Mapping[str, str]) -> bool:
+        """Fetches another token than the one in ``refused``, headers that were answered with a 401.
+
+        Returns:
+            ``False``: there is none to be had.
+        """
+        if isinstance(self.credentials, AnonymousCredentials):
+            return False
+        with self._lock:
+            token = cast("str | None", self.credentials.token)
+            if token is None or token in refused.get("authorization", ""):
+                self.credentials.refresh(self.request)
+        return True

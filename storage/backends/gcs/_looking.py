@@ -1,0 +1,70 @@
+"""One look at a blob after a lost answer: what is there, and since when."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from storage.backends.gcs import _answers
+from storage.backends.gcs._client import Session
+from storage.backends.gcs._errors import native, status_of
+from storage.backends.gcs._headers import moment
+from storage.backends.gcs._wire import Answer
+
+__all__ = ["Look", "look"]
+
+_SKEW: Final = timedelta(seconds=2)  # between the clocks of two of the service's machines
+
+
+class Look(NamedTuple):
+    """A blob as it was found.
+
+    Attributes:
+        resource: as the service describes it.
+        date: when that was said, by the service's clock; ``None``: it did not tell.
+        monotonic: when it had been said, by ours.
+    """
+
+    resource: dict[str, Any]
+    date: datetime | None
+    monotonic: float
+
+    @property
+    def generation(self) -> str:
+        """Which version it is."""
+        return str(self.resource["generation"])
+
+    @property
+    def metageneration(self) -> str:
+        """Which version its metadata are."""
+        return _answers.required(self.resource, "metageneration")
+
+    def existed(self, began: float) -> bool:
+        """Whether this version was certainly there when ``time.monotonic()`` was ``began``.
+
+        Only the service's own clock is used, and how long ago ``began`` is.
+        """
+        if self.date is None:
+            return False
+        return moment(self.resource["timeCreated"]) < self.date - timedelta(seconds=self.monotonic - began) - _SKEW
+
+
+def look(session: Session, path: str) -> Look | None:
+    """The blob that is there now, with its metageneration; ``None``: there is none."""
+
+    def parse(answer: Answer) -> Look:
+        found = _answers.resource(_answers.json_object(answer), path)
+        _answers.stat_of(found)  # raises for what is no blob's
+        return Look(found, _answers.time_of(answer, "date"), time.monotonic())
+
+    connection = session.connection
+    fields = f"{_answers.FIELDS},metageneration"
+    try:
+        return session.call(
+            "GET", f"{connection.objects}{session.object(path)}?prettyPrint=false&fields={fields}", parse=parse
+        )
+    except native() as exc:
+        if status_of(exc) == 404:
+            return None
+        raise

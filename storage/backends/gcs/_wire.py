@@ -1,0 +1,98 @@
+"""What sends the driver's requests: one protocol, two ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from storage.backends._http import Pool
+
+__all__ = ["Answer", "Body", "PoolWire", "WholeAnswer", "Wire"]
+
+Body = bytes | Sequence["bytes | memoryview"]
+"""A request's body: bytes, or pieces that are sent one after another."""
+
+
+class Answer(Protocol):
+    """An answer to one request.
+
+    Attributes:
+        status: as it came.
+        headers: names in lower case.
+        length: bytes of the body, where the answer tells.
+        body: all of it, unless it is streamed.
+    """
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def length(self) -> int | None: ...
+    @property
+    def body(self) -> bytes: ...
+
+    def read(self, size: int) -> bytes:
+        """The next bytes of the body, 1 to ``size``, not decoded; ``b""`` after the last."""
+
+    def close(self) -> None:
+        """Ends the connection unless the body has been read whole. Idempotent."""
+
+
+class WholeAnswer(NamedTuple):
+    """An :class:`Answer` that has come otherwise than over a :class:`Wire`."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    length: int | None = None
+
+    def read(self, size: int) -> bytes:
+        """Nothing: the body has been read."""
+        del size
+        return b""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+class Wire(Protocol):
+    """Makes requests to the service's endpoint, from any number of threads, each once."""
+
+    def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: Body, *, repeatable: bool, stream: bool
+    ) -> Answer:
+        """The answer, whatever its status; redirects are not followed.
+
+        Args:
+            method: in upper case.
+            target: path and query below the endpoint, percent-encoded.
+            headers: all of them, but for ``Host`` and ``Content-Length``.
+            body: may be empty.
+            repeatable: whether it does no harm if the request is carried out twice.
+            stream: leave the body of a 2xx answer to ``Answer.read``.
+        """
+
+    def close(self) -> None:
+        """Gives the idle connections back."""
+
+
+class PoolWire:
+    """The :class:`Wire` over this library's own transport.
+
+    Args:
+        pool: of connections to the endpoint's host.
+        base: the endpoint's path, without a slash at its end.
+    """
+
+    def __init__(self, pool: Pool, base: str) -> None:
+        self.pool: Pool = pool
+        self._base = base
+
+    def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: Body, *, repeatable: bool, stream: bool
+    ) -> Answer:
+        return self.pool.request(method, self._base + target, headers, body, repeatable=repeatable, stream=stream)
+
+    def close(self) -> None:
+        self.pool.close()
