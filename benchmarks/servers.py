@@ -9,10 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from storage.testing._fake_gcs import launch as _emulator
+from storage.testing._processes import shared_server
+from storage.testing._seaweedfs import launch as _seaweedfs
 from tests.servers.gcs import BUCKET as GCS_BUCKET
-from tests.servers.gcs import _emulator
-from tests.servers.process import shared_server
-from tests.servers.s3 import S3Server, _seaweedfs
+from tests.servers.s3 import S3Server
 
 ROOT = Path(__file__).parents[1]
 

@@ -25,8 +25,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from storage import Storage
-from tests.servers.process import shared_server
-from tests.servers.s3 import S3Server, _seaweedfs
+from storage.testing._processes import shared_server
+from storage.testing._seaweedfs import launch as _seaweedfs
+from tests.servers.s3 import S3Server
 
 MIB = 1024 * 1024
 

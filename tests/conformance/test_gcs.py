@@ -10,8 +10,8 @@ import pytest
 from storage import Storage
 from storage.backends.gcs import GCSBackend
 from storage.testing import Conformance, Harness
+from storage.testing._processes import run_directory
 from tests.servers.gcs import GCSServer, running_gcs
-from tests.servers.s3 import run_directory
 
 
 class GCSHarness(Harness):

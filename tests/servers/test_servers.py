@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from tests.servers.process import answers_http, free_ports
+from storage.testing._processes import answers_http, free_ports
 from tests.servers.s3 import S3Server, moto_s3, seaweedfs  # noqa: F401
 
 

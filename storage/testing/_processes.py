@@ -22,9 +22,12 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Launch", "answers_http", "free_ports", "shared_server"]
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["Launch", "answers_http", "free_ports", "run_directory", "shared_server"]
 
 _START_SECONDS = 60.0
 # They outlive their starter on purpose; a Popen that is collected while its process runs warns.
@@ -53,7 +56,7 @@ def free_ports(count: int) -> list[int]:
     ports: list[int] = []
     with contextlib.ExitStack() as held:
         while len(ports) < count:
-            port = random.randrange(10_000, 32_000)
+            port = random.randrange(10_000, 32_000)  # noqa: S311 (no secret)
             probe = held.enter_context(socket.socket())
             # `weed` takes a port and the one 10,000 above it where it is not told otherwise.
             with contextlib.suppress(OSError):
@@ -65,12 +68,18 @@ def free_ports(count: int) -> list[int]:
 def answers_http(url: str) -> bool:
     """Whether a server answers at ``url``, with any status."""
     try:
-        with urllib.request.urlopen(url, timeout=5):
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310 (of this machine)
             return True
     except urllib.error.HTTPError:
         return True
     except OSError:
         return False
+
+
+def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The temporary directory that all xdist workers of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
 
 
 @contextlib.contextmanager
@@ -104,7 +113,7 @@ def _start(room: Path, launch: Callable[[Path], Launch], facts_file: Path) -> No
     what = launch(data)
     log = room / "log.txt"
     spec = {"argv": list(what.argv), "room": str(room), "log": str(log)}
-    supervisor = subprocess.Popen(
+    supervisor = subprocess.Popen(  # noqa: S603 (our own command)
         [sys.executable, "-S", __file__, json.dumps(spec)],
         env={**os.environ, **what.env},
         stdin=subprocess.DEVNULL,
@@ -125,7 +134,7 @@ def _supervise(spec: dict[str, Any]) -> None:
 
     room = Path(spec["room"])
     with open(spec["log"], "wb") as log:
-        server = subprocess.Popen(
+        server = subprocess.Popen(  # noqa: S603 (our own command)
             spec["argv"], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=room
         )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())

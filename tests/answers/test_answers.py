@@ -1,0 +1,119 @@
+"""Each operation of each network driver, with each of its requests answered in every wrong way that the tables have."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import zlib
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from storage import Storage
+from storage._multipart import PartWriter
+from tests.answers.gcs_service import GCSService
+from tests.answers.judge import Driver, differs
+from tests.answers.malformed import ALTERED, FOREIGN, Spoilt, headers_spoilt, json_spoilt, xml_spoilt
+from tests.answers.operations import OPERATIONS, Operation
+from tests.answers.s3_service import S3Service
+from tests.answers.wire import Answer, ScriptedServer
+
+_LINUX = sys.platform == "linux"
+PART = 1_000
+URLS = {
+    "s3": "s3://bucket?region=us-east-1&addressing_style=path&endpoint_url={url}",
+    "gs": "gs://bucket?anonymous=true&project=p&endpoint_url={url}",
+}
+SERVICES = {"s3": S3Service, "gs": GCSService}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory() -> Iterator[None]:
+    """An answer that claims a blob of 10**30 bytes must not bring the machine down with it."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _LINUX else 0
+    if used:
+        resource.setrlimit(resource.RLIMIT_AS, (used + 3 * 1024**3, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.fixture(scope="module")
+def small_parts() -> Iterator[None]:
+    """Parts and ranges of some hundred bytes, so that a large blob is one of 5,000."""
+    patch = pytest.MonkeyPatch()
+    patch.setitem(PartWriter.__init__.__kwdefaults__, "part_size", PART)  # type: ignore[index]
+    patch.setattr("storage._facade.download.RANGE_SIZE", PART)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module", params=["s3", "gs"])
+def driver(request: pytest.FixtureRequest, small_parts: None) -> Iterator[Driver]:
+    with ScriptedServer() as server:
+        auth = {"access_key_id": "AKIA", "secret_access_key": "secret"} if request.param == "s3" else None
+        store = Storage(URLS[request.param].format(url=server.url), auth=auth, retries=0, timeout=(5, 5))
+        with store:
+            store.backend.chunk_size = PART
+            store.backend.parallel_from = PART
+            if request.param == "gs":
+                store.backend.parallel_uploads = True  # type: ignore[attr-defined]
+            yield Driver(server, SERVICES[request.param], store)
+
+
+def chosen(spoilt: list[Spoilt], most: int, seed: str) -> list[Spoilt]:
+    """Some of them, the same ones each time and others for another seed."""
+    return sorted(spoilt, key=lambda each: zlib.crc32(f"{seed} {each.name}".encode()))[:most]
+
+
+def spoilt_answers(answer: Answer, seed: str, most: int) -> list[Spoilt]:
+    """Some of the tables, and some of what can be made of one field of ``answer``; STALLING, which takes time, not among them."""
+    fields = list(chain(headers_spoilt(answer), json_spoilt(answer), xml_spoilt(answer)))
+    return [*chosen(FOREIGN, most, seed), *chosen(ALTERED, most, seed), *chosen(fields, most, seed)]
+
+
+def test_true_answers(driver: Driver, tmp_path) -> None:
+    """Where each answer is true, each operation succeeds, again and again alike."""
+    for operation in OPERATIONS:
+        first, second = driver.truth(operation, tmp_path), driver.truth(operation, tmp_path)
+        assert first.answers, operation.name
+        assert not differs(second.result, first.result, strict=True), operation.name
+        assert first.state == second.state, operation.name
+
+
+def judge(driver: Driver, operation: Operation, directory: Path, most: int) -> None:
+    """Whatever an answer is: the truth, or one of the library's exceptions in time, and the store works on."""
+    truth = driver.truth(operation, directory)
+    found: dict[str, list[str]] = {}
+    for kind, answer in truth.answers.items():
+        cases = spoilt_answers(answer, f"{operation.name} {kind}", most)
+        assert len(cases) >= 50
+        for spoilt in cases:
+            for fault in driver.faults(operation, directory, truth, kind, spoilt):
+                found.setdefault(f"{kind}: {fault}", []).append(spoilt.name)
+    assert not found, report(found)
+
+
+by_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name.replace(" ", "-"))
+
+
+@pytest.mark.slow  # until the drivers pass
+@by_operation
+def test_some_spoilt_answers(driver: Driver, operation: Operation, tmp_path) -> None:
+    """At least fifty for each request of each operation, others for each."""
+    judge(driver, operation, tmp_path, 20)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@by_operation
+def test_every_spoilt_answer(driver: Driver, operation: Operation, tmp_path) -> None:
+    """The whole tables."""
+    judge(driver, operation, tmp_path, 1000)
+
+
+def report(found: dict[str, list[str]]) -> str:
+    lines = [f"{fault}\n      {len(names)} answers: {'; '.join(names[:12])}" for fault, names in found.items()]
+    return f"{len(found)} faults\n" + "\n".join(lines[:60])
