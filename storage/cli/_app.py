@@ -1,4 +1,4 @@
-"""The program and what its commands share: options, opening a store, examples in the help.
+"""The program, and what its commands share: options, opening a store, examples in the help.
 
 A module of commands decorates a function with :func:`command`; ``_run`` imports every such module.
 """
@@ -6,10 +6,12 @@ A module of commands decorates a function with :func:`command`; ``_run`` imports
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -21,10 +23,12 @@ __all__ = [
     "Command",
     "Interrupted",
     "NobodyReads",
-    "Reported",
     "app",
     "command",
     "complete_keys",
+    "concurrency_option",
+    "glob_option",
+    "is_folder",
     "json_option",
     "keys_from_option",
     "opened",
@@ -35,14 +39,8 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MOST_COMPLETIONS = 100
-
-
-class Reported(Exception):  # noqa: N818 (it is an outcome)
-    """Everything has been said already; the command ends with ``status``."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+# `s3:bucket` and `s3:/bucket` are URLs with a slash too few, not paths.
+_ALMOST_URL = re.compile(r"[a-z][a-z0-9+.-]+:(?!//)", re.IGNORECASE).match
 
 
 class NobodyReads(Exception):  # noqa: N818 (it is an outcome)
@@ -84,18 +82,25 @@ def _version() -> str:
         return "unknown"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks, and log every call to standard error.")
 @click.version_option(_version(), "-V", "--version", message="storage %(version)s")
 @click.pass_context
 def app(ctx: click.Context, debug: bool) -> None:
     """Blobs in memory, local files, S3 and Google Cloud Storage, by URL.
 
-    Every command takes --url (else the environment variable STORAGE_URL, else a store of your own in your data directory)
-    and --type (else data). Data goes to standard output, everything else to standard error.
+    Every command takes --url and --type. Without --url it is the environment variable STORAGE_URL, or else a store of your own
+    in your data directory. A path instead of a URL, as in ./photos, is a plain folder, in which every file is a blob of type
+    data. Without --type it is data. Data goes to standard output, everything else to standard error.
 
     Exit status: 0 done; 1 the blob is not there; 2 wrong usage or configuration; 3 any other error; 130 interrupted.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+        return
     ctx.obj = {"debug": debug}
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("storage: %(message)s"))
@@ -122,11 +127,14 @@ def command(name: str, *examples: str) -> Callable[[Callable[..., Any]], click.C
     return register
 
 
+# ---- options that several commands have ----------------------------------------------------------------------------
+
+
 def url_option(function: F) -> F:
     """``--url``."""
-    return click.option("--url", metavar="URL", help="The store. [default: $STORAGE_URL, or your data directory]")(
-        function
-    )
+    return click.option(
+        "--url", metavar="URL", help="The store, or a path. [default: $STORAGE_URL, or your data directory]"
+    )(function)
 
 
 def type_option(function: F) -> F:
@@ -154,9 +162,37 @@ def keys_from_option(function: F) -> F:
     )(function)
 
 
-def opened(url: str | None) -> Storage:
-    """The store of ``--url``. A word without a scheme is no directory: the library says how to write one."""
-    return Storage(url)
+def glob_option(function: F) -> F:
+    """``--glob``, as ``glob``."""
+    return click.option(
+        "--glob",
+        "glob",
+        is_flag=True,
+        help="KEY is a pattern in quotes: * and ? are anything but a slash, ** is anything, [abc] one of these.",
+    )(function)
+
+
+def concurrency_option(what: str) -> Callable[[F], F]:
+    """``--concurrency``: how many of ``what`` at once."""
+    return click.option("--concurrency", type=click.IntRange(1), metavar="N", help=f"How many {what} at once.")
+
+
+# ---- stores --------------------------------------------------------------------------------------------------------
+
+
+def is_folder(word: str) -> bool:
+    """Whether a word of the command line is a path, which names a plain folder, and not a URL."""
+    return "://" not in word
+
+
+def opened(word: str | None) -> Storage:
+    """The store of a URL; of a path the plain folder, in which every file is of type ``data``; ``None``: as ``Storage()``."""
+    if word is None or not is_folder(word):
+        return Storage(word)
+    if _ALMOST_URL(word):
+        scheme, _, rest = word.partition(":")
+        usage(f"{word!r}: write {scheme}://{rest.lstrip('/')} for a URL, or ./{word} for a folder.")
+    return Storage(Path(word), storage_types={"data": ""})
 
 
 def usage(message: str) -> NoReturn:

@@ -12,7 +12,7 @@ from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage._keys import RESERVED, is_portable
 from storage.cli import _output
-from storage.cli._many import Outcome, each, folder
+from storage.cli._many import Glob, Outcome, each, folder
 
 __all__ = ["download", "download_all", "fetch", "upload"]
 
@@ -75,19 +75,28 @@ def download_all(
 ) -> None:
     """Writes every blob below the folder ``prefix`` into ``directory``."""
     prefix = folder(prefix)
-    keys = _nonempty(store.iter_list(prefix, storage_type), store, prefix, storage_type)
+    where = f"of type {storage_type!r} in {store.backend.location}"
+    error = NotFoundError(f"get({prefix!r}) {where}: there is no blob below this folder")
+    keys = _nonempty(store.iter_list(prefix, storage_type), error)
     download(store, keys, prefix, directory, storage_type, concurrency, as_json=as_json)
 
 
-def _nonempty(keys: Iterable[str], store: Storage, prefix: str, storage_type: str) -> Iterator[str]:
+def download_glob(
+    store: Storage, pattern: str, directory: str, storage_type: str, concurrency: int | None, *, as_json: bool
+) -> None:
+    """Writes every blob whose key matches a pattern into ``directory``."""
+    glob = Glob.parse(pattern)
+    keys = _nonempty(glob.keys(store, storage_type), glob.no_match(store, storage_type))
+    download(store, keys, glob.folder, directory, storage_type, concurrency, as_json=as_json)
+
+
+def _nonempty(keys: Iterable[str], error: Exception) -> Iterator[str]:
     empty = True
     for key in keys:
         empty = False
         yield key
     if empty:
-        raise NotFoundError(
-            f"get({prefix!r}) of type {storage_type!r} in {store.backend.location}: there is no blob below this folder"
-        )
+        raise error
 
 
 def download(

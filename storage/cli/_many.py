@@ -2,51 +2,127 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
-from storage import Storage
+from storage import NotFoundError, ObjectInfo, Storage
 from storage._facade.call import Call
 from storage._facade.concurrent import ordered_map
 from storage._facade.core import core_of
-from storage.cli._app import Reported, usage
+from storage._sync.plan import Filter
+from storage.cli import _output
+from storage.cli._app import usage
+from storage.cli._status import Ended, status_of
 
-__all__ = ["Outcome", "all_keys", "each", "folder"]
+__all__ = ["Glob", "Outcome", "all_keys", "each", "folder"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+_WILD = re.compile(r"[*?[\\]")
+
 
 class Outcome:
-    """Collects what failed, and ends the command with the gravest status."""
+    """Collects the failures of a command, and ends it with the gravest status of them."""
 
     def __init__(self) -> None:
         self.status = 0
 
     def failed(self, exc: Exception) -> None:
-        """Says what failed; the command goes on."""
-        from storage.cli import _output, _run
-
+        """Prints a failure; the command goes on."""
         _output.failure(exc)
-        self.status = max(self.status, _run.status_of(exc))
+        self.status = max(self.status, status_of(exc))
 
     def end(self) -> None:
         """Ends the command, if anything failed."""
         if self.status:
-            raise Reported(self.status)
+            raise Ended(self.status)
 
 
-def all_keys(store: Storage, keys: Sequence[str], keys_from: str | None, storage_type: str) -> Iterator[str]:
-    """The keys of the command line, checked before anything is done, and then those of a file."""
+class Glob(NamedTuple):
+    """A pattern of ``--glob``, which is matched against whole keys.
+
+    Attributes:
+        pattern: as it was typed.
+        prefix: every key that matches begins with this text.
+        matches: whether a key matches.
+    """
+
+    pattern: str
+    prefix: str
+    matches: Callable[[str], bool]
+
+    @classmethod
+    def parse(cls, pattern: str) -> Glob:
+        """The pattern of a word of the command line."""
+        try:
+            # A pattern without a slash would be matched against the last part of a key alone.
+            matches = Filter([f"/{pattern}"])
+        except ValueError as exc:
+            usage(f"--glob {pattern!r}: {str(exc).partition(': ')[2]}.")
+        wild = _WILD.search(pattern)
+        return cls(pattern, pattern[: wild.start()] if wild else pattern, matches)
+
+    @property
+    def folder(self) -> str:
+        """The folder that every match is in: empty, or with a slash at its end."""
+        return self.prefix[: self.prefix.rfind("/") + 1]
+
+    def keys(self, store: Storage, storage_type: str) -> Iterator[str]:
+        """The keys that match."""
+        return filter(self.matches, store.iter_list(self.prefix, storage_type))
+
+    def infos(self, store: Storage, storage_type: str) -> Iterator[ObjectInfo]:
+        """The blobs whose keys match."""
+        return (info for info in store.iter_info(self.prefix, storage_type) if self.matches(info.key))
+
+    def no_match(self, store: Storage, storage_type: str) -> NotFoundError:
+        """The error that no key matches."""
+        where = f"of type {storage_type!r} in {store.backend.location}"
+        return NotFoundError(f"--glob {self.pattern!r} {where}: no key matches", storage_type=storage_type)
+
+
+def all_keys(
+    store: Storage,
+    keys: Sequence[str],
+    keys_from: str | None,
+    storage_type: str,
+    outcome: Outcome,
+    *,
+    glob: bool = False,
+) -> Iterator[str]:
+    """The keys of the command line, checked before anything is done, and then those of a file.
+
+    With ``glob`` those of the command line are patterns, and every key that matches one of them is given; a pattern that no key
+    matches is a failure of ``outcome``.
+    """
     if not keys and keys_from is None:
         usage("Missing argument 'KEY': give a key, or --keys-from FILE.")
+    if glob:
+        patterns = [Glob.parse(key) for key in keys]
+        return _chain(_matches(store, patterns, storage_type, outcome), keys_from)
     for key in keys:
         Call.about(core_of(store), "", key, storage_type)  # which checks it
     return _chain(keys, keys_from)
 
 
-def _chain(keys: Sequence[str], keys_from: str | None) -> Iterator[str]:
+def _matches(store: Storage, patterns: Sequence[Glob], storage_type: str, outcome: Outcome) -> Iterator[str]:
+    """Every key that matches a pattern, each once."""
+    met: set[int] = set()
+    for index, pattern in enumerate(patterns):
+        for key in pattern.keys(store, storage_type):
+            matching = [other for other, candidate in enumerate(patterns) if candidate.matches(key)]
+            met.update(matching)
+            if matching[0] == index:
+                yield key
+        # The blobs that it matches may have been deleted as matches of another one.
+        if index not in met:
+            outcome.failed(pattern.no_match(store, storage_type))
+
+
+def _chain(keys: Iterable[str], keys_from: str | None) -> Iterator[str]:
     yield from keys
     if keys_from == "-":
         yield from _lines(sys.stdin.buffer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import traceback
@@ -12,31 +11,13 @@ from typing import NoReturn
 
 import click
 
-from storage import (
-    ConfigurationError,
-    InvalidKeyError,
-    InvalidStorageTypeError,
-    MissingDependencyError,
-    NotFoundError,
-    StorageError,
-)
-from storage.cli import _app, _output, blobs, copying, listing, serve, signing, syncing, upkeep
+from storage.cli import _app, _output, blobs, copying, listing, removing, serve, signing, syncing, upkeep
+from storage.cli._status import DONE, INTERRUPTED, Ended, status_of
 
-__all__ = ["run", "status_of"]
+__all__ = ["COMMANDS", "run"]
 
-DONE, NOT_THERE, WRONG_USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
-_WRONG = (click.ClickException, ConfigurationError, InvalidKeyError, InvalidStorageTypeError, MissingDependencyError)
-_BAD_FILE_NAME = {
-    errno.ENOENT,
-    errno.EEXIST,
-    errno.EISDIR,
-    errno.ENOTDIR,
-    errno.ENAMETOOLONG,
-    errno.ELOOP,
-    errno.EINVAL,
-}
-# What registers the commands, in the order of the help.
-COMMANDS = (blobs, listing, copying, signing, serve, syncing, upkeep)
+# The modules whose import registers the commands.
+COMMANDS = (blobs, listing, copying, removing, signing, serve, syncing, upkeep)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -47,9 +28,9 @@ def run(argv: Sequence[str]) -> int:
         status = _app.app.main(list(argv), prog_name="storage", standalone_mode=False)
         _output.flush()
     except (BrokenPipeError, _app.NobodyReads):
-        _output.close()  # whoever read our output has seen enough
-    except _app.Reported as reported:
-        return _ended(reported.status)
+        _output.close()  # the reader has seen enough
+    except Ended as ended:
+        return _ended(ended.status)
     except (KeyboardInterrupt, click.Abort, _app.Interrupted):
         return INTERRUPTED
     except Exception as exc:
@@ -61,20 +42,6 @@ def run(argv: Sequence[str]) -> int:
         # Without its standalone mode click returns what a command or an Exit gave.
         return status if isinstance(status, int) else DONE
     return DONE
-
-
-def status_of(exc: BaseException) -> int:
-    """The exit status that an exception means."""
-    if isinstance(exc, _WRONG):
-        return WRONG_USAGE
-    if isinstance(exc, NotFoundError):
-        return NOT_THERE
-    if isinstance(exc, StorageError):
-        return FAILED
-    # What is not the library's own is about an argument, or a file of the caller's.
-    if isinstance(exc, ValueError) or (isinstance(exc, OSError) and exc.errno in _BAD_FILE_NAME):
-        return WRONG_USAGE
-    return FAILED
 
 
 def _ended(status: int) -> int:

@@ -1,4 +1,4 @@
-"""Single blobs and lists of them: ``set``, ``get``, ``info``, ``exists``, ``rm``."""
+"""Single blobs and lists of them: ``set``, ``get``, ``cat``, ``info``, ``exists``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import click
 from storage import NotFoundError, ObjectInfo, Storage
 from storage.cli import _folders, _output
 from storage.cli._app import (
-    Reported,
     command,
     complete_keys,
+    concurrency_option,
+    glob_option,
     json_option,
     keys_from_option,
     opened,
@@ -23,6 +24,7 @@ from storage.cli._app import (
     usage,
 )
 from storage.cli._many import Outcome, all_keys, each
+from storage.cli._status import NOT_THERE, Ended
 
 __all__: list[str] = []
 
@@ -44,7 +46,7 @@ __all__: list[str] = []
 @click.option("--metadata", metavar="NAME=VALUE", multiple=True, help="Metadata; may be given more than once.")
 @click.option("--no-overwrite", is_flag=True, help="Fail if there is a blob.")
 @click.option("--if-match", metavar="ETAG", help="Fail unless there is a blob with this etag.")
-@click.option("--concurrency", type=click.IntRange(1), metavar="N", help="With -r: so many files at once.")
+@concurrency_option("files")
 @json_option
 @type_option
 @url_option
@@ -116,13 +118,15 @@ def _metadata(items: Sequence[str]) -> dict[str, str] | None:
     "storage get reports/a.csv a.csv",
     "storage get log/today | less",
     "storage get -r photos ~/Pictures",
+    "storage get --glob 'reports/2026-*.csv' DIR",
     "storage get --keys-from wanted.txt DIR",
 )
 @click.argument("words", nargs=-1, metavar="KEY [FILE]", shell_complete=complete_keys)
 @click.option(
     "-r", "--recursive", is_flag=True, help="KEY is a folder: write every blob below it into the folder FILE."
 )
-@click.option("--concurrency", type=click.IntRange(1), metavar="N", help="With -r: so many blobs at once.")
+@concurrency_option("blobs")
+@glob_option
 @keys_from_option
 @json_option
 @type_option
@@ -131,6 +135,7 @@ def get(
     words: Sequence[str],
     recursive: bool,
     concurrency: int | None,
+    glob: bool,
     keys_from: str | None,
     as_json: bool,
     storage_type: str,
@@ -139,18 +144,24 @@ def get(
     """Write a blob to a file or to standard output.
 
     Without FILE, or with '-', the bytes go to standard output as they are. A file appears whole or not at all; if FILE is a
-    folder, it gets the last part of the key as its name. With --keys-from, FILE is a folder, and each blob is written to the
-    path that its key is. --json prints what was written about the blob, so it needs a FILE.
+    folder, the file is named by the last part of the key. With -r, --glob or --keys-from, FILE is a folder (of --glob and
+    --keys-from by default the current one), and each blob is written to the path that its key is; -r and --glob leave out the
+    part of the path that was given. --json prints what is known of each blob that was written, so it needs a FILE.
     """
     most = 1 if keys_from is not None else 2
     if len(words) > most or (not words and keys_from is None):
         usage("Give KEY and FILE, or --keys-from and a folder.")
+    if recursive + glob + (keys_from is not None) > 1:
+        usage("-r, --glob and --keys-from exclude each other.")
     with opened(url) as store:
         if keys_from is not None:
-            keys = all_keys(store, (), keys_from, storage_type)
+            keys = all_keys(store, (), keys_from, storage_type, Outcome())
             _folders.download(store, keys, "", words[0] if words else ".", storage_type, concurrency, as_json=as_json)
             return
         key, file = words[0], words[1] if len(words) == 2 else None
+        if glob:
+            _folders.download_glob(store, key, file or ".", storage_type, concurrency, as_json=as_json)
+            return
         if recursive:
             if file in (None, "-"):
                 usage("-r writes into a folder: name it as FILE.")
@@ -175,6 +186,27 @@ def _fetch(store: Storage, key: str, file: str | None, storage_type: str, *, as_
         return _folders.fetch(store, key, file, storage_type, progress)
 
 
+@command("cat", "storage cat log/1 log/2", "storage cat --keys-from parts.txt | gzip > all.gz")
+@click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
+@keys_from_option
+@type_option
+@url_option
+def cat(keys: Sequence[str], keys_from: str | None, storage_type: str, url: str | None) -> None:
+    """Write blobs to standard output, one after the other, bytes as they are.
+
+    A blob that is not there is exit status 1; the others are written all the same.
+    """
+    outcome = Outcome()
+    with opened(url) as store:
+        for key in all_keys(store, keys, keys_from, storage_type, outcome):
+            try:
+                store.get_file(key, sys.stdout.buffer, storage_type)
+            except NotFoundError as exc:
+                outcome.failed(exc)
+        _output.flush()
+    outcome.end()
+
+
 @command("info", "storage info reports/a.csv", "storage info reports/a.csv --json | jq -r .etag")
 @click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
 @keys_from_option
@@ -185,7 +217,7 @@ def info(keys: Sequence[str], keys_from: str | None, as_json: bool, storage_type
     """Show what is known of a blob: size, etag, time, headers and metadata."""
     outcome = Outcome()
     with opened(url) as store:
-        wanted = all_keys(store, keys, keys_from, storage_type)
+        wanted = all_keys(store, keys, keys_from, storage_type, outcome)
 
         def look(key: str) -> ObjectInfo:
             return store.info(key, storage_type)
@@ -225,7 +257,7 @@ def exists(keys: Sequence[str], keys_from: str | None, as_json: bool, storage_ty
     """
     outcome, missing = Outcome(), False
     with opened(url) as store:
-        wanted = all_keys(store, keys, keys_from, storage_type)
+        wanted = all_keys(store, keys, keys_from, storage_type, outcome)
 
         def look(key: str) -> bool:
             return store.exists(key, storage_type)
@@ -241,49 +273,4 @@ def exists(keys: Sequence[str], keys_from: str | None, as_json: bool, storage_ty
                 _output.emit(key)
     outcome.end()
     if missing:
-        raise Reported(1)
-
-
-@command(
-    "rm",
-    "storage rm reports/a.csv reports/b.csv",
-    "storage ls -r reports/2019 | storage rm --keys-from -",
-)
-@click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
-@click.option("-f", "--missing-ok", is_flag=True, help="A blob that is not there is fine.")
-@keys_from_option
-@json_option
-@type_option
-@url_option
-def rm(
-    keys: Sequence[str],
-    missing_ok: bool,
-    keys_from: str | None,
-    as_json: bool,
-    storage_type: str,
-    url: str | None,
-) -> None:
-    """Delete blobs.
-
-    All keys of the command line are checked before the first is deleted. A blob that is not there is exit status 1; the
-    others are deleted all the same.
-    """
-    outcome = Outcome()
-    with opened(url) as store:
-        wanted = all_keys(store, keys, keys_from, storage_type)
-
-        def drop(key: str) -> bool:
-            try:
-                store.delete(key, storage_type)
-            except NotFoundError:
-                if not missing_ok:
-                    raise
-                return False
-            return True
-
-        for key, deleted, error in each(drop, wanted, store.backend.concurrency):
-            if error is not None:
-                outcome.failed(error)
-            elif as_json:
-                _output.emit_json({"key": key, "storage_type": storage_type, "deleted": deleted})
-    outcome.end()
+        raise Ended(NOT_THERE)

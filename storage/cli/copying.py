@@ -1,19 +1,33 @@
-"""Inside one store: ``cp`` and ``mv``."""
+"""Copying and moving blobs, inside one store or to another: ``cp`` and ``mv``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 import click
 
-from storage import NotFoundError, ObjectInfo, Storage
+from storage import NotFoundError, ObjectInfo, PreconditionFailedError, Storage
 from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage.cli import _output
-from storage.cli._app import command, complete_keys, json_option, opened, type_option, url_option, usage
-from storage.cli._many import Outcome, each, folder
+from storage.cli._app import (
+    command,
+    complete_keys,
+    concurrency_option,
+    glob_option,
+    json_option,
+    opened,
+    type_option,
+    url_option,
+    usage,
+)
+from storage.cli._many import Glob, Outcome, each, folder
 
 __all__: list[str] = []
+
+_TRIES = 3
 
 
 def _options(function: Callable[..., object]) -> Callable[..., object]:
@@ -22,11 +36,13 @@ def _options(function: Callable[..., object]) -> Callable[..., object]:
         url_option,
         type_option,
         json_option,
-        click.option("--concurrency", type=click.IntRange(1), metavar="N", help="With -r: so many blobs at once."),
+        concurrency_option("blobs"),
         click.option("--no-overwrite", is_flag=True, help="Fail if there is a blob under NEW_KEY."),
+        click.option("--new-url", metavar="URL", help="The store of NEW_KEY, or a path. [default: that of KEY]"),
         click.option("--new-type", metavar="TYPE", help="The storage type of NEW_KEY. [default: that of KEY]"),
+        glob_option,
         click.option("-r", "--recursive", is_flag=True, help="KEY and NEW_KEY are folders: all blobs below KEY."),
-        click.argument("new_key", shell_complete=complete_keys),
+        click.argument("new_key", required=False, shell_complete=complete_keys),
         click.argument("key", shell_complete=complete_keys),
     ):
         function = option(function)
@@ -36,36 +52,51 @@ def _options(function: Callable[..., object]) -> Callable[..., object]:
 @command(
     "cp",
     "storage cp reports/a.csv archive/a.csv",
-    "storage cp -r reports archive/2024",
+    "storage cp -r reports archive/2026",
+    "storage cp --glob 'reports/*.csv' archive",
     "storage cp k k --new-type tmp",
+    "storage cp reports/a.csv --url s3://bucket --new-url gs://other",
 )
 @_options
 def cp(
     key: str,
-    new_key: str,
+    new_key: str | None,
     recursive: bool,
+    glob: bool,
     new_type: str | None,
+    new_url: str | None,
     no_overwrite: bool,
     concurrency: int | None,
     as_json: bool,
     storage_type: str,
     url: str | None,
 ) -> None:
-    """Copy a blob with its headers and metadata, inside the service where it can."""
-    with opened(url) as store:
+    """Copy a blob with its headers and metadata.
+
+    Inside one store the bytes do not pass through this machine where the service can copy. With --new-url they do; NEW_KEY is
+    then the same as KEY unless it is given. With --glob, NEW_KEY is a folder, and what lies in it already is not copied.
+    """
+    with opened(url) as source, nullcontext(source) if new_url is None else opened(new_url) as target:
         _transfer(
-            store, store.copy, key, new_key, storage_type, new_type, concurrency,
-            recursive=recursive, overwrite=not no_overwrite, as_json=as_json,
+            source, target, key, new_key, storage_type, new_type or storage_type, concurrency,
+            recursive=recursive, glob=glob, overwrite=not no_overwrite, as_json=as_json, move=False,
         )  # fmt: skip
 
 
-@command("mv", "storage mv draft.md final.md", "storage mv -r incoming done")
+@command(
+    "mv",
+    "storage mv draft.md final.md",
+    "storage mv -r incoming done",
+    "storage mv --glob 'incoming/*.csv' done",
+)
 @_options
 def mv(
     key: str,
-    new_key: str,
+    new_key: str | None,
     recursive: bool,
+    glob: bool,
     new_type: str | None,
+    new_url: str | None,
     no_overwrite: bool,
     concurrency: int | None,
     as_json: bool,
@@ -74,52 +105,127 @@ def mv(
 ) -> None:
     """Move a blob with its headers and metadata.
 
-    On a cloud this is a copy, then a delete: a failure between leaves both, never neither.
+    On a cloud, and with --new-url, this is a copy, then a delete: a failure between leaves both, never neither.
     """
-    with opened(url) as store:
+    with opened(url) as source, nullcontext(source) if new_url is None else opened(new_url) as target:
         _transfer(
-            store, store.move, key, new_key, storage_type, new_type, concurrency,
-            recursive=recursive, overwrite=not no_overwrite, as_json=as_json,
+            source, target, key, new_key, storage_type, new_type or storage_type, concurrency,
+            recursive=recursive, glob=glob, overwrite=not no_overwrite, as_json=as_json, move=True,
         )  # fmt: skip
 
 
 def _transfer(
-    store: Storage,
-    method: Callable[..., ObjectInfo],
+    source: Storage,
+    target: Storage,
     key: str,
-    new_key: str,
+    new_key: str | None,
     storage_type: str,
-    new_type: str | None,
+    new_type: str,
     concurrency: int | None,
     *,
     recursive: bool,
+    glob: bool,
     overwrite: bool,
     as_json: bool,
+    move: bool,
 ) -> None:
-    if not recursive:
-        info = method(key, new_key, storage_type, new_storage_type=new_type, overwrite=overwrite)
+    """Copies or moves the blob, or all blobs, that ``key`` names."""
+    new_key = _target_key(key, new_key, glob=glob, same_store=target is source)
+    transfer = _between(source, target, storage_type, new_type, overwrite=overwrite, move=move)
+    if not (recursive or glob):
+        info = transfer(key, new_key)
         if as_json:
             _output.emit_json(_output.info_fields(info))
         return
-    old, new = folder(key), folder(new_key)
-    target = storage_type if new_type is None else new_type
-    if target == storage_type and (old.startswith(new) or new.startswith(old)):
-        usage(f"{old or '(everything)'!r} and {new or '(everything)'!r} are one folder, or one is inside the other.")
-    Call.about(core_of(store), method.__name__, f"{new}x", target)  # a mistake in what all of them share is one error
+    new = folder(new_key)
+    Call.about(core_of(target), "copy", f"{new}x", new_type)  # a mistake in what all of them share is one error
+    inside = new if target is source and new_type == storage_type else None
+    selected = (_matching if glob else _below)(source, key, storage_type, inside)
     outcome = Outcome()
-    count = 0
-
-    def transfer(name: str) -> ObjectInfo:
-        return method(name, new + name[len(old) :], storage_type, new_storage_type=new_type, overwrite=overwrite)
-
-    for _, info_, error in each(transfer, store.iter_list(old, storage_type), concurrency or store.backend.concurrency):
-        count += 1
+    empty = True
+    concurrency = concurrency or max(source.backend.concurrency, target.backend.concurrency)
+    for _, found, error in each(
+        lambda name: transfer(name, new + name[len(selected.folder) :]), selected.keys, concurrency
+    ):
+        empty = False
         if error is not None:
             outcome.failed(error)
-        elif as_json and info_ is not None:
-            _output.emit_json(_output.info_fields(info_))
-    if not count:
-        raise NotFoundError(
-            f"{old!r} of type {storage_type!r} in {store.backend.location}: there is no blob below this folder"
-        )
+        elif as_json and found is not None:
+            _output.emit_json(_output.info_fields(found))
+    if empty:
+        raise selected.none
     outcome.end()
+
+
+def _target_key(key: str, new_key: str | None, *, glob: bool, same_store: bool) -> str:
+    for word in (key, new_key or ""):
+        if "://" in word:
+            usage(f"{word!r}: give keys, and the stores as --url and --new-url.")
+    if new_key is not None:
+        return new_key
+    if same_store:
+        usage("Missing argument 'NEW_KEY'.")
+    return "" if glob else key
+
+
+class _Selection(NamedTuple):
+    """Keys to copy or move: the folder that all are in, which is replaced, and the error if there is none."""
+
+    folder: str
+    keys: Iterable[str]
+    none: NotFoundError
+
+
+def _below(store: Storage, key: str, storage_type: str, new: str | None) -> _Selection:
+    """Every key below a folder; ``new``: the folder that they go to in the same store and type."""
+    old = folder(key)
+    if new is not None and (old.startswith(new) or new.startswith(old)):
+        usage(f"{old or '(everything)'!r} and {new or '(everything)'!r} are one folder, or one is inside the other.")
+    where = f"of type {storage_type!r} in {store.backend.location}"
+    none = NotFoundError(f"{old!r} {where}: there is no blob in this folder", storage_type=storage_type)
+    return _Selection(old, store.iter_list(old, storage_type), none)
+
+
+def _matching(store: Storage, key: str, storage_type: str, new: str | None) -> _Selection:
+    """Every key that matches a pattern, but for those in ``new``: what has been copied must not be met again."""
+    glob = Glob.parse(key)
+    keys = (found for found in glob.keys(store, storage_type) if new is None or not found.startswith(new))
+    return _Selection(glob.folder, keys, glob.no_match(store, storage_type))
+
+
+def _between(
+    source: Storage, target: Storage, storage_type: str, new_type: str, *, overwrite: bool, move: bool
+) -> Callable[[str, str], ObjectInfo]:
+    """Copies or moves one blob: from its key to another."""
+    if target is source:
+        method = source.move if move else source.copy
+        return lambda key, new_key: method(key, new_key, storage_type, new_storage_type=new_type, overwrite=overwrite)
+
+    def copy(key: str, new_key: str) -> ObjectInfo:
+        condition: dict[str, Any] = {"overwrite": overwrite}
+        for _ in range(_TRIES):
+            info = source.info(key, storage_type)
+            stored = target.set(
+                new_key,
+                source.iter_bytes(key, storage_type),
+                new_type,
+                content_type=info.content_type,
+                cache_control=info.cache_control,
+                content_encoding=info.content_encoding,
+                metadata=info.metadata,
+                **condition,
+            )
+            # Bytes and headers were asked for one after the other, and must be of one version.
+            if source.info(key, storage_type).etag == info.etag:
+                if move:
+                    source.delete(key, storage_type)
+                return stored
+            condition = {"if_match": stored.etag}
+        raise PreconditionFailedError(
+            f"copy({key!r}) of type {storage_type!r} in {source.backend.location}: the blob changed {_TRIES} times while it was "
+            "copied; try again when it rests",
+            key=key,
+            storage_type=storage_type,
+        )
+
+    return copy

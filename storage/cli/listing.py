@@ -1,15 +1,19 @@
-"""What is there: ``ls`` and ``du``."""
+"""Listing: ``ls`` and ``du``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import click
 
-from storage import ObjectInfo
+from storage import ObjectInfo, Storage, StorageError
+from storage._facade.call import Call
+from storage._facade.core import core_of
 from storage.cli import _output
 from storage.cli._app import command, complete_keys, json_option, opened, type_option, url_option
+from storage.cli._many import Glob
 
 __all__: list[str] = []
 
@@ -20,46 +24,87 @@ _NO_COLUMNS = " " * 34  # the width of size and time
 @command(
     "ls",
     "storage ls",
-    "storage ls reports/ -l",
+    "storage ls reports/ -l --human",
+    "storage ls --glob 'reports/**/*.csv'",
     "storage ls -r --json | jq -r 'select(.size > 1000000) | .key'",
 )
 @click.argument("prefix", default="", shell_complete=complete_keys)
 @click.option("-r", "--recursive", is_flag=True, help="Every key, not one level.")
 @click.option("-l", "--long", is_flag=True, help="Show size and time too.")
+@click.option("--human", is_flag=True, help="As -l, sizes in KiB, MiB and so on.")
+@click.option(
+    "--glob",
+    "glob",
+    is_flag=True,
+    help="PREFIX is a pattern in quotes: * and ? are anything but a slash, ** is anything, [abc] one of these.",
+)
 @json_option
 @type_option
 @url_option
-def ls(prefix: str, recursive: bool, long: bool, as_json: bool, storage_type: str, url: str | None) -> None:
+def ls(
+    prefix: str,
+    recursive: bool,
+    long: bool,
+    human: bool,
+    glob: bool,
+    as_json: bool,
+    storage_type: str,
+    url: str | None,
+) -> None:
     """List keys: one level, or with -r all of them.
 
     PREFIX is what keys start with, a string and not a folder: 'rep' finds reports/ too. Folders are shown as 'name/'. Keys are
-    printed whole, one a line. --json prints ObjectInfo's fields; a folder has a key that ends in a slash, and no size.
+    printed whole, one a line. With --glob every key is printed that matches the pattern, on whatever level it is. --json prints
+    ObjectInfo's fields; a folder has a key that ends in a slash, and no size.
     """
+    details = long or human or as_json
     with opened(url) as store:
-        if recursive and not long and not as_json:
-            for key in store.iter_list(prefix, storage_type):
-                _output.emit(key)
-            return
-        items: Iterable[str | ObjectInfo] = (
-            store.iter_info(prefix, storage_type) if recursive else store.iter_dir(prefix, storage_type)
-        )
-        for item in items:
+        empty = True
+        for item in _items(store, prefix, storage_type, recursive=recursive, glob=glob, details=details):
+            empty = False
             if as_json:
                 _output.emit_json(
                     _output.info_fields(item) if isinstance(item, ObjectInfo) else _folder(item, storage_type)
                 )
-            elif isinstance(item, str):
-                _output.emit(f"{_NO_COLUMNS if long else ''}{item}", fg="blue", bold=True)
+            elif isinstance(item, ObjectInfo):
+                _output.emit(_long(item, human=human) if details else item.key)
+            elif recursive or glob:
+                _output.emit(item)
             else:
-                _output.emit(_long(item) if long else item.key)
+                _output.emit(f"{_NO_COLUMNS if details else ''}{item}", fg="blue", bold=True)
+        if empty:
+            _say_if_missing(store, storage_type)
+
+
+def _items(
+    store: Storage, prefix: str, storage_type: str, *, recursive: bool, glob: bool, details: bool
+) -> Iterable[str | ObjectInfo]:
+    """Keys (of one level: folders) and, where ``details`` are wanted or one level is, what is known of the blobs."""
+    if glob:
+        pattern = Glob.parse(prefix)
+        return pattern.infos(store, storage_type) if details else pattern.keys(store, storage_type)
+    if not recursive:
+        return store.iter_dir(prefix, storage_type)
+    return store.iter_info(prefix, storage_type) if details else store.iter_list(prefix, storage_type)
+
+
+def _say_if_missing(store: Storage, storage_type: str) -> None:
+    """Tells a person at a terminal that there is no store by this name: it may be mistyped."""
+    route = core_of(store).route(storage_type)
+    if not _output.on_terminal():
+        return
+    with suppress(StorageError):  # the listing itself went well
+        if not Call.about_route("ls", route, storage_type).run(route.backend.is_there):
+            _output.note(f"{route.url} does not exist yet; the first write makes it")
 
 
 def _folder(name: str, storage_type: str) -> dict[str, Any]:
     return {**dict.fromkeys(_FIELDS), "key": name, "storage_type": storage_type}
 
 
-def _long(info: ObjectInfo) -> str:
-    return f"{info.size:>12} {info.last_modified:%Y-%m-%dT%H:%M:%SZ} {info.key}"
+def _long(info: ObjectInfo, *, human: bool) -> str:
+    size = _output.human(info.size) if human else info.size
+    return f"{size:>12} {info.last_modified:%Y-%m-%dT%H:%M:%SZ} {info.key}"
 
 
 @command("du", "storage du", "storage du reports/ --json")

@@ -89,7 +89,7 @@ def sign(
     outcome = Outcome()
     with opened(url) as store:
         _check_served(store, storage_type)
-        wanted = all_keys(store, keys, keys_from, storage_type)
+        wanted = all_keys(store, keys, keys_from, storage_type, outcome)
 
         def signed(key: str) -> SignedRequest:
             return store.sign_download(

@@ -12,12 +12,12 @@ import click
 
 from storage import Storage, SyncError, SyncEvent, SyncResult
 from storage.cli import _output
-from storage.cli._app import Reported, command, json_option, usage
+from storage.cli._app import command, is_folder, json_option, opened, usage
+from storage.cli._status import FAILED, Ended
 
 __all__: list[str] = []
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
-_FAILED = 3
 _DONE = {"copied": "copy", "deleted": "delete", "same": "same", "kept": "keep", "vanished": "gone"}
 
 
@@ -89,7 +89,7 @@ def sync(
     A blob that fails does not stop the others; it is named on standard error, and the status is 3.
     """
     first, second = _both(urls, url)
-    with _store(first) as source, _store(second) as target:
+    with opened(first) as source, opened(second) as target:
         storage_type = storage_type or _common_type(first, second, source, target)
         printed = _printer(as_json=as_json, lines=verbose or dry_run)
         failed: SyncError | None = None
@@ -118,7 +118,7 @@ def sync(
         _summary(result, as_json=as_json)
         _hint(first, source, result)
     if failed is not None:
-        raise Reported(_FAILED)
+        raise Ended(FAILED)
 
 
 def _both(urls: Sequence[str], url: str | None) -> tuple[str, str]:
@@ -128,19 +128,10 @@ def _both(urls: Sequence[str], url: str | None) -> tuple[str, str]:
     return words[0], words[1]
 
 
-def _is_folder(word: str) -> bool:
-    return "://" not in word
-
-
-def _store(word: str) -> Storage:
-    """A URL's store; a path's plain folder, in which everything is of type ``data``."""
-    return Storage(Path(word), storage_types={"data": ""}) if _is_folder(word) else Storage(word)
-
-
 def _common_type(first: str, second: str, source: Storage, target: Storage) -> str | None:
-    if not (_is_folder(first) or _is_folder(second)):
+    if not (is_folder(first) or is_folder(second)):
         return None
-    if not _is_folder(first) and len(source.storage_types) > 1:
+    if not is_folder(first) and len(source.storage_types) > 1:
         others = ", ".join(repr(name) for name in source.storage_types if name != "data")
         _output.note(f"{second!r} is a plain folder, which holds type 'data' alone: left out are {others}")
     del target

@@ -1,6 +1,8 @@
-"""Looking after a store: ``gc``, ``doctor``, and the words for a shell's completion."""
+"""Looking after a store: ``setup``, ``gc``, ``doctor``, and the completion script of a shell."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import click
 from click.shell_completion import get_completion_class
@@ -10,11 +12,62 @@ from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage._facade.routes import Route
 from storage.cli import _doctor, _output
-from storage.cli._app import Reported, app, command, json_option, opened, type_option, url_option
+from storage.cli._app import app, command, json_option, opened, type_option, url_option, usage
+from storage.cli._status import FAILED, Ended
 
 __all__: list[str] = []
 
-_FAILED = 3
+
+@command(
+    "setup",
+    "storage setup --url s3://bucket --create-bucket",
+    "storage setup --cors-origin https://app.example --tmp-days 7",
+)
+@click.option("--create-bucket", is_flag=True, help="Make the bucket or directory if it is missing.")
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    metavar="ORIGIN",
+    multiple=True,
+    help="Let pages of this web origin use signed URLs; '*' is every origin; may be given more than once.",
+)
+@click.option("--no-cors", is_flag=True, help="Let no page use signed URLs any more.")
+@click.option("--tmp-days", type=click.IntRange(1), metavar="N", help="Let blobs of type tmp expire after N days.")
+@json_option
+@type_option
+@url_option
+def setup(
+    create_bucket: bool,
+    cors_origins: Sequence[str],
+    no_cors: bool,
+    tmp_days: int | None,
+    as_json: bool,
+    storage_type: str,
+    url: str | None,
+) -> None:
+    """Prepare a bucket or directory for a deployment, and print what was changed.
+
+    It may be run again, and touches no rule but its own. The web origins that are given replace those of an earlier run. It
+    prepares the whole store, whatever --type is.
+    """
+    if cors_origins and no_cors:
+        usage("--cors-origin and --no-cors exclude each other.")
+    if not (create_bucket or cors_origins or no_cors or tmp_days):
+        usage("Say what to set up: --create-bucket, --cors-origin, --no-cors or --tmp-days.")
+    with opened(url) as store:
+        core_of(store).route(storage_type)  # a wrong type is wrong usage here too
+        lines = store.setup(
+            create_bucket=create_bucket,
+            cors_origins=cors_origins if cors_origins or no_cors else None,
+            tmp_days=tmp_days,
+        )
+    for line in lines:
+        if as_json:
+            _output.emit_json({"changed": line})
+        else:
+            _output.emit(line)
+    if not lines:
+        _output.note("nothing had to be changed")
 
 
 @command("gc", "storage gc", "storage gc --url file:///srv/store")
@@ -67,7 +120,7 @@ def doctor(as_json: bool, storage_type: str, url: str | None) -> None:
             head = click.style(mark, fg=colour) if _output.colours() else mark
             _output.emit_styled(f"{head} {finding.check}: ", finding.message)
     if wrong:
-        raise Reported(_FAILED)
+        raise Ended(FAILED)
 
 
 @command(

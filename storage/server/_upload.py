@@ -14,7 +14,7 @@ from storage._url_signing import Grant, RefusedError
 from storage.server._http import Request
 from storage.server._threads import finish_in_thread, in_thread
 
-__all__ = ["upload"]
+__all__ = ["Body", "upload"]
 
 
 async def upload(backend: Backend, grant: Grant, request: Request, max_bytes: int, stall_seconds: float) -> Stat:
@@ -29,7 +29,7 @@ async def upload(backend: Backend, grant: Grant, request: Request, max_bytes: in
     size = _length(request)
     if size is not None and size > max_bytes:
         raise RefusedError(413, f"the body has {size} bytes, at most {max_bytes} are taken")
-    body = _Body(backend, grant.path, options, size, max_bytes, wanted)
+    body = Body(backend, grant.path, options, size, max_bytes, wanted)
     try:
         more = True
         while more:
@@ -43,8 +43,12 @@ async def upload(backend: Backend, grant: Grant, request: Request, max_bytes: in
         raise
 
 
-class _Body:
-    """What has come of a body: small ones are kept for one ``put``, others go to a writer in pieces."""
+class Body:
+    """A body as it comes: a small one is kept for one ``put``, any other goes to a writer in pieces.
+
+    Attributes:
+        pending: what has come and was not written yet.
+    """
 
     def __init__(
         self, backend: Backend, path: str, options: PutOptions, size: int | None, max_bytes: int, md5: bytes | None

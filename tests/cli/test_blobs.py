@@ -1,4 +1,4 @@
-"""``set``, ``get``, ``info``, ``exists``, ``rm``: one blob, lists of keys, and folders."""
+"""``set``, ``get``, ``cat``, ``info``, ``exists``, ``rm``: one blob, lists of keys, patterns, and folders."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def test_set_conditions(storage, store):
         ["k", "--text", "x", "--metadata", "Bad_Name=1"],
         ["k", "--text", "x", "--content-type", "é"],
         ["k", "--text", "x", "--no-overwrite", "--if-match", "e"],
-        ["k", "--text", "x", "--url", "nowhere"],
+        ["k", "--text", "x", "--url", "s3:bucket"],
+        ["k", "--text", "x", "--url", "file:/tmp/x"],
         ["k", "--text", "x", "--url", "ftp://host"],
         ["k", "--text", "x", "--url", "s3://"],
         ["k", "--unknown"],
@@ -132,6 +133,17 @@ def test_get_wrong_usage(storage, store, words):
     assert ran.status == 2
     assert ran.err.count("\n") == 1
     assert ".storage~" not in ran.err
+
+
+def test_cat(storage, store):
+    """Blobs one after the other, byte by byte; an absent one is status 1 and stops none of the others."""
+    store.set_many({"a": BINARY, "b": b"2\n", "big": b"x" * 3_000_000})
+    assert storage("cat", "a", "b", "a") == (0, BINARY + b"2\n" + BINARY, "")
+    assert storage("cat", "--keys-from", "-", stdin=b"b\nbig\n").out == b"2\n" + b"x" * 3_000_000
+    ran = storage("cat", "a", "nope", "b")
+    assert (ran.status, ran.out) == (1, BINARY + b"2\n")
+    assert "'nope'" in ran.err
+    assert storage("cat").status == storage("cat", "a", "//").status == 2
 
 
 # ---- info, exists, rm ----------------------------------------------------------------------------------------------
@@ -228,6 +240,112 @@ def test_keys_that_are_none(storage, store):
     assert ran.status == 2
     assert ran.err.count("\n") == 2
     assert store.list() == []
+
+
+# ---- patterns ------------------------------------------------------------------------------------------------------
+
+TREE = {
+    name: name for name in ("a.csv", "a[1].txt", "r/2025/x.csv", "r/2026/x.csv", "r/2026/y.txt", "r/x.csv", "rr.csv")
+}
+
+
+@pytest.fixture
+def grown(store):
+    store.set_many(TREE)
+    return store
+
+
+@pytest.mark.parametrize(
+    "pattern, expected",
+    [
+        ("*.csv", ["a.csv", "rr.csv"]),
+        ("r/*.csv", ["r/x.csv"]),
+        ("r/**/*.csv", ["r/2025/x.csv", "r/2026/x.csv", "r/x.csv"]),
+        ("**.csv", ["a.csv", "r/2025/x.csv", "r/2026/x.csv", "r/x.csv", "rr.csv"]),
+        ("r/202[56]/?.*", ["r/2025/x.csv", "r/2026/x.csv", "r/2026/y.txt"]),
+        ("r/2026/", ["r/2026/x.csv", "r/2026/y.txt"]),
+        ("a[[]1].txt", ["a[1].txt"]),
+        ("a.csv", ["a.csv"]),
+        ("x.csv", []),
+    ],
+)
+def test_what_a_pattern_matches(storage, grown, pattern, expected):
+    """A pattern is matched against whole keys: a star stays in its folder, as in a shell."""
+    ran = storage("ls", "--glob", pattern)
+    assert (ran.status, ran.lines) == (0, expected)
+    assert [shown["key"] for shown in storage("ls", "--glob", pattern, "--json").objects] == expected
+    assert [line.split()[-1] for line in storage("ls", "-l", "--glob", pattern).lines] == expected
+
+
+def test_without_glob_a_star_is_a_star(storage, store):
+    """A key may hold a star, and means itself where no pattern is asked for."""
+    store.set_many({"*": "1", "b": "2"})
+    assert storage("rm", "*").status == 0
+    assert store.list() == ["b"]
+
+
+@pytest.mark.parametrize("words", [["ls", "[a"], ["rm", "[a"], ["get", "[a"], ["cp", "[a", "x"]])
+def test_patterns_that_are_none(storage, grown, words):
+    """A bracket that is not closed is wrong usage, and the message names the pattern as it was typed."""
+    ran = storage(words[0], "--glob", *words[1:])
+    assert ran.status == 2
+    assert "--glob '[a': a '[' is not closed" in ran.err
+    assert grown.list() == sorted(TREE)
+
+
+def test_rm_of_a_pattern(storage, grown):
+    """Every match is deleted, once also where two patterns match; one that matches nothing is status 1."""
+    assert storage("rm", "--glob", "r/*/*.csv", "r/2025/*") == (0, b"", "")
+    assert grown.list("r") == ["r/2026/y.txt", "r/x.csv", "rr.csv"]
+    ran = storage("rm", "--glob", "*.zip", "*.csv", "--json")
+    assert ran.status == 1
+    assert "--glob '*.zip' of type 'data' in file://" in ran.err
+    assert [shown["key"] for shown in ran.objects] == ["a.csv", "rr.csv"]
+    assert grown.list() == ["a[1].txt", "r/2026/y.txt", "r/x.csv"]
+
+
+def test_get_of_a_pattern(storage, grown, tmp_path, monkeypatch):
+    """Each match goes to the path below the folder that its key is, without the folder that the pattern names."""
+    monkeypatch.chdir(tmp_path)
+    assert storage("get", "--glob", "r/202?/*.csv", "out").status == 0
+    assert tree(tmp_path / "out") == {"2025/x.csv": b"r/2025/x.csv", "2026/x.csv": b"r/2026/x.csv"}
+    assert storage("get", "--glob", "a.*").status == 0
+    assert (tmp_path / "a.csv").read_text() == "a.csv"
+    assert storage("get", "--glob", "nope*", "out").status == 1
+    assert storage("get", "--glob", "-r", "r", "out").status == 2
+
+
+# ---- a path in place of a URL --------------------------------------------------------------------------------------
+
+
+def test_a_path_is_a_plain_folder(storage, tmp_path, monkeypatch):
+    """Where a command takes a URL it takes a path: every file in that folder is a blob of type data."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos/2026").mkdir(parents=True)
+    (tmp_path / "photos/2026/p.jpg").write_bytes(b"1")
+    for word in ("photos", "./photos", str(tmp_path / "photos")):
+        assert storage("ls", "-r", "--url", word).lines == ["2026/p.jpg"]
+        assert storage("get", "2026/p.jpg", "--url", word).out == b"1"
+    assert storage("set", "q.jpg", "--text", "2", "--url", "photos").status == 0
+    assert (tmp_path / "photos/q.jpg").read_text() == "2"
+    assert storage("du", "--url", "photos").lines == ["2 bytes in 2 blobs"]
+    assert storage("rm", "2026/p.jpg", "--url", "photos").status == 0
+    assert not (tmp_path / "photos/2026/p.jpg").exists()
+    ran = storage("ls", "--url", "photos", "--type", "tmp")
+    assert ran.status == 2
+    assert "this store has 'data'" in ran.err
+
+
+@pytest.mark.parametrize(
+    "word, url", [("s3:bucket/x", "s3://bucket/x"), ("file:/tmp/x", "file://tmp/x"), ("gs:", "gs://")]
+)
+def test_a_url_with_a_slash_too_few(storage, tmp_path, monkeypatch, word, url):
+    """It is no path, and the message says how to write either."""
+    monkeypatch.chdir(tmp_path)
+    ran = storage("set", "k", "--text", "x", "--url", word)
+    assert ran.status == 2
+    assert f"write {url} for a URL, or ./{word} for a folder" in ran.err
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- folders -------------------------------------------------------------------------------------------------------

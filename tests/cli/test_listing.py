@@ -46,6 +46,15 @@ def test_ls_long(storage, blobs):
     assert len({line.rindex(" ") for line in lines[:3]}) == 1
 
 
+@pytest.mark.parametrize("options", [["-l", "--human"], ["--human"]])
+def test_ls_human(storage, blobs, options):
+    """With --human the size is one that a person reads."""
+    lines = storage("ls", *options).lines
+    assert [line[:12].strip() for line in lines] == ["1 B", "2 B", "", "4.9 KiB"]
+    assert lines[3].endswith("Z z é")
+    assert len({line.rindex(" ") for line in lines[:3]}) == 1
+
+
 def test_ls_json(storage, blobs):
     """ObjectInfo's field names, times in ISO 8601; a folder has no size."""
     objects = storage("ls", "--json").objects
@@ -98,6 +107,89 @@ def test_cp_and_mv_fail(storage, blobs, command):
     assert storage(command, "a", "x//y").status == 2
     assert storage(command, "a").status == 2
     assert {key: blobs.get(key) for key in blobs.list()} == BLOBS
+
+
+# ---- another store ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(tmp_path):
+    with Storage(f"file://{tmp_path}/other?fsync=false") as opened:
+        yield opened
+
+
+def test_cp_to_another_store(storage, blobs, other):
+    """A blob goes to another store with its headers and metadata, under its own key unless another is given."""
+    blobs.set(
+        "k", b"\x00" * 3_000_000, content_type="a/b", cache_control="x", content_encoding="y", metadata={"m": "é"}
+    )
+    where = other.backend.location
+    assert storage("cp", "k", "--new-url", where) == (0, b"", "")
+    (shown,) = storage("cp", "k", "d/l", "--new-url", where, "--new-type", "tmp", "--json").objects
+    assert (shown["key"], shown["storage_type"]) == ("d/l", "tmp")
+    info = other.info("d/l", "tmp")
+    assert (info.size, info.content_type, info.cache_control, info.content_encoding) == (3_000_000, "a/b", "x", "y")
+    assert info.metadata == other.info("k").metadata == {"m": "é"}
+    assert storage("cp", "k", "--new-url", where, "--no-overwrite").status == 3
+    assert storage("cp", "nope", "--new-url", where).status == 1
+
+
+def test_folders_and_patterns_to_another_store(storage, blobs, other, tmp_path):
+    """-r and --glob take many; a path is a plain folder here, too."""
+    where = other.backend.location
+    assert storage("cp", "-r", "a", "--new-url", where).status == 0
+    assert other.list() == ["a/b", "a/c/d"]
+    assert storage("cp", "--glob", "a*", "x", "--new-url", where).status == 0
+    assert other.list("x") == ["x/a", "x/a-b"]
+    assert storage("cp", "-r", "a", "", "--new-url", str(tmp_path / "plain")).status == 0
+    assert (tmp_path / "plain/c/d").read_text() == "4444"
+    assert storage("mv", "--glob", "a/**", "--new-url", where).status == 0
+    assert blobs.list("a/") == []
+    assert other.list() == ["a/b", "a/c/d", "b", "c/d", "x/a", "x/a-b"]
+
+
+def test_a_blob_that_changes_while_it_is_copied(storage, blobs, other, monkeypatch):
+    """Bytes and headers of a copy are of one version, and one that changes each time is an error that says so."""
+    from storage import Storage as Opened
+
+    real, left = Opened.iter_bytes, [2]
+
+    def changing(self, key, *args, **options):
+        if left[0]:
+            left[0] -= 1
+            self.set(key, f"newer {left[0]}", metadata={"version": str(left[0])})
+        return real(self, key, *args, **options)
+
+    monkeypatch.setattr(Opened, "iter_bytes", changing)
+    assert storage("cp", "a", "--new-url", other.backend.location, "--no-overwrite").status == 0
+    assert (other.get("a"), other.info("a").metadata) == ("newer 0", {"version": "0"})
+    left[0] = 1000
+    ran = storage("mv", "a", "--new-url", other.backend.location)
+    assert ran.status == 3
+    assert "changed 3 times" in ran.err
+    assert blobs.exists("a")
+
+
+@pytest.mark.parametrize(
+    "words", [["s3://b/k", "x"], ["k", "file:///x/k"], ["k", "gs://b/k", "--new-url", "memory://"]]
+)
+def test_keys_that_are_urls(storage, blobs, words):
+    """A URL in place of a key is wrong usage, and the message names the options."""
+    ran = storage("cp", *words)
+    assert ran.status == 2
+    assert "--url and --new-url" in ran.err
+
+
+@pytest.mark.parametrize("command", ["cp", "mv"])
+def test_patterns_in_one_store(storage, blobs, command):
+    """What lies in the new folder already is neither copied nor moved, so that there is an end."""
+    assert storage(command, "--glob", "**", "a/new").status == 0
+    assert blobs.list("a/new/") == ["a/new/a", "a/new/a-b", "a/new/a/b", "a/new/a/c/d", "a/new/z é"]
+    assert [key for key in blobs.list() if not key.startswith("a/new/")] == (list(BLOBS) if command == "cp" else [])
+    assert storage(command, "--glob", "nope*", "x").status == 1
+
+
+# ---- folders ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command, left", [("cp", ["a/b", "a/c/d"]), ("mv", [])])
@@ -165,7 +257,48 @@ def test_a_signed_url_of_s3_is_printed(storage, monkeypatch):
     assert "X-Amz-Signature=" in ran.lines[0]
 
 
-# ---- gc and doctor -------------------------------------------------------------------------------------------------
+# ---- setup, gc and doctor -------------------------------------------------------------------------------------------------
+
+
+def test_setup(storage, store, tmp_path):
+    """What was changed is printed, once: run again it changes nothing and says so."""
+    words = (
+        "setup",
+        "--create-bucket",
+        "--cors-origin",
+        "https://a.example",
+        "--cors-origin",
+        "http://b:1",
+        "--tmp-days",
+        "7",
+    )
+    ran = storage(*words)
+    assert (ran.status, ran.err) == (0, "")
+    assert (tmp_path / "store").is_dir()
+    assert any("https://a.example, http://b:1" in line for line in ran.lines)
+    assert any("7" in line for line in ran.lines)
+    assert storage(*words) == (0, b"", "storage: nothing had to be changed\n")
+    (changed,) = storage("setup", "--no-cors", "--json").objects
+    assert list(changed) == ["changed"]
+    assert store.backend.cors_origins == ()
+
+
+@pytest.mark.parametrize(
+    "words, status",
+    [
+        ([], 2),
+        (["--no-cors", "--cors-origin", "*"], 2),
+        (["--cors-origin", "a.example"], 2),
+        (["--tmp-days", "0"], 2),
+        (["--tmp-days", "1", "--type", "nope"], 2),
+        (["--tmp-days", "1", "--url", "memory://"], 3),
+    ],
+)
+def test_setup_that_cannot_be(storage, store, words, status):
+    """Nothing to do, a contradiction or a bad value is status 2; what the backend cannot do is status 3."""
+    ran = storage("setup", *words)
+    assert ran.status == status
+    assert ran.err.count("\n") == 1
 
 
 def test_gc(storage, blobs):
@@ -215,7 +348,7 @@ def test_doctor_counts_foreign_names(storage, blobs, tmp_path):
 @pytest.mark.parametrize(
     "url, words",
     [
-        ("nowhere", "no scheme"),
+        ("nowhere://x", "nowhere"),
         ("s3://", "bucket"),
         ("file:///tmp/x?typo=1", "typo"),
         ("file:///nonexistent-root-of-storage/x?create=false", "is not a directory"),

@@ -92,8 +92,8 @@ def test_without_its_packages(tmp_path):
 def test_every_command_has_url_type_and_help():
     """Every command takes --url and --type, has a text and examples that begin with its name, and is registered once."""
     assert set(_app.app.commands) == {
-        "set", "get", "ls", "info", "exists", "rm", "cp", "mv", "sign", "upload-url", "serve", "sync", "du", "gc", "doctor",
-        "completion",
+        "set", "get", "cat", "ls", "info", "exists", "rm", "cp", "mv", "sign", "upload-url", "serve", "sync", "du", "setup", "gc",
+        "doctor", "completion",
     }  # fmt: skip
     for name, command in _app.app.commands.items():
         options = {option for parameter in command.params for option in parameter.opts}
@@ -110,6 +110,14 @@ def test_help(storage, words):
     ran = storage(*words)
     assert (ran.status, ran.err) == (0, "")
     assert ("Examples:" in ran.out.decode()) is (len(words) == 2)
+
+
+def test_alone(storage):
+    """Alone it prints its help, as --help does, in lines that can be read."""
+    ran = storage()
+    assert ran == storage("--help")
+    assert len(ran.lines) > 20
+    assert all(len(line) <= 100 for line in ran.lines)
 
 
 def test_version(storage):
