@@ -22,7 +22,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, cast, runtime_checkable
 
 from storage._types import SignedForm, SignedRequest
 from storage.exceptions import NotFoundError, StorageError, UnsupportedOperationError
@@ -37,14 +37,19 @@ __all__ = [
     "Chunks",
     "Download",
     "FormOptions",
+    "HoldsBackends",
     "PutOptions",
+    "Servable",
     "Setup",
     "SignOptions",
+    "SigningKeys",
     "Stat",
     "Tally",
     "Trace",
     "Writer",
     "is_backend",
+    "kind_of",
+    "servable",
     "trace",
 ]
 
@@ -100,6 +105,28 @@ class FormOptions(NamedTuple):
     expires_in: int  # seconds, 1 to 604,800
     max_length: int | None = None  # bytes; None: no limit
     content_type: str | None = None  # None: any
+
+
+class SigningKeys(NamedTuple):
+    """What the signed URLs of one store are signed and verified with. Its ``repr`` shows no secret.
+
+    Attributes:
+        store_id: random, not secret; it stands in each URL, so that stores that share a secret do not share URLs.
+        secrets: the first one signs, each one verifies. At least one.
+    """
+
+    store_id: str
+    secrets: tuple[bytes, ...]
+
+    @classmethod
+    def new(cls) -> SigningKeys:
+        """A new random id and one new random secret."""
+        import secrets  # 8 ms
+
+        return cls(secrets.token_hex(16), (secrets.token_hex(32).encode(),))
+
+    def __repr__(self) -> str:
+        return f"SigningKeys(store_id={self.store_id!r}, secrets=<{len(self.secrets)}>)"
 
 
 class Setup(NamedTuple):
@@ -203,6 +230,8 @@ class Backend(Protocol):
     inline: bool = False
     # True: nobody else can reach this store by its URL, so a ``Storage`` on it cannot be pickled.
     private: bool = False
+    # True: its blobs live no longer than this process.
+    volatile: bool = False
 
     @property
     def client(self) -> Any:
@@ -271,7 +300,7 @@ class Backend(Protocol):
             except NotFoundError:
                 pass
             except Exception as exc:
-                if not issubclass(self.classify(exc) or Exception, NotFoundError):
+                if not issubclass(kind_of(exc, self) or Exception, NotFoundError):
                     failed[path] = exc
         return failed
 
@@ -330,7 +359,7 @@ class Backend(Protocol):
         is written or deleted meanwhile.
         """
 
-    # ---- signing -----------------------------------------------------------------------------------------------
+    # ---- signing, where the service does it (else see ``Servable``) -----------------------------------------------
 
     def sign(self, path: str, options: SignOptions) -> SignedRequest:  # noqa: ARG002
         """A request that anyone can send until it expires. Every option is bound, or ``UnsupportedOperationError``.
@@ -403,6 +432,49 @@ class Backend(Protocol):
     def close(self) -> None:
         """Gives back connections and threads. Idempotent. A later call may open them anew."""
         return
+
+
+class Servable(Protocol):
+    """What a backend has besides where its service cannot sign: the facade signs, ``storage.server`` answers.
+
+    A backend that has ``signing_keys`` needs no ``sign`` and no ``sign_form``. Its URLs are answered by a server in this
+    process, which starts with the first of them, or by the one that ``serve_url`` names. A backend around another one has all
+    three from that; its ``signing_keys`` is ``None`` where the other one has none.
+    """
+
+    serve_url: str | None
+    """Where a server of the user's answers these URLs, without a slash at its end; ``None``: this process does."""
+
+    @property
+    def cors_origins(self) -> Sequence[str]:
+        """The web origins whose pages may use signed URLs, as ``setup`` was told; ``"*"``: all."""
+
+    def signing_keys(self, *, create: bool = False) -> SigningKeys | None:
+        """The keys as they are now; ``None``: there are none yet, unless ``create`` says to make them.
+
+        ``SigningError``: they can be neither read nor made.
+        """
+
+
+def servable(backend: Backend) -> Servable | None:
+    """``backend`` where its signed URLs are made and answered by this library; else ``None``."""
+    # `isinstance` would get `cors_origins`, which may be in a file.
+    return cast("Servable", backend) if getattr(backend, "signing_keys", None) is not None else None
+
+
+class HoldsBackends(Protocol):
+    """A ``Storage`` or ``AsyncStorage``, as the rooms below them know it."""
+
+    def __backends__(self) -> Sequence[Backend]:
+        """The main backend and those of the storage types, each once."""
+
+
+def kind_of(exc: BaseException, backend: Backend) -> type[StorageError] | None:
+    """The class of this library for an exception that ``backend`` raised, without a request.
+
+    ``None``: it is neither this library's nor the backend's own, so a bug or an exception of the caller's.
+    """
+    return type(exc) if isinstance(exc, StorageError) else backend.classify(exc)
 
 
 def is_backend(value: object) -> TypeIs[Backend]:

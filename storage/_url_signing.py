@@ -1,27 +1,30 @@
-"""Signed URLs of the local backends: made and verified. Pure: no I/O, no state; the time is passed in.
+"""Signed URLs and forms of backends that cannot sign: made and verified. Pure: no I/O, no state; the time is passed in.
 
 A URL is ``BASE/STORE/PATH?v=1&expires=…&…&signature=…``. The signature is HMAC-SHA-256 over the store's random id, the
 method, the path below the root of the store (with the prefix of the storage type) and every pair of the query, decoded,
 in its order, each with its length before it, so that no two requests have the same text. ``BASE`` is not signed: a proxy
 may put the server where it likes.
+
+A form is posted to ``BASE/STORE/PATH``. Its field ``policy`` holds what a URL has in its query, and its field ``signature`` is
+made in the same way, with the method ``POST``.
 """
 
 from __future__ import annotations
 
 import hmac
 import re
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
-from storage._backend import SignOptions
-from storage._types import SignedRequest
+from storage._backend import FormOptions, SigningKeys, SignOptions
+from storage._metadata import check_header
+from storage._types import SignedForm, SignedRequest
 from storage.exceptions import UnsupportedOperationError
 
-__all__ = ["METHODS", "Grant", "RefusedError", "SigningKeys", "clock", "new_keys", "new_secret", "sign", "verify"]
+__all__ = ["METHODS", "Grant", "RefusedError", "clock", "sign", "sign_form", "verify", "verify_form"]
 
 METHODS: Final = ("GET", "HEAD", "PUT")
 
@@ -36,32 +39,19 @@ clock = time.time
 """Seconds since 1970: what the backends sign with and the server verifies by, unless it was given a clock."""
 
 
-class SigningKeys(NamedTuple):
-    """What a store signs with. Its ``repr`` shows no secret.
-
-    Attributes:
-        store_id: random, not secret; it stands in each URL, so that stores that share a secret do not share URLs.
-        secrets: the first one signs, each one verifies. At least one.
-    """
-
-    store_id: str
-    secrets: tuple[bytes, ...]
-
-    def __repr__(self) -> str:
-        return f"SigningKeys(store_id={self.store_id!r}, secrets=<{len(self.secrets)}>)"
-
-
 class Grant(NamedTuple):
     """All that was signed, after the request was held against it.
 
     Attributes:
-        method: ``"GET"``, ``"HEAD"`` or ``"PUT"``.
+        method: ``"GET"``, ``"HEAD"``, ``"PUT"``, or ``"POST"`` for a form.
         path: below the root of the store.
         content_disposition: GET, HEAD: the response's header.
-        content_type: GET, HEAD: the response's header. PUT: the type that was bound, which is the request's.
+        content_type: GET, HEAD: the response's header. PUT: the type that was bound, which is the request's. POST: the blob's
+            type: the one that was bound, else that of the form's field ``Content-Type``; ``None``: the form says none.
         content_length: PUT: bytes that were bound; the request announces as many.
         content_md5: PUT: base64 that was bound; the request announces it, the body is still to be held against it.
         overwrite: PUT: ``False``: the path must not have a blob.
+        max_length: POST: bytes, the most that the file of the form may have; ``None``: the server's own limit alone.
     """
 
     method: str
@@ -71,6 +61,7 @@ class Grant(NamedTuple):
     content_length: int | None = None
     content_md5: str | None = None
     overwrite: bool = True
+    max_length: int | None = None
 
 
 class RefusedError(Exception):
@@ -89,16 +80,6 @@ class RefusedError(Exception):
         self.headers = headers
 
 
-def new_secret() -> str:
-    """A new random secret: 64 hexadecimal digits."""
-    return secrets.token_hex(32)
-
-
-def new_keys() -> SigningKeys:
-    """A new random id and a new secret."""
-    return SigningKeys(secrets.token_hex(16), (new_secret().encode(),))
-
-
 def sign(keys: SigningKeys, base_url: str, path: str, options: SignOptions, now: float) -> SignedRequest:
     """A request that ``verify`` accepts from now until ``options.expires_in`` seconds later.
 
@@ -112,8 +93,7 @@ def sign(keys: SigningKeys, base_url: str, path: str, options: SignOptions, now:
     Raises:
         UnsupportedOperationError: a path that no URL can hold (a lone surrogate, under ``keys=raw``).
     """
-    milliseconds = int(now * 1000) + options.expires_in * 1000
-    pairs = [("v", _VERSION), ("expires", str(milliseconds))]
+    pairs, expires_at = _begun(now, options.expires_in)
     headers: dict[str, str] = {}
     if options.content_type is not None:
         pairs.append(("type", options.content_type))
@@ -130,18 +110,46 @@ def sign(keys: SigningKeys, base_url: str, path: str, options: SignOptions, now:
         pairs.append(("create", "1"))
         # As at S3: what a client forgets on a laptop it would miss in production.
         headers["If-None-Match"] = "*"
+    where, query, signature = _sealed(keys, options.method, path, pairs)
+    return SignedRequest(
+        options.method,
+        f"{base_url}/{where}?{query}&signature={signature}",
+        headers if options.method == "PUT" else {},
+        expires_at,
+    )
+
+
+def sign_form(keys: SigningKeys, base_url: str, path: str, options: FormOptions, now: float) -> SignedForm:
+    """A form that ``verify_form`` accepts from now until ``options.expires_in`` seconds later.
+
+    Its fields are ``policy``, ``signature`` and, where a type is bound, ``Content-Type``. The arguments are those of ``sign``.
+    """
+    pairs, expires_at = _begun(now, options.expires_in)
+    fields: dict[str, str] = {}
+    if options.content_type is not None:
+        pairs.append(("type", options.content_type))
+        fields["Content-Type"] = options.content_type
+    if options.max_length is not None:
+        pairs.append(("max", str(options.max_length)))
+    where, fields["policy"], fields["signature"] = _sealed(keys, "POST", path, pairs)
+    return SignedForm(f"{base_url}/{where}", fields, expires_at)
+
+
+def _begun(now: float, expires_in: int) -> tuple[list[tuple[str, str]], datetime]:
+    """What everything signed begins with, and when it expires."""
+    milliseconds = int(now * 1000) + expires_in * 1000
+    return [("v", _VERSION), ("expires", str(milliseconds))], _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def _sealed(keys: SigningKeys, method: str, path: str, pairs: Sequence[tuple[str, str]]) -> tuple[str, str, str]:
+    """The path of the URL, the pairs as a query, and their signature."""
     try:
-        signature = _signature(keys.secrets[0], keys.store_id, options.method, path, pairs)
+        signature = _signature(keys.secrets[0], keys.store_id, method, path, pairs)
         where = quote(path)
     except UnicodeEncodeError as exc:
         raise UnsupportedOperationError(f"path {path!r}: no URL can hold a lone surrogate") from exc
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in [*pairs, ("signature", signature)])
-    return SignedRequest(
-        options.method,
-        f"{base_url}/{keys.store_id}/{where}?{query}",
-        headers if options.method == "PUT" else {},
-        _EPOCH + timedelta(milliseconds=milliseconds),
-    )
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs)
+    return f"{keys.store_id}/{where}", query, signature
 
 
 def verify(
@@ -161,23 +169,7 @@ def verify(
         RefusedError: 403: altered, expired, signed for another request, or without a header that is bound; 411: without a
             length that is bound.
     """
-    try:
-        pairs = _parse(query)
-        names = [name for name, _ in pairs]
-        if len(set(names)) != len(names) or names[-1] != "signature":
-            raise RefusedError(403, _FORGED)
-        given = pairs.pop()[1].encode()
-        matches = [hmac.compare_digest(_signature(secret, keys.store_id, method, path, pairs).encode(), given)
-                   for secret in keys.secrets]  # fmt: skip
-    except UnicodeError:
-        raise RefusedError(403, _FORGED) from None
-    if not any(matches):
-        raise RefusedError(403, _FORGED)
-    # What follows was written by `sign` of some version.
-    signed = dict(pairs)
-    expires = signed.pop("expires", "")
-    if signed.pop("v", None) != _VERSION or not _DIGITS(expires) or now * 1000 >= int(expires):
-        raise RefusedError(403, _FORGED)
+    signed = _opened(keys, method, path, query, now)
     length = signed.pop("length", None)
     grant = Grant(
         method,
@@ -191,27 +183,88 @@ def verify(
     if signed or method not in METHODS:
         raise RefusedError(403, _FORGED)
     if method == "PUT":
-        _hold(grant, headers)
+        _check_bound_headers(grant, headers)
     return grant
 
 
-def _hold(grant: Grant, headers: Mapping[str, Sequence[str]]) -> None:
+def verify_form(keys: SigningKeys, path: str, fields: Sequence[tuple[str, str]], now: float) -> Grant:
+    """What a posted form allows, after its fields were held against all of it.
+
+    The caller still holds the length of the file against ``max_length`` while it comes, and stores it as ``content_type``, or
+    where that is ``None``, as what its key says.
+
+    Args:
+        keys: those of the store that the URL names.
+        path: of the URL, decoded, below the root of the store.
+        fields: every field that comes before ``file``, in any order, names in any case.
+        now: seconds since 1970.
+
+    Raises:
+        RefusedError: 403: altered, expired, signed for another path, a field that is missing, given twice or unknown, or another
+            ``Content-Type`` than the one that is bound; 400: a ``Content-Type`` that cannot be.
+    """
+    given = {name.lower(): value for name, value in fields}
+    if len(given) != len(fields) or not {"policy", "signature"} <= given.keys() <= {
+        "policy",
+        "signature",
+        "content-type",
+    }:
+        raise RefusedError(403, _FORGED)
+    signed = _opened(keys, "POST", path, f"{given['policy']}&signature={given['signature']}", now)
+    length, bound = signed.pop("max", None), signed.pop("type", None)
+    if signed:
+        raise RefusedError(403, _FORGED)
+    content_type = given.get("content-type") or None
+    if bound is not None and content_type != bound:
+        raise RefusedError(403, f"this form was signed for the field Content-Type: {bound}; send exactly that")
+    try:
+        check_header("content-type", content_type)
+    except ValueError as exc:
+        raise RefusedError(400, f"the field {exc}") from None
+    return Grant("POST", path, content_type=content_type, max_length=None if length is None else int(length))
+
+
+def _opened(keys: SigningKeys, method: str, path: str, query: str, now: float) -> dict[str, str]:
+    """The pairs of a query whose last one signs the others, without version and expiry, which were checked too."""
+    try:
+        pairs = _parse(query)
+        names = [name for name, _ in pairs]
+        if len(set(names)) != len(names) or names[-1] != "signature":
+            raise RefusedError(403, _FORGED)
+        given = pairs.pop()[1].encode()
+        matches = [
+            hmac.compare_digest(_signature(secret, keys.store_id, method, path, pairs).encode(), given)
+            for secret in keys.secrets
+        ]
+    except UnicodeError:
+        raise RefusedError(403, _FORGED) from None
+    if not any(matches):
+        raise RefusedError(403, _FORGED)
+    # What follows was written by `sign` or `sign_form` of some version.
+    signed = dict(pairs)
+    expires = signed.pop("expires", "")
+    if signed.pop("v", None) != _VERSION or not _DIGITS(expires) or now * 1000 >= int(expires):
+        raise RefusedError(403, _FORGED)
+    return signed
+
+
+def _check_bound_headers(grant: Grant, headers: Mapping[str, Sequence[str]]) -> None:
     """Refuses an upload that lacks a header that is bound, or has another value."""
     if grant.content_type is not None:
-        _hold_header(headers, "Content-Type", grant.content_type)
+        _check_header(headers, "Content-Type", grant.content_type)
     if grant.content_md5 is not None:
-        _hold_header(headers, "Content-MD5", grant.content_md5)
+        _check_header(headers, "Content-MD5", grant.content_md5)
     if not grant.overwrite:
-        _hold_header(headers, "If-None-Match", "*")
+        _check_header(headers, "If-None-Match", "*")
     if grant.content_length is not None:
         if "content-length" not in headers or "transfer-encoding" in headers:
             raise RefusedError(
                 411, f"this URL was signed for a body of {grant.content_length} bytes; send Content-Length"
             )
-        _hold_header(headers, "Content-Length", str(grant.content_length))
+        _check_header(headers, "Content-Length", str(grant.content_length))
 
 
-def _hold_header(headers: Mapping[str, Sequence[str]], name: str, value: str) -> None:
+def _check_header(headers: Mapping[str, Sequence[str]], name: str, value: str) -> None:
     if list(headers.get(name.lower(), ())) != [value]:
         raise RefusedError(403, f"this URL was signed for the header {name}: {value}; send exactly that")
 

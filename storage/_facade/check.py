@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from storage._backend import Backend, PutOptions, SignOptions
-from storage._facade.errors import kind_of
+from storage._backend import Backend, PutOptions, SignOptions, kind_of
+from storage._facade.served import sign
 from storage.exceptions import PreconditionFailedError, SigningError, StorageError, UnsupportedOperationError
 
 __all__ = ["check_backend"]
@@ -97,8 +97,8 @@ class _Check:
 
         self._put("signed", b"signed")
         try:
-            url = self._backend.sign(self._home + "signed", SignOptions("GET", _SECONDS)).url
-            other = self._backend.sign(self._home + "condition", SignOptions("GET", _SECONDS)).url
+            url = sign(self._backend, self._home + "signed", SignOptions("GET", _SECONDS)).url
+            other = sign(self._backend, self._home + "condition", SignOptions("GET", _SECONDS)).url
         except (SigningError, UnsupportedOperationError) as exc:
             return [f"signing: {exc.message or type(exc).__name__}"]
         with urllib3.PoolManager(retries=False, timeout=_SECONDS) as http:

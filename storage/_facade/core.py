@@ -110,6 +110,9 @@ class Facade:
 
     _core: Core
 
+    def __backends__(self) -> list[Backend]:
+        return self._core.backends()
+
 
 def core_of(store: Facade) -> Core:
     """What a ``Storage`` or ``AsyncStorage`` is made of, for the other rooms of this package."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from storage._backend import Backend, BlobOrBucketMissing
+from storage._backend import Backend, BlobOrBucketMissing, kind_of
 from storage.exceptions import (
     AlreadyExistsError,
     AuthenticationError,
@@ -22,7 +22,7 @@ from storage.exceptions import (
     UnsupportedOperationError,
 )
 
-__all__ = ["is_absent", "kind_of", "translate"]
+__all__ = ["is_absent", "translate"]
 
 _WORDS: Final[dict[type[StorageError], str]] = {
     NotFoundError: "there is no such blob",
@@ -41,14 +41,6 @@ _WORDS: Final[dict[type[StorageError], str]] = {
 # A URL in an SDK's message may be signed: its query is a credential.
 _QUERY = re.compile(r"\?[^\s'\"<>)]+")
 _MAX_DETAIL = 300
-
-
-def kind_of(exc: BaseException, backend: Backend) -> type[StorageError] | None:
-    """The class of this library for an exception that ``backend`` raised, without a request.
-
-    ``None``: it is neither this library's nor the backend's own, so a bug or an exception of the caller's.
-    """
-    return type(exc) if isinstance(exc, StorageError) else backend.classify(exc)
 
 
 def is_absent(exc: StorageError, backend: Backend) -> bool:

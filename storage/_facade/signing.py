@@ -9,6 +9,7 @@ from storage._backend import SignOptions
 from storage._facade.call import Call
 from storage._facade.core import Facade
 from storage._facade.options import download_options, upload_options
+from storage._facade.served import sign
 from storage._types import SignedRequest
 
 __all__ = ["Signing"]
@@ -103,4 +104,4 @@ class Signing(Facade):
 
     def _sign(self, name: str, key: str, storage_type: str, options: SignOptions) -> SignedRequest:
         call = Call.about(self._core, name, key, storage_type)
-        return call.run(call.route.backend.sign, call.path, options)
+        return call.run(sign, call.route.backend, call.path, options)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock, Semaphore
 from typing import Final, NamedTuple
-from urllib.parse import unquote_to_bytes
 
-from storage._backend import Backend, Stat
+from storage._backend import Stat
 from storage._facade.call import Call
 from storage._facade.core import Core
 from storage._facade.options import put_options
@@ -333,7 +331,7 @@ def check_there(pair: Pair) -> None:
     """Raises ``BucketNotFoundError`` if the source's bucket or directory itself is missing."""
     route = pair.source
     try:
-        there = Call.about_route(_NAME, route, pair.storage_type).run(_is_there, route.backend)
+        there = Call.about_route(_NAME, route, pair.storage_type).run(route.backend.is_there)
     except PermissionDeniedError:
         return  # there is something that can refuse
     if not there:
@@ -342,13 +340,6 @@ def check_there(pair: Pair) -> None:
             storage_type=pair.storage_type,
             url=route.url,
         )
-
-
-def _is_there(backend: Backend) -> bool:
-    if backend.scheme == "file":
-        # To the backend a directory that is missing is an empty store: not to a sync, which might delete by it.
-        return os.path.isdir(unquote_to_bytes(backend.location.removeprefix("file://")))
-    return backend.bucket_exists()
 
 
 def _headers(stat: Stat) -> tuple[object, ...]:

@@ -15,10 +15,8 @@ from datetime import datetime, timezone
 from typing import Any, ClassVar
 from weakref import WeakSet
 
-from storage import _url_signing
-from storage._backend import Backend, Changes, Download, PutOptions, Setup, SignOptions, Stat
+from storage._backend import Backend, Changes, Download, PutOptions, Servable, Setup, SigningKeys, Stat
 from storage._retry import Retries, Timeout
-from storage._types import SignedRequest
 from storage._urls import StorageURL
 from storage.exceptions import (
     AlreadyExistsError,
@@ -52,7 +50,7 @@ def create(
     return _named.get(url.bucket) or _named.setdefault(url.bucket, MemoryBackend(url.bucket))
 
 
-class MemoryBackend(Backend):
+class MemoryBackend(Backend, Servable):
     """A bucket in memory. Linearizable under threads.
 
     It belongs to its process: a child after ``fork`` has a copy of its own, and a process that was spawned finds
@@ -61,6 +59,8 @@ class MemoryBackend(Backend):
 
     scheme: ClassVar[str] = "memory"
     inline = True
+    volatile = True
+    serve_url: str | None = None
 
     def __init__(self, name: str = "") -> None:
         self._name = name
@@ -70,7 +70,7 @@ class MemoryBackend(Backend):
         self._sorted: list[str] | None = None
         self._lock = threading.Lock()
         self._versions = itertools.count(1)
-        self._signing_keys = _url_signing.new_keys()
+        self._signing_keys = SigningKeys.new()
         self._cors_origins: tuple[str, ...] = ()
         _alive.add(self)
 
@@ -212,13 +212,9 @@ class MemoryBackend(Backend):
                 after = paths[index - 1]
             return page, after if index < len(paths) else None
 
-    def sign(self, path: str, options: SignOptions) -> SignedRequest:
-        from storage.server import _inprocess  # the extra `server`, which only signing needs
-
-        return _url_signing.sign(self._signing_keys, _inprocess.serve(self), path, options, _url_signing.clock())
-
-    def signing_keys(self) -> _url_signing.SigningKeys:
-        """What the server verifies with; it lives and dies with this object."""
+    def signing_keys(self, *, create: bool = False) -> SigningKeys:
+        """They live and die with this object."""
+        del create
         return self._signing_keys
 
     @property

@@ -18,6 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
+from storage._backend import servable
 from storage._facade.core import core_of
 from storage._types import ObjectInfo
 from storage._url_signing import RefusedError
@@ -74,9 +75,10 @@ class Browse:
         self._origins: list[str] | None = None
         self.page_url = f"{base_url}/#token={self._token}"
         for backend in core_of(store).backends():
-            if getattr(backend, "serve_url", None) is not None:
+            local = servable(backend)
+            if local is not None and local.serve_url is not None:
                 # It may be served elsewhere too; but the page's own origin needs no permission from another one.
-                backend.serve_url = base_url  # type: ignore[attr-defined]
+                local.serve_url = base_url
         self._calls: dict[str, Callable[..., dict[str, Any]]] = {
             "-/store": self._describe,
             "-/list": self._list,

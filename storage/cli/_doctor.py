@@ -16,6 +16,7 @@ from storage import (
     StorageError,
     UnavailableError,
 )
+from storage._backend import servable
 from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage._facade.routes import Route
@@ -24,7 +25,6 @@ __all__ = ["Finding", "examine"]
 
 # Seconds that clocks may differ: S3 refuses requests at 15 minutes, and short-lived signed URLs suffer long before.
 _SKEW = 60
-_LOCAL = ("file", "memory")
 _DATA = b"storage doctor"
 
 
@@ -69,12 +69,14 @@ def _types(store: Storage) -> str:
 
 def _bucket(route: Route, storage_type: str) -> Finding:
     try:
-        there = Call.about_route("doctor", route, storage_type).run(route.backend.bucket_exists)
+        call = Call.about_route("doctor", route, storage_type)
+        there = call.run(route.backend.is_there)
+        usable = there or call.run(route.backend.bucket_exists)
     except StorageError as exc:
         return _no_answer(exc)
     if there:
         return Finding("bucket", "good", "it is there")
-    if route.backend.scheme == "file":
+    if usable:
         return Finding("directory", "note", "it does not exist yet; the first write makes it")
     return Finding("bucket", "wrong", "it does not exist: create it, or call Storage.setup(create_bucket=True)")
 
@@ -151,7 +153,7 @@ def _clock(began: datetime, ended: datetime, written: datetime) -> Finding:
 
 
 def _server(store: Storage) -> Iterator[Finding]:
-    if any(b.scheme in _LOCAL and getattr(b, "serve_url", None) is None for b in core_of(store).backends()):
+    if any(s is not None and s.serve_url is None for s in map(servable, core_of(store).backends())):
         words = "URLs are served by the process that signs them; for others run `storage serve` and add ?serve_url= to the URL"
         yield Finding("signing", "note", words)
     logger = logging.getLogger("storage")

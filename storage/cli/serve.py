@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from storage._backend import servable
 from storage._facade.core import core_of
 from storage.cli._app import command, opened, type_option, url_option, usage
 from storage.exceptions import StorageError
 
 if TYPE_CHECKING:
     from storage import Storage
-    from storage._backend import Backend
     from storage.server._http import ASGIApp
 
 __all__ = ["serve"]
@@ -67,9 +67,9 @@ def serve(url: str | None, storage_type: str, host: str, port: int, max_upload: 
 
 
 def _application(store: Storage, base: str, max_upload: int, *, browse: bool) -> tuple[ASGIApp, list[str]]:
-    from storage.server._inprocess import adopt
+    from storage.server._inprocess import process_server
 
-    files = adopt(base, store, max_upload=max_upload)
+    files = process_server.adopt(base, store, max_upload=max_upload)
     if not browse:
         return files, [base]
     from storage.cli._browse import Browse
@@ -79,17 +79,16 @@ def _application(store: Storage, base: str, max_upload: int, *, browse: bool) ->
 
 
 def _check(store: Storage, *, browse: bool) -> None:
-    from storage.server._app import Servable, servable
-
-    backends: list[Backend] = servable(store)
+    backends = [backend for backend in core_of(store).backends() if servable(backend) is not None]
     for backend in backends:
-        if isinstance(backend, Servable):
-            backend.signing_keys()  # better an error now than a refusal to each client
+        served = servable(backend)
+        if served is not None:
+            served.signing_keys()  # better an error now than a refusal to each client
     if browse:
         return
     if not backends:
         usage(f"the URLs of {store!r} are signed and served by its own service; --browse shows a page of it")
-    if all(backend.scheme == "memory" for backend in backends):
+    if all(backend.volatile for backend in backends):
         usage(f"{store!r} would be in the memory of this process, where nobody else can sign a URL; use file:///dir")
 
 

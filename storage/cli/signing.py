@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from storage import SignedRequest, Storage
+from storage._backend import servable
 from storage._facade.core import core_of
 from storage.cli import _output
 from storage.cli._app import (
@@ -25,7 +26,6 @@ from storage.cli._many import Outcome, all_keys, each
 
 __all__: list[str] = []
 
-_LOCAL = ("file", "memory")
 _EXPIRES: dict[str, Any] = {
     "type": int,
     "metavar": "SECONDS",
@@ -38,7 +38,8 @@ _EXPIRES: dict[str, Any] = {
 def _check_served(store: Storage, storage_type: str) -> None:
     """A local store's URLs are served by a process: one that ends with this command would serve none."""
     backend = core_of(store).route(storage_type).backend
-    if backend.scheme not in _LOCAL or getattr(backend, "serve_url", None) is not None:
+    served = servable(backend)
+    if served is None or served.serve_url is not None:
         return
     usage(
         f"{backend.location} has no server, so a signed URL would die with this command: run `storage serve --url URL`, and name "

@@ -6,13 +6,11 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
+from typing import Final
 
 from storage import _url_signing
-from storage._backend import Backend, is_backend
-from storage._facade.core import Facade, core_of
-from storage._facade.errors import kind_of
-from storage._url_signing import METHODS, Grant, RefusedError, SigningKeys
+from storage._backend import Backend, HoldsBackends, SigningKeys, is_backend, kind_of, servable
+from storage._url_signing import METHODS, Grant, RefusedError
 from storage.exceptions import (
     BucketNotFoundError,
     ConfigurationError,
@@ -29,10 +27,7 @@ from storage.server._download import download
 from storage.server._http import Receive, Request, Response, Scope, Send, StalledError
 from storage.server._upload import upload
 
-if TYPE_CHECKING:
-    from storage import AsyncStorage, Storage
-
-__all__ = ["DEFAULT_MAX_UPLOAD", "Servable", "SignedURLs", "check_one_place", "keys_of", "servable"]
+__all__ = ["DEFAULT_MAX_UPLOAD", "SignedURLs", "check_one_place", "keys_of", "served_backends"]
 
 log = logging.getLogger("storage.server")
 
@@ -54,22 +49,10 @@ _STATUSES: tuple[tuple[type[StorageError], int, str], ...] = (
 )
 
 
-@runtime_checkable
-class Servable(Protocol):
-    """What a backend offers besides ``Backend`` so that its signed URLs can be served here."""
-
-    def signing_keys(self) -> SigningKeys | None:
-        """The keys to verify with, as they are now; ``None``: nothing was signed yet."""
-
-    @property
-    def cors_origins(self) -> Sequence[str]:
-        """The web origins whose pages may use signed URLs, as ``setup`` was told; ``"*"``: all."""
-
-
-def servable(store: Facade | Backend) -> list[Backend]:
-    """The backends of a ``Storage`` (or one backend) whose URLs this application can serve."""
-    backends = [store] if is_backend(store) else core_of(store).backends()
-    return [backend for backend in backends if isinstance(backend, Servable)]
+def served_backends(store: HoldsBackends | Backend) -> list[Backend]:
+    """The backends of a ``Storage`` (or the one backend) whose URLs this application can serve."""
+    backends = [store] if is_backend(store) else store.__backends__()
+    return [backend for backend in backends if servable(backend) is not None]
 
 
 class SignedURLs:
@@ -81,7 +64,7 @@ class SignedURLs:
 
     def __init__(
         self,
-        *stores: Storage | AsyncStorage | Backend,
+        *stores: HoldsBackends | Backend,
         max_upload: int = DEFAULT_MAX_UPLOAD,
         stall_seconds: float = 60.0,
         clock: Callable[[], float] | None = None,
@@ -99,7 +82,7 @@ class SignedURLs:
         """
         self._backends: list[Backend] = []
         for store in stores:
-            found = servable(store)
+            found = served_backends(store)
             if not found:
                 raise ConfigurationError(
                     f"{store!r}: its URLs are signed and answered by its own service; serve local stores"
@@ -207,9 +190,10 @@ class SignedURLs:
 
 
 def keys_of(backend: Backend) -> SigningKeys | None:
-    """The keys of a ``Servable``; ``None`` also where they cannot be read, which the log then says."""
+    """The keys that a backend's URLs are verified with; ``None`` also where they cannot be read, which the log then says."""
     try:
-        return cast("Servable", backend).signing_keys()
+        served = servable(backend)
+        return None if served is None else served.signing_keys()
     except StorageError as exc:
         # One store whose secret cannot be read does not take the others along.
         log.warning("a store cannot be served: %s", exc)
@@ -231,7 +215,8 @@ def check_one_place(backend: Backend, other: Backend) -> None:
 
 def _origins(backend: Backend) -> Sequence[str]:
     try:
-        return cast("Servable", backend).cors_origins
+        served = servable(backend)
+        return () if served is None else served.cors_origins
     except (StorageError, OSError) as exc:
         log.warning("no web origin is allowed for a store: %s", exc)
         return ()

@@ -7,18 +7,13 @@ import atexit
 import os
 import socket
 import threading
-from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from storage._backend import Backend
-from storage._url_signing import SigningKeys
-from storage.server._app import DEFAULT_MAX_UPLOAD, Servable, SignedURLs, keys_of, servable
+from storage._backend import Backend, HoldsBackends, SigningKeys
+from storage.server._app import DEFAULT_MAX_UPLOAD, SignedURLs, keys_of, served_backends
 from storage.server._uvicorn import Server, listen, make_server
 
-if TYPE_CHECKING:
-    from storage import AsyncStorage, Storage
-
-__all__ = ["adopt", "serve", "stop", "warn_once"]
+__all__ = ["ProcessServer", "process_server", "stop"]
 
 _JOIN_SECONDS = 5.0
 
@@ -26,14 +21,14 @@ _JOIN_SECONDS = 5.0
 class _Stores(SignedURLs):
     """The application of this process: it knows the stores that have signed a URL."""
 
-    def __init__(self, *stores: Storage | AsyncStorage | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> None:
+    def __init__(self, *stores: HoldsBackends | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> None:
         super().__init__(*stores, max_upload=max_upload)
         # A private store in memory lives as long as its owner wants. A directory outlives whoever signed.
         self._private: WeakValueDictionary[str, Backend] = WeakValueDictionary()
         self._kept: dict[str, Backend] = {}
 
     def add(self, backend: Backend) -> None:
-        keys = backend.signing_keys() if isinstance(backend, Servable) else None
+        keys = keys_of(backend)
         if keys is not None:
             (self._private if backend.private else self._kept)[keys.store_id] = backend
 
@@ -87,68 +82,72 @@ class _Running:
         self._thread.join(_JOIN_SECONDS)
 
 
-_lock = threading.Lock()
-_stores = _Stores()
-_running: _Running | None = None
-_adopted: str | None = None
-_warned = False
-# What a child after `fork` inherits and must neither use nor take apart: parent and child share its descriptors.
-_inherited: list[_Running] = []
+class ProcessServer:
+    """The server of one process: none until a URL needs it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stores = _Stores()
+        self._running: _Running | None = None
+        self._adopted: str | None = None
+        self._warned = False
+        # What a child after `fork` inherits and must neither use nor take apart: parent and child share its descriptors.
+        self._inherited: list[_Running] = []
+
+    def serve(self, backend: Backend) -> str:
+        """The base URL where the signed URLs of ``backend`` are answered from now on; starts the server if none runs."""
+        with self._lock:
+            self._stores.add(backend)
+            if self._adopted is not None:
+                return self._adopted
+            if self._running is None or not self._running.alive:
+                self._running = _Running(self._stores)
+            return self._running.url
+
+    def adopt(self, url: str, *stores: HoldsBackends | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> SignedURLs:
+        """For a process that is a server itself (``storage serve``): no other one is started in it from now on.
+
+        Args:
+            url: where the caller serves the application that it gets.
+            stores: those of them that are local it serves, also without having signed anything itself.
+            max_upload: bytes; a longer body is refused.
+        """
+        with self._lock:
+            self._adopted = url
+            self._stores = _Stores(*filter(served_backends, stores), max_upload=max_upload)
+            return self._stores
+
+    def warn_once(self) -> bool:
+        """Whether to warn that these URLs die with the process: once, unless the process is a server."""
+        with self._lock:
+            first, self._warned = not self._warned and self._adopted is None, True
+        return first
+
+    def stop(self) -> None:
+        """Stops the server and its threads, if it runs; the next signed URL starts another. Idempotent."""
+        with self._lock:
+            running, self._running = self._running, None
+        if running is not None:
+            running.stop()
+
+    def after_fork(self) -> None:
+        """Forgets, in a child, the server of the parent."""
+        self._lock = threading.Lock()
+        running, self._running, self._adopted = self._running, None, None
+        if running is not None:
+            self._inherited.append(running)
+            # Else the parent's port would stay taken, and be answered by nobody, as long as the child lives.
+            os.close(running.listener.detach()) if isinstance(running.listener, socket.socket) else None
 
 
-def serve(backend: Backend) -> str:
-    """The base URL where the signed URLs of ``backend`` are answered from now on; starts the server if none runs."""
-    global _running  # noqa: PLW0603
-    with _lock:
-        _stores.add(backend)
-        if _adopted is not None:
-            return _adopted
-        if _running is None or not _running.alive:
-            _running = _Running(_stores)
-        return _running.url
-
-
-def adopt(url: str, *stores: Storage | AsyncStorage | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> SignedURLs:
-    """For a process that is a server itself (``storage serve``): no other one is started in it from now on.
-
-    Args:
-        url: where the caller serves the application that it gets.
-        stores: those of them that are local it serves, also without having signed anything itself.
-        max_upload: bytes; a longer body is refused.
-    """
-    global _adopted, _stores
-    with _lock:
-        _adopted, _stores = url, _Stores(*filter(servable, stores), max_upload=max_upload)
-        return _stores
-
-
-def warn_once() -> bool:
-    """Whether somebody should say that these URLs die with the process: once, unless the process is a server."""
-    global _warned
-    with _lock:
-        first, _warned = not _warned and _adopted is None, True
-    return first
+process_server = ProcessServer()
 
 
 def stop() -> None:
     """Stops the server of this process and its threads, if it runs; the next signed URL starts another. Idempotent."""
-    global _running
-    with _lock:
-        running, _running = _running, None
-    if running is not None:
-        running.stop()
-
-
-def _after_fork_in_child() -> None:
-    global _lock, _running, _adopted  # noqa: PLW0603
-    _lock = threading.Lock()
-    running, _running, _adopted = _running, None, None
-    if running is not None:
-        _inherited.append(running)
-        # Else the parent's port would stay taken, and be answered by nobody, as long as the child lives.
-        os.close(running.listener.detach()) if isinstance(running.listener, socket.socket) else None
+    process_server.stop()
 
 
 atexit.register(stop)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(after_in_child=process_server.after_fork)

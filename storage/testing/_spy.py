@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from storage import SignedRequest
-from storage.backends import Backend, Download, PutOptions, Setup, SignOptions, Stat, Writer
+from storage._backend import servable
+from storage.backends import Backend, Download, PutOptions, Setup, SigningKeys, SignOptions, Stat, Writer
 from storage.exceptions import StorageError
 
 __all__ = ["Spy"]
@@ -33,6 +34,11 @@ class Spy(Backend):
         self.chunk_size = backend.chunk_size
         self.parallel_from = backend.parallel_from
         self.private = backend.private
+        self.volatile = backend.volatile
+        served = servable(backend)
+        if served is not None:  # the facade signs with its keys
+            self.signing_keys = self._signing_keys
+            self.serve_url, self.cors_origins = served.serve_url, served.cors_origins
 
     def _watched(self, name: str) -> Backend:
         with self._lock:
@@ -86,6 +92,10 @@ class Spy(Backend):
             with self._lock:
                 self.calls.append("page")
             yield page
+
+    def _signing_keys(self, *, create: bool = False) -> SigningKeys | None:
+        served = servable(self._watched("sign") if create else self._backend)
+        return None if served is None else served.signing_keys(create=create)
 
     def sign(self, path: str, options: SignOptions) -> SignedRequest:
         return self._watched("sign").sign(path, options)

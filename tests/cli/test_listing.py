@@ -351,7 +351,7 @@ def test_doctor_counts_foreign_names(storage, blobs, tmp_path):
         ("nowhere://x", "nowhere"),
         ("s3://", "bucket"),
         ("file:///tmp/x?typo=1", "typo"),
-        ("file:///nonexistent-root-of-storage/x?create=false", "is not a directory"),
+        ("file:///nonexistent-root-of-storage/x?create=false", "does not exist"),
         ("s3://bucket?endpoint_url=http://127.0.0.1:9", "127.0.0.1|network|reached"),
     ],
 )

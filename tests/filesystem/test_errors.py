@@ -72,6 +72,7 @@ def test_places_reached_through_a_link_are_one_place(root):
 def test_a_missing_root_is_an_empty_store(store, root):
     assert listed(store) == listed(store, "a/b", delimiter=True) == store.lint("") == store.sweep() == []
     assert store.bucket_exists()
+    assert not store.is_there()
     for call in (store.get, store.stat, store.delete, store.stream):
         with pytest.raises(NotFoundError):
             call("a")

@@ -27,9 +27,9 @@ class Failing(MemoryBackend):
         if name in self.failing:
             raise self.failing[name]
 
-    def signing_keys(self):
+    def signing_keys(self, *, create=False):
         self._meet("keys")
-        return super().signing_keys()
+        return super().signing_keys(create=create)
 
     @property
     def cors_origins(self):

@@ -9,7 +9,7 @@ import pytest
 
 from storage import Storage
 from storage.cli._browse import Browse
-from storage.server._inprocess import adopt
+from storage.server._inprocess import process_server
 from storage.testing._http import send
 from tests.server.serving import serving
 
@@ -26,15 +26,13 @@ class _Later:
 @pytest.fixture
 def page(monkeypatch):
     """A page on a store; its ``call`` is what the page's script does."""
-    from storage.server import _inprocess
-
-    monkeypatch.setattr(_inprocess, "_adopted", None)
-    monkeypatch.setattr(_inprocess, "_stores", _inprocess._stores)
+    monkeypatch.setattr(process_server, "_adopted", None)
+    monkeypatch.setattr(process_server, "_stores", process_server._stores)
     later = _Later()
     with Storage("memory://") as store, serving(later) as base:
         store.set("dir/a.txt", "text", metadata={"m": "ü"})
         store.set("b", b"12")
-        later.app = Browse(store, adopt(base, store), base)
+        later.app = Browse(store, process_server.adopt(base, store), base)
         yield Page(base, later.app.page_url.partition("#token=")[2], store)
 
 
@@ -206,14 +204,12 @@ def test_signed_urls_need_no_token(page):
 
 def test_a_store_that_names_another_server(tmp_path, monkeypatch):
     """Where the store's URL names a server, the page still signs for itself, so that it needs no CORS."""
-    from storage.server import _inprocess
-
-    monkeypatch.setattr(_inprocess, "_adopted", None)
-    monkeypatch.setattr(_inprocess, "_stores", _inprocess._stores)
+    monkeypatch.setattr(process_server, "_adopted", None)
+    monkeypatch.setattr(process_server, "_stores", process_server._stores)
     later = _Later()
     with Storage(f"file://{tmp_path}/s?serve_url=http://elsewhere.example:1") as store, serving(later) as base:
         store.set("a", b"1")
-        app = later.app = Browse(store, adopt(base, store), base)
+        app = later.app = Browse(store, process_server.adopt(base, store), base)
         page = Page(base, app.page_url.partition("#token=")[2], store)
         signed = page.call("sign", {"storage_type": "data", "key": "a", "method": "GET"})[1]
         assert send("GET", signed["url"]).body == b"1"

@@ -151,9 +151,9 @@ def test_the_page(tmp_path):
 
 def test_one_warning(tmp_path, caplog, monkeypatch):
     """A directory without a server of its own is served by the process, which says so once."""
-    from storage.server import _inprocess
+    from storage.server._inprocess import process_server
 
-    monkeypatch.setattr(_inprocess, "_warned", False)
+    monkeypatch.setattr(process_server, "_warned", False)
     caplog.set_level(logging.WARNING, logger="storage")
     with Storage(f"file://{tmp_path}/s") as store:
         store.set("a", b"1")

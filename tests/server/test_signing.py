@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import UnsupportedOperationError
-from storage._url_signing import Grant, RefusedError, SigningKeys, new_keys, sign, verify
+from storage._backend import SigningKeys
+from storage._url_signing import Grant, RefusedError, sign, verify
 from storage.backends import SignOptions
 
 NOW = 1_800_000_000.25
@@ -292,7 +293,7 @@ def test_texts_are_not_glued(pairs, path):
 
 def test_keys_are_random_and_their_repr_is_silent():
     """Each store has an id and a secret of its own, and no secret is ever shown."""
-    first, second = new_keys(), new_keys()
+    first, second = SigningKeys.new(), SigningKeys.new()
     assert first.store_id != second.store_id
     assert first.secrets != second.secrets
     assert len(first.secrets[0]) == 64

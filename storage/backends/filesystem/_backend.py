@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
-from storage import _url_signing
-from storage._backend import Backend, Download, PutOptions, Setup, SignOptions, Stat
+from storage._backend import Backend, Download, PutOptions, Servable, Setup, SigningKeys, Stat
 from storage._keys import is_portable
 from storage._retry import Retries, Timeout
-from storage._types import SignedRequest
 from storage._urls import StorageURL, endpoint
 from storage.backends.filesystem import (
     _details,
@@ -88,7 +86,7 @@ def _absolute(text: str) -> str:
     return text
 
 
-class FilesystemBackend(Backend):
+class FilesystemBackend(Backend, Servable):
     """A directory. Safe for threads, processes and forks: between calls it holds no more than a directory open.
 
     Args:
@@ -116,7 +114,7 @@ class FilesystemBackend(Backend):
         secret_file: str | None = None,
     ) -> None:
         self.root = root
-        self.serve_url = serve_url
+        self.serve_url: str | None = serve_url
         self.secret_file = secret_file
         self.clock: Callable[[], float] = time.time
         self._tree = Tree(root, create=create, fsync=fsync)
@@ -278,30 +276,9 @@ class FilesystemBackend(Backend):
 
     # ---- signing -----------------------------------------------------------------------------------------------
 
-    def sign(self, path: str, options: SignOptions) -> SignedRequest:
-        keys = self._key_files.ensure(self._tree.make_staging)
-        return _url_signing.sign(
-            keys, self.serve_url or self._serve_here(), checked(path), options, _url_signing.clock()
-        )
-
-    def _serve_here(self) -> str:
-        from storage.server import _inprocess  # the extra `server`, which only this needs
-
-        url = _inprocess.serve(self)
-        if _inprocess.warn_once():
-            import logging  # see storage._log
-
-            logging.getLogger("storage").warning(
-                "signed URLs of %s die with this process, which serves them itself; run `storage serve --url %s` and add "
-                "?serve_url=http://127.0.0.1:8900 to the URL of the store",
-                self.location,
-                self.location,
-            )
-        return url
-
-    def signing_keys(self) -> _url_signing.SigningKeys | None:
-        """What a server verifies with, as the files say now; ``None``: this store never signed."""
-        return self._key_files.load()
+    def signing_keys(self, *, create: bool = False) -> SigningKeys | None:
+        """What is in the files now."""
+        return self._key_files.ensure(self._tree.make_staging) if create else self._key_files.load()
 
     # ---- errors and the root itself ----------------------------------------------------------------------------
 
@@ -314,6 +291,9 @@ class FilesystemBackend(Backend):
 
     def bucket_exists(self) -> bool:
         return self._tree.create or self._tree.exists()
+
+    def is_there(self) -> bool:
+        return self._tree.exists()
 
     def setup(self, wanted: Setup) -> Sequence[str]:
         return _settings.setup(self._tree, wanted)

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from storage._url_signing import SigningKeys, new_keys
+from storage._backend import SigningKeys
 from storage.exceptions import SigningError
 
 __all__ = ["KeyFiles"]
@@ -75,7 +75,7 @@ class KeyFiles:
         """
         keys = self.load()
         if keys is None:
-            store_id, (secret,) = new_keys()
+            store_id, (secret,) = SigningKeys.new()
             try:
                 make_directory()
             except OSError as exc:

@@ -1,0 +1,55 @@
+"""Signing for every backend: its service does it, or, where that cannot, this library does and answers the URLs itself."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from storage import _url_signing
+from storage._backend import Backend, FormOptions, Servable, SigningKeys, SignOptions, servable
+from storage._types import SignedForm, SignedRequest
+from storage.exceptions import SigningError
+
+__all__ = ["sign", "sign_form"]
+
+
+def sign(backend: Backend, path: str, options: SignOptions) -> SignedRequest:
+    """A request that anyone can send until it expires. As ``Backend.sign``, for every backend."""
+    served = servable(backend)
+    if served is None:
+        return backend.sign(path, options)
+    return _url_signing.sign(_keys(served), _base_url(served), path, options, _url_signing.clock())
+
+
+def sign_form(backend: Backend, path: str, options: FormOptions) -> SignedForm:
+    """A form that anyone can post until it expires. As ``Backend.sign_form``, for every backend."""
+    served = servable(backend)
+    if served is None:
+        return backend.sign_form(path, options)
+    return _url_signing.sign_form(_keys(served), _base_url(served), path, options, _url_signing.clock())
+
+
+def _keys(served: Servable) -> SigningKeys:
+    keys = served.signing_keys(create=True)
+    if keys is None:
+        raise SigningError(f"{cast('Backend', served).location}: it has no keys to sign with")
+    return keys
+
+
+def _base_url(served: Servable) -> str:
+    """Where the URLs of a backend are answered: at its ``serve_url``, or by the server of this process."""
+    if served.serve_url is not None:
+        return served.serve_url
+    from storage.server._inprocess import process_server  # the extra `server`, which only this needs
+
+    backend = cast("Backend", served)
+    url = process_server.serve(backend)
+    if not backend.volatile and process_server.warn_once():
+        import logging  # see storage._log
+
+        logging.getLogger("storage").warning(
+            "signed URLs of %s die with this process, which serves them itself; run `storage serve --url %s` and add "
+            "?serve_url=http://127.0.0.1:8900 to the URL of the store",
+            backend.location,
+            backend.location,
+        )
+    return url
