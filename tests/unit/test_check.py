@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage import Storage, StorageError, UnsupportedOperationError
+from storage import NotFoundError, Storage, StorageError, UnsupportedOperationError
 from storage.backends.memory import MemoryBackend
 
 
@@ -41,10 +41,10 @@ class Reverses(MemoryBackend):
 
 
 class Elsewhere(MemoryBackend):
-    """Signs URLs of a path that nobody has."""
+    """Its server finds no blob."""
 
-    def sign(self, path, options):
-        return super().sign(f"{path}-not", options)
+    def stream(self, path, start=0, end=None, if_match=None):
+        raise NotFoundError
 
 
 @pytest.mark.parametrize(
