@@ -11,10 +11,11 @@ from typing import Any, Final
 from storage._facade.call import Call
 from storage._facade.core import Core
 from storage._facade.routes import Route
+from storage._globs import Filter
 from storage._keys import is_portable
 from storage._sync.copying import Abandoned, Copier, Pair, check_there
 from storage._sync.overlap import check_apart
-from storage._sync.plan import Entry, Filter, OutOfOrder, checked_order, compare, entry_of, merge
+from storage._sync.plan import Entry, OutOfOrder, checked_order, compare, entry_of, merge
 from storage._sync.spool import Spool, sorted_on_disk
 from storage._sync_types import SyncEvent, SyncFailure, SyncResult
 from storage._threads import Pool

@@ -11,7 +11,7 @@ from storage import NotFoundError, ObjectInfo, Storage
 from storage._facade.call import Call
 from storage._facade.concurrent import ordered_map
 from storage._facade.core import core_of
-from storage._sync.plan import Filter
+from storage._globs import Filter
 from storage.cli import _output
 from storage.cli._app import usage
 from storage.cli._status import Ended, status_of

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage._globs import Filter
 from storage._sync import spool
-from storage._sync.plan import Entry, Filter, OutOfOrder, checked_order, compare, entry_of, merge
+from storage._sync.plan import Entry, OutOfOrder, checked_order, compare, entry_of, merge
 from storage._sync.spool import Spool, sorted_on_disk
 
 MD5_A, MD5_B = "a" * 32, "b" * 32

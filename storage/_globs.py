@@ -1,0 +1,80 @@
+"""Patterns of keys, as ``include`` and ``exclude`` take them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+__all__ = ["Filter"]
+
+
+class Filter:
+    r"""Says which keys are meant, by patterns.
+
+    A key is taken if it matches one of ``include`` (or there is none) and none of ``exclude``. In a pattern ``*`` and ``?``
+    stand for anything but a slash, ``**`` for anything, ``[abc]`` for one character; ``\`` takes the next one literally. A
+    pattern with a slash is matched against the whole key, one without against the last segment; one that ends in a slash
+    takes everything below.
+    """
+
+    def __init__(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> None:
+        self._include = _patterns("include", include)
+        self._exclude = _patterns("exclude", exclude)
+
+    def __call__(self, key: str) -> bool:
+        if self._include is not None and self._include(key) is None:
+            return False
+        return self._exclude is None or self._exclude(key) is None
+
+
+def _patterns(name: str, patterns: Iterable[str]) -> Callable[[str], object] | None:
+    if isinstance(patterns, str):
+        raise TypeError(f"{name} must be a list of patterns, as in [{patterns!r}]")
+    found = list(patterns)
+    if not all(isinstance(pattern, str) and pattern for pattern in found):
+        raise ValueError(f"{name}: a pattern must be a str that is not empty")
+    if not found:
+        return None
+    return re.compile("|".join(f"(?:{_regex(name, pattern)})" for pattern in found), re.DOTALL).fullmatch
+
+
+def _regex(name: str, pattern: str) -> str:
+    whole = "/" in pattern.removesuffix("/")
+    if pattern.endswith("/"):
+        pattern += "**"
+    text, index = "", 0
+    while index < len(pattern):
+        char = pattern[index]
+        index += 1
+        if pattern.startswith("**/", index - 1) and (index == 1 or pattern[index - 2] == "/"):
+            text, index = text + "(?:.*/)?", index + 2
+        elif pattern.startswith("**", index - 1):
+            text, index = text + ".*", index + 1
+        elif char == "*":
+            text += "[^/]*"
+        elif char == "?":
+            text += "[^/]"
+        elif char == "[":
+            part, index = _class(name, pattern, index)
+            text += part
+        elif char == "\\" and index < len(pattern):
+            text, index = text + re.escape(pattern[index]), index + 1
+        else:
+            text += re.escape(char)
+    return text.removeprefix("/") if whole else f"(?:.*/)?{text}"
+
+
+def _class(name: str, pattern: str, index: int) -> tuple[str, int]:
+    """The regular expression of a ``[class]`` whose bracket stands before ``index``, and the index after it."""
+    end = pattern.find("]", index + 1 if pattern[index : index + 1] not in ("!", "^") else index + 2)
+    if end < 0:
+        raise ValueError(f"{name} {pattern!r}: a '[' is not closed; write '[[]' for the character itself")
+    body = pattern[index:end]
+    negated = body[:1] in ("!", "^")
+    body = body[1:] if negated else body
+    escaped = body.replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^").replace("&", "\\&").replace("~", "\\~")
+    try:
+        re.compile(f"[{escaped}]")
+    except re.error:
+        raise ValueError(f"{name} {pattern!r}: [{body}] is no class of characters") from None
+    return (f"(?!/)[^{escaped}]" if negated else f"[{escaped}]"), end + 1
