@@ -1,14 +1,16 @@
-"""The file objects of ``Storage.open``: a seekable reader of ranges, and a writer that publishes at ``close``."""
+"""The file objects of ``Storage.open``: a seekable reader, and a writer that publishes at ``close``."""
 
 from __future__ import annotations
 
 import io
+import os
 import warnings
-from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from storage._facade.read_ahead import Fetch, Windows
 from storage._types import ObjectInfo
+from storage.exceptions import UnsupportedOperationError
 
 if TYPE_CHECKING:
     from typing_extensions import override
@@ -19,9 +21,6 @@ else:  # the package takes 8 ms to import
 
 
 __all__ = ["BlobReader", "BlobWriter", "TextBlobWriter", "open_reader", "open_writer", "parse_mode"]
-
-_FIRST_WINDOW: Final = 128 * 1024
-_LAST_WINDOW: Final = 8 * 1024 * 1024
 
 
 class _Upload(Protocol):
@@ -45,25 +44,24 @@ def parse_mode(mode: str) -> tuple[str, bool]:
 
 
 class BlobReader(io.RawIOBase):
-    """Reads ranges of one version of a blob, on demand. Reading on fetches ever larger pieces, up to 8 MiB at a time.
+    """Reads one version of a blob, in the ranges that :class:`Windows` chooses. It belongs to the process that opened it.
 
     Args:
-        fetch: ``fetch(start, end)`` gives the bytes of a range, all of one version.
+        fetch: gets a range.
         size: bytes of the blob.
         name: the key.
+        parallel: whether several requests at once pay off.
     """
 
     mode = "rb"
 
-    def __init__(self, fetch: Callable[[int, int], bytes], size: int, name: str) -> None:
+    def __init__(self, fetch: Fetch, size: int, name: str, *, parallel: bool) -> None:
         super().__init__()
         self.name = name
-        self._fetch = fetch
         self._size = size
         self._position = 0
-        self._window = b""
-        self._window_start = 0
-        self._next_window = _FIRST_WINDOW
+        self._process = os.getpid()
+        self._windows = Windows(fetch, size, parallel=parallel)
 
     @override
     def readable(self) -> bool:
@@ -88,6 +86,8 @@ class BlobReader(io.RawIOBase):
         if position < 0:
             raise ValueError(f"cannot seek to {position}, before the start of the blob")
         self._position = position
+        if not self._windows.has(position):
+            self._windows.clear()
         return position
 
     @override
@@ -97,37 +97,33 @@ class BlobReader(io.RawIOBase):
             wanted = min(len(view), self._size - self._position)
             if wanted <= 0:
                 return 0
-            offset = self._position - self._window_start
-            if not 0 <= offset < len(self._window):
-                self._refill(wanted)
-                offset = 0
-            data = self._window[offset : offset + wanted]
-            view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-    def _refill(self, wanted: int) -> None:
-        goes_on = self._position == self._window_start + len(self._window) and self._window
-        self._next_window = min(self._next_window * 2, _LAST_WINDOW) if goes_on else _FIRST_WINDOW
-        end = min(self._position + max(wanted, self._next_window), self._size)
-        self._window = self._fetch(self._position, end)
-        self._window_start = self._position
+            data = self._windows.at(self._position, wanted)
+            count = len(data)
+            view[:count] = data
+        self._position += count
+        return count
 
     @override
     def readall(self) -> bytes:
         self._check_open()
-        data = self._fetch(self._position, self._size) if self._position < self._size else b""
+        data = self._windows.rest(self._position)
         self._position += len(data)
         return data
 
     @override
     def close(self) -> None:
-        self._window = b""
+        # The threads of a parent are not there, and their locks are as they were at the fork.
+        if os.getpid() == self._process:
+            self._windows.close()
         super().close()
 
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError("the file is closed")
+        if os.getpid() != self._process:
+            raise UnsupportedOperationError(
+                f"{self.name!r}: it was opened before this process was forked, and is its parent's to read; open it here"
+            )
 
 
 class BlobWriter(io.BufferedIOBase):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
+from threading import Event
 from typing import IO, Any, BinaryIO, Literal, TextIO, overload
 
 from storage._facade.atomic_file import replacing
@@ -177,8 +179,9 @@ class Files(Facade):
 
         Args:
             key: a portable key.
-            mode: ``rb``, ``r``: seekable, reads ranges on demand, all of one version. ``wb``, ``w``: streams; the blob appears at
-                ``close``, and an exception inside ``with`` leaves the old one. ``xb``, ``x``: the same with ``overwrite=False``.
+            mode: ``rb``, ``r``: seekable, reads ranges on demand, all of one version, and ahead where it is read from the front.
+                ``wb``, ``w``: streams; the blob appears at ``close``, and an exception inside ``with`` leaves the old one.
+                ``xb``, ``x``: the same with ``overwrite=False``.
             storage_type: one of the store's types.
             encoding: of text; ``None``: UTF-8.
             errors: how text is decoded or encoded where it cannot be, as for Python's ``open``.
@@ -208,17 +211,32 @@ class Files(Facade):
             backend = call.route.backend
             stat = call.run(backend.stat, call.path)
 
-            def fetch(start: int, end: int) -> bytes:
-                return call.do(backend.get, call.path, start, end, stat.etag)
-
-            return _files.open_reader(
-                _files.BlobReader(fetch, stat.size, key), text=text, encoding=encoding, errors=errors, newline=newline
+            reader = _files.BlobReader(
+                partial(_fetch, call, stat.etag), stat.size, key, parallel=backend.parallel_from is not None
             )
+            return _files.open_reader(reader, text=text, encoding=encoding, errors=errors, newline=newline)
         options = put_options(
             key, content_type, cache_control, content_encoding, metadata, overwrite and letter != "x", if_match
         )
         writer = _files.BlobWriter(Upload(call, options), key)
         return _files.open_writer(writer, text=text, encoding=encoding, errors=errors, newline=newline)
+
+
+def _fetch(call: Call, etag: str, start: int, end: int, stopped: Event | None) -> list[bytes]:
+    """A range of an open blob; where it can be stopped, in pieces, so that little more comes then."""
+    backend = call.route.backend
+    if stopped is None:
+        return [call.do(backend.get, call.path, start, end, etag)]
+    pieces = []
+    chunks = call.do(backend.stream, call.path, start, end, etag).chunks
+    try:
+        for chunk in call.each(chunks):
+            pieces.append(chunk)
+            if stopped.is_set():
+                break
+    finally:
+        chunks.close()
+    return pieces
 
 
 def _download(call: Call, sink: Sink) -> ObjectInfo:

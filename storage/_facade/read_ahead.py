@@ -1,0 +1,210 @@
+"""The bytes of an open blob that are in memory or on their way."""
+
+from __future__ import annotations
+
+import io
+import threading
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from storage._retry import stop
+from storage.exceptions import IntegrityError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+__all__ = ["Fetch", "Windows"]
+
+# All in bytes.
+_FIRST_WINDOW: Final = 128 * 1024
+_LAST_WINDOW: Final = 8 * 1024 * 1024
+_SURE: Final = 1024 * 1024  # a reader that has read this much from the front will probably go on
+_MOST_AHEAD: Final = 22 * 1024 * 1024
+_MOST_BEHIND: Final = 6 * 1024 * 1024
+_PART: Final = 1024 * 1024  # larger ones are slower: less of what is ahead would be on its way at once
+
+_THREADS: Final = _MOST_AHEAD // _PART
+
+Fetch = Callable[[int, int, "threading.Event | None"], list[bytes]]
+"""``fetch(start, end, stopped)``: the bytes of a range, all of one version. It may end early once ``stopped`` is set."""
+
+
+class _Part(NamedTuple):
+    start: int
+    end: int
+    data: bytes | Future[list[bytes]]
+    stopped: threading.Event | None = None
+
+    def drop(self) -> None:
+        if self.stopped is not None and not isinstance(self.data, bytes):
+            self.stopped.set()
+            self.data.cancel()
+
+
+class Windows:
+    """A run of an open blob, without gaps and at most 32 MiB long, that follows its reader.
+
+    It is fetched in windows: 128 KiB where the reader begins or has jumped to, and twice as much each time it has read on to
+    the end of one, up to 8 MiB. Where ``parallel``, a window comes in parts at once, and more is fetched ahead of the reader:
+
+    - as many bytes as it has read, at most 22 MiB, if it has read from the front of the blob and never jumped;
+    - a tenth of what it has read since it jumped last, else. What it then leaves unread costs a tenth at most.
+
+    Args:
+        fetch: gets a range.
+        size: of the blob.
+        parallel: whether several requests at once pay off.
+    """
+
+    def __init__(self, fetch: Fetch, size: int, *, parallel: bool) -> None:
+        self._fetch, self._size, self._parallel = fetch, size, parallel
+        self._parts: list[_Part] = []
+        self._starts: list[int] = []  # of the parts
+        self._end = 0  # of the last part
+        self._window = 0
+        self._window_end = 0
+        self._run_start = 0
+        self._jumped = False
+        self._pool: Executor | None = None
+
+    def at(self, position: int, wanted: int) -> memoryview:
+        """The next bytes: 1 to ``wanted``, but it may be known that the reader wants all of them.
+
+        Guaranteed: the blob has ``wanted`` bytes from ``position`` on.
+        """
+        if not self.has(position):
+            self._jump(position)
+        if position >= self._window_end:
+            self._window = min(self._window * 2, _LAST_WINDOW) if self._window else _FIRST_WINDOW
+            self._window_end = min(position + max(wanted, self._window), self._size)
+        try:
+            if self._end < self._size:
+                self._extend(position)
+            part = self._arrived(position)
+        except BaseException:
+            self.clear()
+            raise
+        offset = position - part.start
+        return memoryview(part.data)[offset : offset + wanted]  # type: ignore[arg-type]
+
+    def rest(self, position: int) -> bytes:
+        """All bytes from ``position`` on."""
+        size = max(0, self._size - position)
+        if not self._parallel or not size:
+            return b"".join(self._fetch(position, self._size, None)) if size else b""
+        # A buffer that gives its bytes away without another copy: it has just their length.
+        whole = io.BytesIO()
+        whole.seek(size - 1)
+        whole.write(b"\0")
+        with whole.getbuffer() as view:
+            read = 0
+            while read < size:
+                data = self.at(position + read, size - read)
+                view[read : read + len(data)] = data
+                read += len(data)
+        return whole.getvalue()
+
+    def has(self, position: int) -> bool:
+        """Whether a reader at ``position`` goes on in this run, or right behind it."""
+        return bool(self._parts) and self._starts[0] <= position <= self._end
+
+    def clear(self) -> None:
+        """Drops the run, and stops what is on its way."""
+        for part in self._parts:
+            part.drop()
+        self._parts.clear()
+        self._starts.clear()
+
+    def close(self) -> None:
+        """As ``clear``, and lets the threads end."""
+        self.clear()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False)
+
+    def _jump(self, position: int) -> None:
+        self.clear()
+        self._jumped = position > 0 or self._end > 0
+        self._run_start = self._end = self._window_end = position
+        self._window = 0
+
+    def _extend(self, position: int) -> None:
+        """Fetches or begins to fetch what a reader at ``position`` wants next."""
+        ranges = self._missing(position) if self._parallel else [(self._end, self._window_end)]
+        here = None
+        for start, end in ranges:
+            if start == end:
+                continue
+            if start == position:
+                here = (start, end)  # this thread would only wait for it
+                self._append(_Part(start, end, b""))
+            else:
+                self._append(self._begin(start, end))
+        behind = bisect_right(self._starts, position - (_MOST_BEHIND if self._parallel else 0)) - 1
+        if behind > 0:
+            for part in self._parts[:behind]:
+                part.drop()
+            del self._parts[:behind], self._starts[:behind]
+        if here is not None:
+            self._put(*here, self._fetch(*here, None))
+
+    def _missing(self, position: int) -> list[tuple[int, int]]:
+        run = position - self._run_start
+        goal = self._window_end
+        if self._jumped:
+            goal += run // 10
+        elif run >= _SURE:
+            goal = max(goal, position + run)
+        goal = min(goal, position + _MOST_AHEAD, self._size)
+        ranges, start = [], self._end
+        while start < goal:
+            end = min(start + _PART, self._window_end if start < self._window_end else goal, goal)
+            # What is not wanted yet is not asked for in small pieces.
+            if end - start < _PART and start > position and end not in {self._window_end, self._size}:
+                break
+            ranges.append((start, end))
+            start = end
+        return ranges
+
+    def _append(self, part: _Part) -> None:
+        self._parts.append(part)
+        self._starts.append(part.start)
+        self._end = part.end
+
+    def _begin(self, start: int, end: int) -> _Part:
+        if self._pool is None:
+            from storage._threads import Pool  # only where there are threads: 5 ms
+
+            self._pool = Pool(_THREADS, "storage-ahead")
+        stopped = threading.Event()
+        return _Part(start, end, self._pool.submit(_fetch, self._fetch, start, end, stopped), stopped)
+
+    def _arrived(self, position: int) -> _Part:
+        """The part at ``position``, waited for."""
+        part = self._parts[bisect_right(self._starts, position) - 1]
+        if not isinstance(part.data, bytes):
+            self._put(part.start, part.end, part.data.result())
+            part = self._parts[bisect_right(self._starts, position) - 1]
+        return part
+
+    def _put(self, start: int, end: int, chunks: list[bytes]) -> None:
+        """Puts what has come in the place of the part from ``start`` to ``end``."""
+        parts = []
+        position = start
+        for chunk in chunks:
+            if chunk:
+                parts.append(_Part(position, position + len(chunk), chunk))
+                position += len(chunk)
+        if position != end:
+            raise IntegrityError(f"{position - start} bytes came of a range of {end - start}; try again")
+        index = bisect_right(self._starts, start) - 1
+        self._parts[index : index + 1] = parts
+        self._starts[index : index + 1] = [part.start for part in parts]
+
+
+def _fetch(fetch: Fetch, start: int, end: int, stopped: threading.Event) -> list[bytes]:
+    if stopped.is_set():
+        return []
+    stop.set(stopped)  # no further tries: a task of this pool has its thread for itself
+    return fetch(start, end, stopped)
