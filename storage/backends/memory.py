@@ -10,7 +10,7 @@ import itertools
 import os
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 from weakref import WeakSet
@@ -265,7 +265,7 @@ class _MemoryWriter:
         self._data = bytearray()
 
 
-def _in_one_piece(data: bytes) -> Iterator[bytes]:
+def _in_one_piece(data: bytes) -> Generator[bytes, None, None]:
     yield data
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.backends.filesystem import FilesystemBackend, _records
+from storage.backends.filesystem import FilesystemBackend, _records, _system
 
 PROLOGUE = """
 import os, sys, time
@@ -43,6 +43,14 @@ def no_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system without extended attributes."""
     monkeypatch.setattr(_records, "_setxattr", None)
     monkeypatch.setattr(_records, "_getxattr", None)
+
+
+@pytest.fixture(params=["openat2", "walk"])
+def opener(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to open without following a link."""
+    if request.param == "walk":
+        monkeypatch.setattr(_system, "open_inside", _system.walk_inside)
+    return str(request.param)
 
 
 @pytest.fixture

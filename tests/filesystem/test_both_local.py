@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 
 import pytest
 
 from storage._backend import Backend, Changes
+from storage.backends.filesystem import FilesystemBackend
 from storage.backends.memory import MemoryBackend
 from storage.exceptions import AlreadyExistsError, NotFoundError, PreconditionFailedError
 from tests.filesystem.helpers import PLAIN, listed
@@ -17,10 +19,14 @@ FULL = PLAIN._replace(cache_control="no-cache", content_encoding="gzip", metadat
 THREADS = 16
 
 
-@pytest.fixture(params=["memory"])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """An empty store of each local kind."""
-    return MemoryBackend()
+@pytest.fixture(params=["memory", "file", "sidecars"])
+def backend(request: pytest.FixtureRequest, root: Path) -> Backend:
+    """An empty store of each local kind; ``sidecars``: on a file system without extended attributes."""
+    if request.param == "memory":
+        return MemoryBackend()
+    if request.param == "sidecars":
+        request.getfixturevalue("no_attributes")
+    return FilesystemBackend(str(root), fsync=False)
 
 
 def outcomes(*calls: Callable[[], object]) -> list[type[BaseException] | None]:

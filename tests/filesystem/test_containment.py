@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.backends.filesystem import FilesystemBackend, _system
+from storage.backends.filesystem import FilesystemBackend, _folders, _system
 from storage.exceptions import InvalidKeyError, NotFoundError, StorageError, UnsupportedOperationError
 from tests.filesystem.helpers import ONCE, PLAIN, listed
 
@@ -43,14 +44,6 @@ PLAIN_NAMES = (
     "....", "\uff0e\uff0e\uff0fsecret", "\u2025/secret", "..\u2215secret", "C:secret", "CON", "nul.txt", "a:b", "-rf", "$HOME",
     "`id`", "|id", "*", "?", "~", "~root", ".. ", " ..", "..a", "a..",
 )  # fmt: skip
-
-
-@pytest.fixture(params=["openat2", "walk"])
-def opener(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways to open without following a link."""
-    if request.param == "walk":
-        monkeypatch.setattr(_system, "open_inside", _system.walk_inside)
-    return str(request.param)
 
 
 @pytest.fixture
@@ -184,3 +177,86 @@ def test_our_own_directory_swapped_for_a_link_leads_nowhere(root, outside):
     store.sweep()
     with pytest.raises(UnsupportedOperationError):
         store.put("a", b"", PLAIN)
+
+
+@pytest.mark.usefixtures("opener", "no_attributes")
+@pytest.mark.parametrize("swapped", [".storage~/meta", ".storage~", "d"])
+def test_a_sweep_whose_directory_is_swapped_for_a_link_while_it_waits_deletes_nothing_outside(
+    store, root, outside, monkeypatch, swapped
+):
+    store.put("d/a", b"1", PLAIN)
+    (root / "d/a").write_bytes(b"edited")  # so that its record is nobody's
+    (record,) = os.listdir(root / ".storage~/meta")
+    victims = [outside.parent / "victims" / name for name in (record, "meta", "tmp")]
+    for victim in victims:
+        victim.parent.mkdir(exist_ok=True)
+        victim.write_bytes(b"precious")
+    locking, waited = _folders.lock, []
+
+    def late(tree, fd):
+        if not waited:
+            waited.append(fd)
+            (root / swapped).rename(root.parent / "moved")
+            (root / swapped).symlink_to(outside.parent / "victims")
+        return locking(tree, fd)
+
+    monkeypatch.setattr(_folders, "lock", late)
+    with contextlib.suppress(StorageError, OSError):
+        store.sweep()
+    assert waited
+    assert [victim.read_bytes() for victim in victims] == [b"precious"] * 3
+
+
+@pytest.mark.usefixtures("no_attributes")
+def test_a_sidecar_that_was_replaced_by_something_else_is_left_alone(store, root, outside):
+    store.put("a", b"1", PLAIN)
+    meta = root / ".storage~/meta"
+    (record,) = meta.iterdir()
+    record.unlink()
+    record.symlink_to(outside / "secret")
+    (meta / "folder").mkdir()
+    os.mkfifo(meta / "pipe")
+    (meta / "damaged").write_bytes(b"../outside/secret\nrecord")
+    (meta / "empty").write_bytes(b"")
+    assert store.stat("a").metadata == {}
+    assert store.sweep() == ["2 records of blobs that are gone"]
+    assert sorted(os.listdir(meta)) == sorted([record.name, "folder", "pipe"])
+
+
+CALLS_BY_PATH = {
+    "open", "stat", "lstat", "unlink", "remove", "rename", "replace", "link", "symlink", "mkdir", "makedirs", "rmdir", "access",
+    "scandir", "listdir", "chmod", "utime", "readlink", "setxattr", "getxattr", "walk", "truncate", "lexists", "exists",
+    "realpath",
+}  # fmt: skip
+# What is named by a path is the root itself or lies above it, or is a file of the caller's.
+ALLOWED = {
+    ("_system.py", "walk_inside"): {"open"},
+    ("_tree.py", "_resolve_root"): {"realpath", "stat"},
+    ("_tree.py", "_follow_root"): {"stat"},
+    ("_tree.py", "exists"): {"stat"},
+    ("_tree.py", "no_root"): {"lexists"},
+    ("_folders.py", "make_root"): {"makedirs", "open"},
+    ("_backend.py", "location"): {"realpath"},
+    ("_signing_keys.py", "_opened"): {"open"},
+}
+
+
+def test_no_call_in_the_driver_names_a_path_below_the_root():
+    """Each goes through a descriptor: ``dir_fd``, or an open file. A new call by path has to be justified here."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for file in Path(_system.__file__).parent.glob("*.py"):
+        for function in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            for call in ast.walk(function):
+                if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+                    continue
+                owner = ast.unparse(call.func.value)
+                if owner not in ("os", "os.path", "shutil") or call.func.attr not in CALLS_BY_PATH:
+                    continue
+                is_descriptor = any("fd" in (keyword.arg or "") for keyword in call.keywords) or (
+                    call.args and ast.unparse(call.args[0]) in ("fd", "folder", "self.fd", "staged.fd")
+                )
+                if not is_descriptor:
+                    found.setdefault((file.name, function.name), set()).add(call.func.attr)
+    assert found == ALLOWED

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.backends.filesystem import _details, _staging, _system
+from storage.backends.filesystem import _listing, _staging, _system
 from storage.exceptions import AlreadyExistsError, UnavailableError
 from tests.filesystem.helpers import ONCE, PLAIN, leftovers, listed, tree
 
@@ -93,8 +93,8 @@ def test_a_move_across_spares_what_was_written_to_its_source_meanwhile(store, ot
     store.put("a", b"1", PLAIN)
     copy = store.copy
 
-    def slow(source, target, *, overwrite):
-        stat = copy(source, target, overwrite=overwrite)
+    def slow(source, target, *, overwrite, if_match):
+        stat = copy(source, target, overwrite=overwrite, if_match=if_match)
         store.put("a", b"2", PLAIN)
         return stat
 
@@ -193,28 +193,28 @@ def test_a_listing_with_details_leaves_out_what_was_deleted_and_tells_what_was_r
     page = listed(store)
     expected = dict.fromkeys(page)
     expected |= {path: store.stat(path) for path in page}
-    assert dict(_details.detailed(store._tree, [*page, "x/"], store.stat)) == {**expected, "x/": None}
+    assert dict(_listing.detailed(store._tree, [*page, "x/"], store.stat)) == {**expected, "x/": None}
 
-    peek = _details._peek
+    peek = _listing._peek
 
     def late(fd, path, *, has_sidecars):
         if path == "b":
             store.delete("b")
         return peek(fd, path, has_sidecars=has_sidecars)
 
-    monkeypatch.setattr(_details, "_peek", late)
-    fetch = _details._records.fetch_named
+    monkeypatch.setattr(_listing, "_peek", late)
+    fetch = _listing._records.fetch_named
 
     def replaced(fd, name):
         if name == "c":
             expected["c"] = store.put("c", b"longer", PLAIN)
         return fetch(fd, name)
 
-    monkeypatch.setattr(_details._records, "fetch_named", replaced)
+    monkeypatch.setattr(_listing._records, "fetch_named", replaced)
     del expected["b"], expected["d/e"], expected["d/f"]
     store.delete("d/e")
     store.delete("d/f")
-    assert dict(_details.detailed(store._tree, page, store.stat)) == expected
+    assert dict(_listing.detailed(store._tree, page, store.stat)) == expected
 
 
 def test_temporary_files_that_vanish_again_and_again_are_an_error(store, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from storage import Storage
+from storage._backend import Changes, Setup
 from storage._urls import StorageURL
-from storage.backends.filesystem import FilesystemBackend, _records, _system, create
+from storage.backends.filesystem import FilesystemBackend, _folders, _listing, _records, _system, create
+from storage.backends.filesystem._staging import Swept
 from storage.exceptions import (
     BucketNotFoundError,
     ConfigurationError,
@@ -44,12 +47,6 @@ from tests.filesystem.helpers import ONCE, PLAIN, leftovers, listed, tree
 def test_a_bad_url_says_what_to_write(url, word):
     with pytest.raises(ConfigurationError, match=word):
         create(StorageURL.parse(url))
-
-
-def test_windows_is_refused(monkeypatch):
-    monkeypatch.setattr("sys.platform", "win32")
-    with pytest.raises(ConfigurationError, match="Linux and macOS"):
-        create(StorageURL.parse("file:///a"))
 
 
 def test_a_good_url_gives_each_option_and_touches_nothing(root):
@@ -107,13 +104,48 @@ def test_with_create_false_a_missing_root_is_no_store(root):
         store.put("a", b"", PLAIN)
 
 
-def test_a_root_that_is_a_file_is_no_store(root):
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("place", ["store", "store/deeper", "link"])
+@pytest.mark.usefixtures("opener")
+def test_a_root_that_is_a_file_is_no_store(root, place, create):
+    root.write_bytes(b"mine")
+    root.with_name("link").symlink_to(root)
+    store = FilesystemBackend(str(root.parent / place), create=create, fsync=False)
+    calls = [
+        lambda: store.get("a"),
+        lambda: store.get("a", -1),
+        lambda: store.stat("a/b"),
+        lambda: store.stream("a"),
+        lambda: store.delete("a"),
+        lambda: store.update("a", Changes(content_type="a/b")),
+        lambda: store.put("a", b"", PLAIN),
+        lambda: store.put("a/b", b"", ONCE),
+        lambda: store.writer("a", PLAIN),
+        lambda: store.copy("a", "b", overwrite=True),
+        lambda: store.move("a", "b", overwrite=True),
+        lambda: listed(store),
+        lambda: listed(store, "a/"),
+        lambda: listed(store, delimiter=True),
+    ]
+    for call in calls:
+        with pytest.raises(BucketNotFoundError, match="directory"):
+            call()
+    assert not store.is_there()
+    assert root.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("place", ["", "deeper"])
+def test_through_the_facade_a_root_that_is_a_file_is_an_error_and_no_empty_store(root, place):
     root.write_bytes(b"")
-    store = Storage(f"file://{root}")
-    with pytest.raises(BucketNotFoundError):
-        store.set("a", "b")
-    with pytest.raises(BucketNotFoundError):
-        Storage(f"file://{root}/deeper").set("a", "b")
+    store = Storage(root / place)
+    for call in (lambda: store.set("a", "b"), lambda: store.exists("a"), lambda: store.get("a"), store.list):
+        with pytest.raises(BucketNotFoundError, match="directory"):
+            call()
+
+
+def test_where_the_system_makes_no_directories_a_write_says_so():
+    with pytest.raises(BucketNotFoundError, match="choose another place"):
+        Storage("file:///proc/nowhere/store").set("a", "b")
 
 
 def small_writes(limit: int):
@@ -186,15 +218,15 @@ def unprivileged():
     locked = [folder / "store", folder / "store/d", folder / "store/.storage~", folder / "store/.storage~/tmp"]
     for path in locked:
         path.chmod(0o555)
-    store.close()
+    store._tree.staging = None
     before = os.geteuid()
     if before == 0:
         os.seteuid(65534)
     yield store
     os.seteuid(before)
-    store.close()
     for path in locked:
         path.chmod(0o755)
+    store.close()
     shutil.rmtree(folder)
 
 
@@ -340,3 +372,175 @@ def test_a_broken_attribute_is_an_error_and_no_absence(store, monkeypatch):
     monkeypatch.setattr(_records, "_getxattr", broken)
     with pytest.raises(OSError):
         store.stat("a")
+
+
+# ---- only absence is absence -------------------------------------------------------------------------------------------
+
+
+def broken_open(monkeypatch, number, part):
+    """Opening a path that has ``part`` in it fails with the error ``number``."""
+    opening, system = _system.open_inside, os.open
+
+    def refuse(path):
+        if part in str(path):
+            raise OSError(number, os.strerror(number))
+
+    def open_inside(base, path, flags):
+        refuse(path)
+        return opening(base, path, flags)
+
+    def os_open(path, *args, **options):
+        refuse(path)
+        return system(path, *args, **options)
+
+    monkeypatch.setattr(_system, "open_inside", open_inside)
+    monkeypatch.setattr(os, "open", os_open)
+
+
+OTHERS = [errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENOMEM]
+
+
+@pytest.mark.parametrize("number", OTHERS)
+@pytest.mark.parametrize("part", [".storage~/meta", "."], ids=["folder", "file"])
+@pytest.mark.usefixtures("no_attributes")
+def test_a_record_that_cannot_be_read_is_an_error_and_no_absence(store, root, monkeypatch, number, part):
+    stat = store.put("a", b"1", PLAIN._replace(metadata={"a": "1"}))
+    if part == ".":
+        (record,) = os.listdir(root / ".storage~/meta")
+        part = record
+    broken_open(monkeypatch, number, part)
+    calls = [
+        lambda: store.stat("a"),
+        lambda: store.stream("a"),
+        lambda: store.get("a", if_match=stat.etag),
+        lambda: store.copy("a", "b", overwrite=True),
+        lambda: store.move("a", "b", overwrite=True),
+        lambda: store.update("a", Changes(cache_control="x")),
+        lambda: store.delete("a", if_match=stat.etag),
+        lambda: store.put("a", b"2", PLAIN._replace(if_match=stat.etag)),
+        lambda: listed(store, detail=True),
+        store.sweep,
+    ]
+    for call in calls:
+        with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+            call()
+    monkeypatch.undo()
+    monkeypatch.setattr(_records, "_setxattr", None)
+    monkeypatch.setattr(_records, "_getxattr", None)
+    assert (listed(store), store.stat("a")) == (["a"], stat)
+
+
+@pytest.mark.parametrize("number", OTHERS)
+def test_a_directory_that_cannot_be_read_hides_nothing_from_a_listing(store, monkeypatch, number):
+    for path in ("a", "a/b", "a-b", "c/d"):
+        store.put(path, b"", PLAIN)
+    broken_open(monkeypatch, number, ".storage~blob")
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+        listed(store)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+        listed(store, delimiter=True)
+    monkeypatch.undo()
+    broken_open(monkeypatch, number, "c")
+    for call in (
+        lambda: listed(store),
+        lambda: listed(store, delimiter=True),
+        lambda: listed(store, detail=True),
+        lambda: store.lint(""),
+        store.sweep,
+        lambda: store.count_outside(["x/"]),
+    ):
+        with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+            call()
+
+
+def test_a_listing_with_details_does_not_drop_a_blob_that_cannot_be_looked_at(store, monkeypatch):
+    store.put("d/a", b"", PLAIN)
+
+    def broken(fd, name):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(_listing._records, "fetch_named", broken)
+    monkeypatch.setattr(_records, "_getxattr", lambda *_, **__: broken(0, ""))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        listed(store, detail=True)
+
+
+@pytest.mark.parametrize("number", OTHERS)
+def test_settings_that_cannot_be_read_are_an_error(store, monkeypatch, number):
+    store.put("a", b"", PLAIN)
+    broken_open(monkeypatch, number, "settings.json")
+    for call in (lambda: store.cors_origins, store.sweep, lambda: store.setup(Setup(cors_origins=()))):
+        with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+            call()
+
+
+# ---- messages ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "number, kind, words",
+    [
+        (errno.ENOSPC, UnavailableError, "no space is left"),
+        (errno.EDQUOT, UnavailableError, "quota"),
+        (errno.EROFS, PermissionDeniedError, "read-only"),
+        (errno.EACCES, PermissionDeniedError, "owner and mode"),
+        (errno.ENOTDIR, BucketNotFoundError, "stands where the store needs a directory"),
+        (errno.EIO, UnavailableError, "the disk reports an error"),
+        (errno.EMFILE, UnavailableError, "too many files"),
+        (errno.ENAMETOOLONG, UnsupportedOperationError, "too long"),
+        (errno.EFBIG, UnsupportedOperationError, "larger than a file may be"),
+        (errno.ESTALE, UnavailableError, "the directory cannot be used for now"),
+        (errno.EOPNOTSUPP, UnsupportedOperationError, "this backend cannot do that"),
+    ],
+)
+def test_a_message_speaks_of_the_directory_and_says_what_to_do(root, monkeypatch, number, kind, words):
+    with Storage(f"file://{root}?fsync=false") as store:
+        store.set("a", "old")
+
+        def refuse(*_):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "write", refuse)
+        with pytest.raises(kind, match=words) as caught:
+            store.set("a", "new")
+        monkeypatch.undo()
+        message = str(caught.value)
+        assert "'a'" in message
+        assert os.strerror(number) in message
+        assert not {"service", "credentials", "bucket", "network", "retries"} & set(re.findall(r"\w+", message))
+        assert store.get("a") == "old"
+
+
+def test_a_stream_whose_temporary_file_was_deleted_is_unavailable_and_leaves_the_old_blob(root):
+    with Storage(f"file://{root}?fsync=false") as store:
+        store.set("a", "old")
+        for deleted in (".storage~", ".storage~/tmp"):
+            file = store.open("a", "wb")
+            file.write(b"x" * 3_000_000)
+            shutil.rmtree(root / deleted)
+            with pytest.raises(UnavailableError, match="its temporary file was deleted"):
+                file.close()
+            assert (store.get("a"), store.list()) == ("old", ["a"])
+            store.set("b", "works")
+            store.delete("b")
+
+
+def test_a_temporary_file_that_is_deleted_while_it_is_published(store, root, monkeypatch):
+    store.put("d/a", b"old", PLAIN)
+    real, deleted = _folders.lock, []
+
+    def late(tree, fd):
+        if not deleted:
+            deleted.extend(leftovers(root))
+            os.unlink(*deleted)
+        return real(tree, fd)
+
+    monkeypatch.setattr(_folders, "lock", late)
+    store.put("d/a", b"new", PLAIN)
+    assert (store.get("d/a"), len(deleted)) == (b"new", 1)
+    deleted.clear()
+    writer = store.writer("d/a", PLAIN)
+    with pytest.raises(Swept) as caught:
+        writer.commit()
+    assert store.classify(caught.value) is UnavailableError
+    assert store.get("d/a") == b"new"

@@ -11,7 +11,7 @@ import os
 import pytest
 
 from storage.backends import Setup
-from storage.backends.filesystem import FilesystemBackend, _settings, _system
+from storage.backends.filesystem import FilesystemBackend, _folders, _system
 from storage.backends.filesystem._tree import BLOB
 from storage.exceptions import NotFoundError, PreconditionFailedError, UnavailableError, UnsupportedOperationError
 from tests.filesystem.helpers import PLAIN, leftovers, listed
@@ -112,12 +112,12 @@ def test_where_no_directory_can_be_locked_one_file_is(store, root, monkeypatch):
     (root / ".storage~").rmdir()
     store.close()
     fd = os.open(root, os.O_RDONLY)
-    own = store._tree.lock(fd)
-    store._tree.unlock(fd, own)
+    own = _folders.lock(store._tree, fd)
+    _folders.unlock(fd, own)
     monkeypatch.setattr(_system, "lock", lambda fd: False)
     before = descriptors()
     with pytest.raises(UnsupportedOperationError, match="no locks"):
-        store._tree.lock(fd)
+        _folders.lock(store._tree, fd)
     assert descriptors() <= before
     os.close(fd)
 
@@ -179,10 +179,21 @@ def test_settings_that_cannot_be_written_leave_the_old_ones(store, root, monkeyp
     assert leftovers(root) == []
 
 
-def test_a_record_that_cannot_be_looked_at_is_left_by_the_sweeper(store, monkeypatch):
-    monkeypatch.setattr(_settings._sidecars, "forget", failing(errno.EIO))
-    monkeypatch.setattr(_settings._sidecars, "orphans", lambda _: [("a", "name")])
-    assert store.sweep() == []
+@pytest.mark.usefixtures("no_attributes")
+def test_a_record_that_cannot_be_looked_at_is_left_by_the_sweeper_and_said(store, root, monkeypatch):
+    store.put("a", b"1", PLAIN)
+    (root / "a").unlink()
+    (record,) = (root / ".storage~/meta").iterdir()
+    opening = os.open
+    monkeypatch.setattr(
+        os,
+        "open",
+        lambda name, *args, **options: failing(errno.EIO)() if name == record.name else opening(name, *args, **options),
+    )
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        store.sweep()
+    assert record.exists()
+    monkeypatch.undo()
 
 
 # ---- what others put there ---------------------------------------------------------------------------------------------
@@ -233,10 +244,7 @@ def test_a_directory_that_vanishes_again_and_again_is_an_error(store, monkeypatc
     store.put("a/b", b"1", PLAIN)
     store.put("c", b"1", PLAIN)
 
-    def gone(fd):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-
-    monkeypatch.setattr(store._tree, "lock", gone)
+    monkeypatch.setattr(_folders, "lock", failing(errno.ENOENT))
     before = descriptors()
     with pytest.raises(UnavailableError, match="vanishes again and again"):
         call(store)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from storage._backend import Changes, Setup
 from storage.backends.filesystem import FilesystemBackend
 from storage.exceptions import AlreadyExistsError, NotFoundError, PreconditionFailedError
 from tests.filesystem.helpers import ONCE, PLAIN, leftovers, listed, tree
@@ -279,3 +280,145 @@ def test_paths_up_to_the_longest_work_and_longer_ones_are_not_listed(store, root
     (deep / ("d" * 205)).write_bytes(b"")
     assert listed(store) == [longest]
     assert store.get(longest) == b"1"
+
+
+@pytest.mark.parametrize("how", ["in place", "renamed"])
+def test_the_etag_of_a_file_that_was_dropped_in_changes_with_its_bytes_though_its_time_is_set_back(store, root, how):
+    """As ``cp -p``, ``rsync -t`` and ``tar`` do."""
+    root.mkdir()
+    (root / "a.txt").write_bytes(b"one")
+    os.utime(root / "a.txt", (1_700_000_000, 1_700_000_000))
+    old = store.stat("a.txt")
+    if how == "renamed":
+        os.link(root / "a.txt", root / "keeps-the-inode-in-use")
+        (root / "new").write_bytes(b"two")
+        (root / "new").rename(root / "a.txt")
+    else:
+        (root / "a.txt").write_bytes(b"two")
+    os.utime(root / "a.txt", (1_700_000_000, 1_700_000_000))
+    new = store.stat("a.txt")
+    assert (new.size, new.last_modified) == (old.size, old.last_modified)
+    assert new.etag != old.etag
+    with pytest.raises(PreconditionFailedError):
+        store.get("a.txt", if_match=old.etag)
+    with pytest.raises(PreconditionFailedError):
+        store.delete("a.txt", if_match=old.etag)
+
+
+def test_a_move_of_a_file_that_was_dropped_in_returns_the_etag_that_it_then_has(store, root):
+    root.mkdir()
+    (root / "a.txt").write_bytes(b"one")
+    assert store.move("a.txt", "b/c.txt", overwrite=False) == store.stat("b/c.txt")
+    assert store.update("b/c.txt", Changes(metadata={"a": "1"})) == store.stat("b/c.txt")
+    assert store.stat("b/c.txt").content_type == "text/plain"
+
+
+def test_a_change_of_metadata_does_not_reach_a_file_outside_through_a_second_name(store, root, tmp_path):
+    """A file that was hard-linked into the store is replaced by a copy, and not changed where else it is."""
+    root.mkdir()
+    (tmp_path / "mine.txt").write_bytes(b"1")
+    os.link(tmp_path / "mine.txt", root / "a.txt")
+    store.update("a.txt", Changes(metadata={"a": "1"}))
+    assert store.stat("a.txt").metadata == {"a": "1"}
+    assert os.listxattr(tmp_path / "mine.txt") == []
+    stat = store.put("b", b"1", PLAIN)
+    os.link(root / "b", tmp_path / "also-mine")
+    before = os.getxattr(tmp_path / "also-mine", "user.storage")
+    assert store.update("b", Changes(content_type="a/b")).etag == stat.etag
+    assert store.stat("b").content_type == "a/b"
+    assert os.getxattr(tmp_path / "also-mine", "user.storage") == before
+
+
+def test_a_change_of_metadata_leaves_the_file_as_it_is(store, root):
+    """So the bytes are not copied, and a reader of this version reads on."""
+    stat = store.put("a", b"x" * 3_000_000, PLAIN)
+    chunks = store.stream("a").chunks
+    first = next(chunks)
+    before = (root / "a").stat()
+    new = store.update("a", Changes(content_type="a/b"), if_match=stat.etag)
+    after = (root / "a").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert (new.etag, new.last_modified) == (stat.etag, stat.last_modified)
+    assert first + b"".join(chunks) == b"x" * 3_000_000
+
+
+def test_a_change_of_metadata_of_an_edited_file_makes_its_etag_its_own_again(store, root):
+    store.put("a", b"1", PLAIN._replace(cache_control="no-cache"))
+    (root / "a").write_bytes(b"edited")
+    edited = store.stat("a")
+    new = store.update("a", Changes(content_type="a/b"), if_match=edited.etag)
+    assert new == store.stat("a")
+    assert (new[3:5], store.get("a")) == (("a/b", "no-cache"), b"edited")
+    assert leftovers(root) == []
+
+
+# ---- what is left when a store is closed ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attributes", [True, False])
+def test_a_store_that_is_closed_leaves_only_blobs(store, root, attributes, request):
+    """As after a copy into a plain folder."""
+    if not attributes:
+        request.getfixturevalue("no_attributes")
+    for path in ("a", "a/b", "c/d"):
+        store.put(path, b"1", PLAIN)
+    writer = store.writer("e", PLAIN)
+    writer.write(b"2")
+    writer.commit()
+    store.copy("e", "f", overwrite=True)
+    for path in listed(store):
+        if not attributes:
+            store.delete(path)
+    store.close()
+    assert not (root / ".storage~").exists()
+    store.close()
+    store.put("g", b"goes on", PLAIN)
+    assert store.get("g") == b"goes on"
+
+
+def test_a_store_that_is_closed_keeps_what_it_remembers_and_what_others_write(store, root):
+    other = FilesystemBackend(str(root), fsync=False)
+    writer = other.writer("b", PLAIN)
+    writer.write(b"1")
+    store.put("a", b"1", PLAIN)
+    store.close()
+    assert len(leftovers(root)) == 1
+    writer.commit()
+    store.setup(Setup(cors_origins=("https://a.example",)))
+    store.close()
+    other.close()
+    assert other.cors_origins == ("https://a.example",)
+    assert sorted(os.listdir(root)) == [".storage~", "a", "b"]
+
+
+def test_a_store_that_only_reads_removes_nothing(root):
+    (root / ".storage~/tmp").mkdir(parents=True)
+    store = FilesystemBackend(str(root))
+    assert listed(store) == []
+    store.close()
+    assert (root / ".storage~/tmp").is_dir()
+
+
+# ---- looks that make nothing ---------------------------------------------------------------------------------------------
+
+
+def test_looking_makes_nothing(store, root):
+    assert (store.bucket_exists(), store.is_there()) == (True, False)
+    assert store.examine() == []
+    assert store.count_outside([]) == 0
+    assert store.lint("") == store.sweep() == []
+    assert not root.exists()
+    store.put("a", b"", PLAIN)
+    assert store.is_there()
+
+
+def test_files_outside_of_the_storage_types_are_counted(store, root):
+    for path in ("data/a", "data/b/c", "tmp/x", "database/x", "y", "z/deep/er"):
+        store.put(path, b"", PLAIN)
+    (root / "link").symlink_to("/etc")
+    (root / ".storage~/mine").write_text("")
+    assert store.count_outside(["data/", "tmp/"]) == 3
+    assert store.count_outside(["data/", "tmp/"], most=2) == 2
+    assert store.count_outside(["z/", "data/", "tmp/"]) == 2
+    assert store.count_outside([""]) == 0
+    assert store.count_outside([]) == 6

@@ -134,6 +134,59 @@ def test_a_counter_kept_with_if_match_loses_no_increment(store, start, path):
     assert store.get(path) == b"100"
 
 
+DELETE = """
+print(flush=True)
+input()
+won = 0
+for number in range(60):
+    etag = sys.stdin.readline().strip()
+    try:
+        store.delete(f"d/k{number}", if_match=etag)
+        won += 1
+    except NotFoundError:
+        pass
+print(won)
+"""
+
+
+def test_of_processes_that_delete_one_version_one_wins(store, start):
+    etags = [store.put(f"d/k{number}", b"", PLAIN).etag for number in range(60)]
+    processes = [start(DELETE) for _ in range(4)]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write("\n" + "".join(f"{etag}\n" for etag in etags))
+        process.stdin.flush()
+    assert sum(int(text) for text in finish(*processes)) == 60
+    assert listed(store) == []
+
+
+CLOSE = """
+print(flush=True)
+input()
+for number in range(60):
+    mine = FilesystemBackend(sys.argv[1], fsync=False)
+    mine.put("k" + sys.argv[2], bytes([number]), plain._replace(metadata={"n": str(number)}))
+    writer = mine.writer("w/" + sys.argv[2], plain)
+    writer.write(bytes([number]))
+    mine.close()
+    writer.commit()
+    mine.put("k" + sys.argv[2] + "/below", b"", plain)
+    mine.close()
+    assert mine.get("k" + sys.argv[2]) == mine.get("w/" + sys.argv[2]) == bytes([number])
+    mine.delete("k" + sys.argv[2] + "/below")
+    mine.close()
+"""
+
+
+def test_stores_that_are_closed_do_not_take_the_directories_of_others(store, root, start):
+    processes = [start(CLOSE, number) for number in range(4)]
+    begin(*processes)
+    finish(*processes)
+    assert listed(store) == ["k0", "k1", "k2", "k3", "w/0", "w/1", "w/2", "w/3"]
+    assert not (root / ".storage~").exists()
+
+
 WRITE = """
 print(flush=True)
 input()

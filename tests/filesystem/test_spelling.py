@@ -11,7 +11,10 @@ import pytest
 from storage.backends.filesystem import (
     FilesystemBackend,
     _case_folding,
+    _deleting,
+    _folders,
     _listing,
+    _places,
     _publishing,
     _staging,
     _system,
@@ -67,7 +70,7 @@ class FoldingOS(types.ModuleType):
 def folding(monkeypatch: pytest.MonkeyPatch, root) -> FilesystemBackend:
     """A store on a file system that folds."""
     fake = FoldingOS("os")
-    for module in (_listing, _publishing, _case_folding, _staging, _system, _tree):
+    for module in (_case_folding, _deleting, _folders, _listing, _places, _publishing, _staging, _system, _tree):
         monkeypatch.setattr(module, "os", fake)
     monkeypatch.setattr(_system, "open_inside", _system.walk_inside)
     return FilesystemBackend(str(root), fsync=False)
@@ -79,7 +82,7 @@ def test_a_device_that_keeps_names_apart_is_asked_once(store, monkeypatch):
     store.put("e\u0301", b"3", PLAIN)
     store.put("é", b"4", PLAIN)
     assert [store.get(path) for path in ("A/b", "a/b", "e\u0301", "é")] == [b"1", b"2", b"3", b"4"]
-    monkeypatch.setattr(_case_folding, "_is_found", None)
+    monkeypatch.setattr(_case_folding, "_finds_both", None)
     store.put("B", b"", ONCE)
     store.move("B", "b", overwrite=False)
     assert FilesystemBackend(store.root)._tree.spelling.exact == set()
@@ -123,15 +126,15 @@ def test_two_keys_that_fold_into_one_name_never_alias(folding, root, first, seco
 
 
 def test_of_two_spellings_written_at_once_one_is_refused(folding, monkeypatch):
-    lock, locked = folding._tree.lock, []
+    lock, locked = _folders.lock, []
 
-    def overtaken(fd):
+    def overtaken(tree, fd):
         if not locked:
             locked.append(fd)
             folding.put("abc", b"first", PLAIN)
-        return lock(fd)
+        return lock(tree, fd)
 
-    monkeypatch.setattr(folding._tree, "lock", overtaken)
+    monkeypatch.setattr(_folders, "lock", overtaken)
     with pytest.raises(UnsupportedOperationError, match="folds"):
         folding.put("ABC", b"second", PLAIN)
     assert (listed(folding), folding.get("abc")) == (["abc"], b"first")

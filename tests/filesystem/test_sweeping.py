@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import time
@@ -10,7 +11,7 @@ import pytest
 
 from storage.backends import Setup
 from storage.backends.filesystem import FilesystemBackend, _system
-from storage.exceptions import StorageError
+from storage.exceptions import InvalidKeyError, StorageError
 from tests.filesystem.helpers import PLAIN, leftovers, listed, tree
 
 
@@ -132,3 +133,83 @@ def test_a_backend_is_pickled_with_its_options(root):
     assert (again.root, again.serve_url, again.secret_file) == (str(root), "http://h:1", "/s")
     assert again.__reduce__() == store.__reduce__()
     assert not again.bucket_exists()
+
+
+# ---- batches -----------------------------------------------------------------------------------------------------------
+
+
+def test_changes_that_wait_for_the_medium_run_several_at_once(root):
+    assert FilesystemBackend(str(root)).concurrency >= 8
+    assert FilesystemBackend(str(root), fsync=False).concurrency == 1
+
+
+def test_a_batch_of_deletions_takes_what_is_there(store, root):
+    for path in ("a", "a/b", "a-b", "c/d/e", "c/d/f", "g"):
+        store.put(path, b"", PLAIN)
+    (root / "link").symlink_to("g")
+    assert store.delete_batch(["a", "a/x", "c/d/e", "nowhere/x", "c/d/f", "link", "c", "a"]) == {}
+    assert listed(store) == ["a-b", "a/b", "g"]
+    assert tree(root) == ["a-b", "a/", "a/b", "g", "link"]
+    assert leftovers(root) == []
+    with pytest.raises(InvalidKeyError):
+        store.delete_batch(["g", "../x"])
+    assert store.get("g") == b""
+
+
+@pytest.mark.usefixtures("no_attributes")
+def test_a_batch_of_deletions_takes_the_records_along(store, root):
+    for path in ("a", "b/c", "b/d"):
+        store.put(path, b"", PLAIN)
+    assert store.delete_batch(["b/c", "a", "b/d"]) == {}
+    assert os.listdir(root / ".storage~/meta") == []
+
+
+def test_a_batch_of_deletions_waits_for_each_directory_once(root, monkeypatch):
+    store = FilesystemBackend(str(root))
+    paths = [f"{folder}/{number}" for folder in "ab" for number in range(10)]
+    for path in [*paths, "a/keep", "b/keep"]:
+        store.put(path, b"", PLAIN)
+    synced = []
+    sync = _system.sync
+
+    def counted(fd):
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        sync(fd)
+
+    monkeypatch.setattr(_system, "sync", counted)
+    assert store.delete_batch(paths) == {}
+    assert synced == [f"{root}/a", f"{root}/b"]
+    assert listed(store) == ["a/keep", "b/keep"]
+
+
+def test_a_batch_of_deletions_tells_what_failed_and_does_the_rest(store, monkeypatch):
+    for path in ("a/1", "a/2", "a/3", "b/1"):
+        store.put(path, b"", PLAIN)
+    unlink = os.unlink
+
+    def failing(name, **options):
+        if name == "2":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        unlink(name, **options)
+
+    monkeypatch.setattr(os, "unlink", failing)
+    failed = store.delete_batch(["a/1", "a/2", "a/3", "b/1"])
+    assert list(failed) == ["a/2"]
+    assert isinstance(failed["a/2"], OSError)
+    monkeypatch.undo()
+    assert listed(store) == ["a/2"]
+
+
+def test_a_batch_whose_directory_cannot_be_brought_to_the_medium_fails_as_a_whole(root, monkeypatch):
+    store = FilesystemBackend(str(root))
+    for path in ("a/1", "a/2", "a/3", "b/1"):
+        store.put(path, b"", PLAIN)
+    sync = _system.sync
+
+    def failing(fd):
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("/a"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(fd)
+
+    monkeypatch.setattr(_system, "sync", failing)
+    assert sorted(store.delete_batch(["a/1", "b/1", "a/2"])) == ["a/1", "a/2"]

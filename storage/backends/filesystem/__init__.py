@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
-from storage.backends.filesystem._backend import FilesystemBackend, create
+from importlib.util import find_spec
+from typing import Any, NoReturn
+
+from storage._urls import StorageURL
+from storage.exceptions import ConfigurationError
 
 __all__ = ["FilesystemBackend", "create"]
+
+
+def _refuse(url: StorageURL, **options: Any) -> NoReturn:
+    """Stands for ``create`` on a system that has no locks for files."""
+    del options
+    raise ConfigurationError(f"{url}: file:// works on Linux and macOS only; use memory://, s3:// or gs://")
+
+
+if find_spec("fcntl"):
+    from storage.backends.filesystem._backend import FilesystemBackend, create
+else:  # Windows
+    create = _refuse

@@ -2,70 +2,50 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
-from storage._backend import Backend, Download, PutOptions, Servable, Setup, SigningKeys, Stat
+from storage._backend import Backend, Changes, Download, PutOptions, Servable, Setup, SigningKeys, Stat
 from storage._keys import is_portable
 from storage._retry import Retries, Timeout
 from storage._urls import StorageURL, endpoint
 from storage.backends.filesystem import (
-    _details,
-    _fast_put,
+    _deleting,
+    _errors,
+    _folders,
     _listing,
     _publishing,
+    _reading,
     _records,
     _settings,
-    _sidecars,
-    _staging,
+    _sweeping,
     _system,
 )
-from storage.backends.filesystem._records import Record
 from storage.backends.filesystem._signing_keys import KeyFiles
 from storage.backends.filesystem._staging import Staged, Swept
-from storage.backends.filesystem._tree import HOME, Tree, checked
-from storage.exceptions import (
-    BucketNotFoundError,
-    ConfigurationError,
-    NotFoundError,
-    PermissionDeniedError,
-    PreconditionFailedError,
-    StorageError,
-    UnavailableError,
-    UnsupportedOperationError,
-)
+from storage.backends.filesystem._tree import TRIES, Tree, checked
+from storage.exceptions import ConfigurationError, PreconditionFailedError, StorageError, UnavailableError
 
 __all__ = ["FilesystemBackend", "create"]
 
-
-_PIECE: Final = 1024 * 1024
 _SWEPT_AT_OPEN: Final = 256  # so many leftovers at most make a first write wait
-_KINDS: Final[dict[int, type[StorageError]]] = {
-    errno.ENOENT: NotFoundError,
-    errno.EACCES: PermissionDeniedError,
-    errno.EPERM: PermissionDeniedError,
-    errno.EROFS: PermissionDeniedError,
-    errno.ENAMETOOLONG: UnsupportedOperationError,
-    errno.EFBIG: UnsupportedOperationError,
-    errno.EOPNOTSUPP: UnsupportedOperationError,
-    errno.ENOTDIR: BucketNotFoundError,
-    errno.ELOOP: BucketNotFoundError,
-}
+_WRITERS: Final = 8  # changes at once that the medium takes together, where each waits for it
+_BATCH: Final = 100
 
 
 def create(
     url: StorageURL, *, auth: Any = None, retries: Retries | None = None, timeout: Timeout | None = None
 ) -> FilesystemBackend:
-    """``file:///absolute/dir``: the directory need not be there yet. ``auth``, ``retries`` and ``timeout`` are not used."""
+    """Open ``file:///absolute/dir``; the directory need not be there yet.
+
+    ``auth``, ``retries`` and ``timeout`` are accepted, as for every scheme, and not used.
+    """
     del auth, retries, timeout
     options = url.options(create=bool, fsync=bool, serve_url=endpoint, secret_file=_absolute)
-    if sys.platform == "win32":
-        raise ConfigurationError(f"{url}: file:// works on Linux and macOS only; use memory://, s3:// or gs://")
     if url.bucket:
         raise ConfigurationError(f"{url}: {url.bucket!r} is in the place of a host; write file:///absolute/dir")
     root = os.path.normpath(f"/{url.path}")
@@ -102,7 +82,8 @@ class FilesystemBackend(Backend, Servable):
 
     scheme: ClassVar[str] = "file"
     owns_path: ClassVar[bool] = True
-    chunk_size: int = _PIECE
+    chunk_size: int = _reading.PIECE
+    batch_size: int = _BATCH
 
     def __init__(
         self,
@@ -116,9 +97,10 @@ class FilesystemBackend(Backend, Servable):
         self.root = root
         self.serve_url: str | None = serve_url
         self.secret_file = secret_file
+        self.concurrency: int = _WRITERS if fsync else 1
         self.clock: Callable[[], float] = time.time
         self._tree = Tree(root, create=create, fsync=fsync)
-        self._key_files = KeyFiles(f"{root}/{HOME}", secret_file)
+        self._key_files = KeyFiles(self._tree, secret_file)
         self._has_swept = False
 
     @property
@@ -133,12 +115,8 @@ class FilesystemBackend(Backend, Servable):
     # ---- writing -----------------------------------------------------------------------------------------------
 
     def put(self, path: str, data: bytes, options: PutOptions) -> Stat:
-        if not (self._has_swept and is_portable(path)):
-            self._prepare(path)
-        stat = _fast_put.put(self._tree, path, data, options)
-        if stat is not None:
-            return stat
-        while True:
+        self._prepare(path)
+        for _ in range(TRIES):
             staged = Staged(self._tree)
             try:
                 staged.write(data)
@@ -149,6 +127,7 @@ class FilesystemBackend(Backend, Servable):
             except BaseException:
                 staged.discard()
                 raise
+        raise Swept
 
     def writer(self, path: str, options: PutOptions, size: int | None = None) -> _FileWriter:
         del size
@@ -157,105 +136,90 @@ class FilesystemBackend(Backend, Servable):
 
     def _prepare(self, path: str) -> None:
         """What comes before every write."""
-        checked(path)
+        if not is_portable(path):
+            checked(path)
         if not self._has_swept:
             self._has_swept = True
-            _staging.sweep_staging(self._tree, _SWEPT_AT_OPEN)
+            with suppress(OSError):  # what stays is swept another time
+                _sweeping.sweep_staging(self._tree, _SWEPT_AT_OPEN)
 
-    def delete(self, path: str) -> None:
-        _publishing.delete(self._tree, checked(path))
+    def delete(self, path: str, *, if_match: str | None = None) -> None:
+        _deleting.delete(self._tree, checked(path), if_match=if_match)
 
-    def copy(self, source: str, target: str, *, overwrite: bool) -> Stat:
-        fd, st, record = self._open(source)
+    def delete_batch(self, paths: Sequence[str]) -> Mapping[str, Exception]:
+        return _deleting.delete_batch(self._tree, [checked(path) for path in paths])
+
+    def copy(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
+        return self._copy(source, target, Changes(), overwrite=overwrite, if_match=if_match)
+
+    def _copy(
+        self, source: str, target: str, changes: Changes, *, overwrite: bool = True, if_match: str | None = None
+    ) -> Stat:
+        """Publishes a copy, with ``changes``, of the version ``if_match`` of the blob at ``source``, maybe in its own place."""
+        fd, st, record = _reading.open_with_record(self._tree, checked(source))
         try:
+            stat = _records.to_stat(source, st, record)
+            if if_match is not None and stat.etag != if_match:
+                raise PreconditionFailedError
             self._prepare(target)
             staged = Staged.held(self._tree)
             try:
                 _system.clone(fd, staged.fd, st.st_size)
-                known = _records.to_stat(source, st, record)
-                staged.finish(
-                    PutOptions(
-                        known.content_type or "",
-                        known.cache_control,
-                        known.content_encoding,
-                        known.metadata or {},
-                        overwrite=overwrite,
-                    )
-                )
-                return _publishing.publish(self._tree, target, staged)
+                if source == target:
+                    staged.imitate(st, record)
+                staged.finish(_publishing.changed(stat, changes)._replace(overwrite=overwrite))
+                return _publishing.publish(self._tree, target, staged, instead_of=st if source == target else None)
             except BaseException:
                 staged.discard()
                 raise
         finally:
             os.close(fd)
 
-    def move(self, source: str, target: str, *, overwrite: bool) -> Stat:
-        stat = _publishing.move(self._tree, checked(source), checked(target), overwrite=overwrite)
+    def move(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
+        tree = self._tree
+        stat = _publishing.move(tree, checked(source), checked(target), overwrite=overwrite, if_match=if_match)
         if stat is None:
-            before = self._tree.file(source)
-            stat = self.copy(source, target, overwrite=overwrite)
+            before = tree.file(source)
+            stat = self.copy(source, target, overwrite=overwrite, if_match=if_match)
             # What somebody wrote to the source since stays.
-            _publishing.delete(self._tree, source, lambda st: os.path.samestat(st, before))
+            _deleting.delete(tree, source, only=lambda st: os.path.samestat(st, before))
         return stat
+
+    def update(self, path: str, changes: Changes, *, if_match: str | None = None) -> Stat:
+        for _ in range(TRIES):
+            stat = _publishing.update(self._tree, checked(path), changes, if_match=if_match)
+            if stat is not None:
+                return stat
+            with suppress(_publishing.Overtaken):
+                return self._copy(path, path, changes, if_match=if_match)
+        raise UnavailableError(f"{path!r} is replaced again and again")
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
-    def _open(self, path: str) -> tuple[int, os.stat_result, Record | None]:
-        """The open file of the blob at ``path``, its state, and what is kept with it."""
-        while True:
-            fd, st = self._tree.open_blob(checked(path))
-            try:
-                record = _records.fetch(fd)
-                if record is not None:
-                    return fd, st, record
-                if not _sidecars.exist(self._tree):
-                    return fd, st, None
-                record = _sidecars.read(self._tree, path, st)
-                # A sidecar goes when its body is replaced: what was found, or not, counts if the body still stands.
-                if os.path.samestat(st, self._tree.file(path)):
-                    return fd, st, record
-            except BaseException:
-                os.close(fd)
-                raise
-            os.close(fd)
-
     def get(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> bytes:
-        if if_match is not None:
-            fd, st, record = self._open(path)
+        if if_match is None:
+            fd, st = self._tree.open_blob(checked(path))
+        else:
+            fd, st, record = _reading.open_with_record(self._tree, checked(path))
             if _records.to_stat(path, st, record).etag != if_match:
                 os.close(fd)
                 raise PreconditionFailedError
-        else:
-            fd, st = self._tree.open_blob(checked(path))
         try:
-            size = st.st_size
-            want = (size if end is None else min(end, size)) - start
-            if want <= 0:
-                return b""
-            data = os.pread(fd, want, start)
-            if len(data) == want:
-                return data
-            pieces = [data]  # the system reads at most 2 GiB at once
-            while data:
-                want -= len(data)
-                start += len(data)
-                data = os.pread(fd, want, start)
-                pieces.append(data)
-            return b"".join(pieces)
+            return _reading.read_range(fd, st.st_size, start, end)
         finally:
             os.close(fd)
 
     def stream(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
-        fd, st, record = self._open(path)
-        known = _records.to_stat(path, st, record)
-        pieces = _Pieces(fd, st, start, known.size if end is None else min(end, known.size))
-        if if_match is not None and known.etag != if_match:
+        fd, st, record = _reading.open_with_record(self._tree, checked(path))
+        pieces = _reading.Pieces(fd, st, start, end)
+        stat = _records.to_stat(path, st, record)
+        if if_match is not None and stat.etag != if_match:
             pieces.close()
             raise PreconditionFailedError
-        return Download(known, pieces)
+        return Download(stat, pieces)
 
     def stat(self, path: str) -> Stat:
-        fd, st, record = self._open(path)
+        fd, st, record = _reading.open_with_record(self._tree, checked(path))
         os.close(fd)
         return _records.to_stat(path, st, record)
 
@@ -264,30 +228,30 @@ class FilesystemBackend(Backend, Servable):
         prefix: str,
         *,
         start_after: str | None = None,
+        end_before: str | None = None,
         detail: bool = False,
         delimiter: bool = False,
         page_size: int = 1000,
     ) -> Iterator[Iterable[tuple[str, Stat | None]]]:
-        for page in _listing.pages(self._tree, prefix, start_after, page_size, delimiter=delimiter):
-            if detail:
-                yield list(_details.detailed(self._tree, page, self.stat))
-            else:
-                yield [(path, None) for path in page]
+        pages = _listing.pages(
+            self._tree, prefix, after=start_after, before=end_before, page_size=page_size, delimiter=delimiter
+        )
+        for page in pages:
+            yield list(_listing.detailed(self._tree, page, self.stat)) if detail else [(path, None) for path in page]
 
     # ---- signing -----------------------------------------------------------------------------------------------
 
     def signing_keys(self, *, create: bool = False) -> SigningKeys | None:
         """What is in the files now."""
-        return self._key_files.ensure(self._tree.make_staging) if create else self._key_files.load()
+        return self._key_files.ensure() if create else self._key_files.load()
 
     # ---- errors and the root itself ----------------------------------------------------------------------------
 
     def classify(self, exc: BaseException) -> type[StorageError] | None:
-        if isinstance(exc, StorageError):
-            return type(exc)
-        if isinstance(exc, OSError):
-            return _KINDS.get(exc.errno or 0, UnavailableError)
-        return None
+        return _errors.classify(exc)
+
+    def explain(self, exc: BaseException) -> str | None:
+        return _errors.explain(exc)
 
     def bucket_exists(self) -> bool:
         return self._tree.create or self._tree.exists()
@@ -299,10 +263,16 @@ class FilesystemBackend(Backend, Servable):
         return _settings.setup(self._tree, wanted)
 
     def sweep(self) -> Sequence[str]:
-        return _settings.sweep(self._tree, self.clock())
+        return _sweeping.sweep(self._tree, self.clock())
 
     def lint(self, prefix: str) -> Sequence[str]:
         return _listing.lint(self._tree, prefix)
+
+    def examine(self) -> Sequence[str]:
+        return self._key_files.examine()
+
+    def count_outside(self, prefixes: Sequence[str], most: int | None = None) -> int:
+        return _listing.count_outside(self._tree, prefixes, most)
 
     @property
     def cors_origins(self) -> tuple[str, ...]:
@@ -310,7 +280,7 @@ class FilesystemBackend(Backend, Servable):
         return _settings.read_settings(self._tree).cors_origins
 
     def close(self) -> None:
-        self._tree.staging = None
+        _folders.clean_up(self._tree)
 
     def __repr__(self) -> str:
         return f"FilesystemBackend({self.root!r})"
@@ -322,40 +292,6 @@ class FilesystemBackend(Backend, Servable):
 
 def _rebuild(root: str, create: bool, fsync: bool, serve_url: str | None, secret_file: str | None) -> FilesystemBackend:
     return FilesystemBackend(root, create=create, fsync=fsync, serve_url=serve_url, secret_file=secret_file)
-
-
-class _Pieces:
-    """The bytes of an open file, which stays the version that it is, in pieces."""
-
-    _fd = -1  # until it is made: an interrupt may come before
-
-    def __init__(self, fd: int, st: os.stat_result, start: int, end: int) -> None:
-        self._fd, self._stat, self._position, self._end = fd, st, start, end
-
-    def __iter__(self) -> _Pieces:
-        return self
-
-    def __next__(self) -> bytes:
-        if self._fd < 0:
-            raise StopIteration
-        data = os.pread(self._fd, max(0, min(_PIECE, self._end - self._position)), self._position)
-        if data:
-            self._position += len(data)
-            return data
-        st = os.fstat(self._fd)
-        self.close()
-        # Our own bodies never change; what somebody edits in place meanwhile is no version at all.
-        if (st.st_mtime_ns, st.st_size) != (self._stat.st_mtime_ns, self._stat.st_size):
-            raise PreconditionFailedError("the file was edited in place while it was being read; read it again")
-        raise StopIteration
-
-    def close(self) -> None:
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class _FileWriter:

@@ -1,133 +1,150 @@
-"""Keeps names apart on file systems that fold case or normalise: there ``A`` would open ``a``.
+"""Keep names apart on file systems that ignore case or normalise names: there the path ``A`` opens the file ``a``.
 
-A device is asked once, by looking for a name that is there under another spelling. On one that folds, a path counts as
-there only if each segment stands in its directory as it is spelled.
+Each device is asked once, by looking for a name that is there under another spelling. On a device that folds names, a path
+counts as there only if each of its segments stands in its directory exactly as it is spelled.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import unicodedata
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from storage.backends.filesystem import _system
 from storage.exceptions import UnsupportedOperationError
 
-if TYPE_CHECKING:
-    from storage.backends.filesystem._tree import Tree
+__all__ = ["OpenFolder", "Spelling"]
 
-__all__ = ["Spelling"]
+OpenFolder = Callable[[str], int]
+"""Opens the directory at a path below the root (``""``: the root itself)."""
+
+# Opening a segment as a directory fails with one of these if it is a blob, a link, or was removed meanwhile.
+_NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
 class Spelling:
     """What is known of the devices below one root.
 
     Attributes:
-        exact: the devices that keep every name apart.
+        exact: the devices that keep all names apart.
     """
 
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
+    def __init__(self) -> None:
         self.exact: set[int] = set()
         self._folding: set[int] = set()
 
-    def holds(self, path: str, st: os.stat_result) -> bool:
-        """Whether ``path``, which opened the file ``st``, is how that file is spelled."""
-        if st.st_dev in self.exact or not self._ask_path(path, st):
+    def holds(self, open_folder: OpenFolder, path: str, device: int) -> bool:
+        """Whether the file that ``path`` opened, on ``device``, is spelled like ``path`` on disk."""
+        if device in self.exact or not self._may_fold(open_folder, path, device):
             return True
-        return self._stands(path)
+        return _is_spelled(open_folder, path)
 
     def learn(self, device: int, fd: int, name: str) -> None:
-        """Asks ``device`` by ``name``, which has a letter and is in the directory ``fd`` on it."""
+        """Asks ``device`` with the help of ``name``, which has a letter and stands in the directory ``fd`` on that device."""
         if device not in self.exact and device not in self._folding:
-            folds = _is_found(fd, name, name.swapcase())
-            (self._folding if folds else self.exact).add(device)
+            self._note(device, _finds_both(fd, name, name.swapcase()))
 
-    def refuse_alias(self, path: str, device: int) -> None:
+    def refuse_alias(self, open_folder: OpenFolder, path: str, device: int) -> None:
         """Raises ``UnsupportedOperationError`` if something is at ``path`` that is spelled otherwise.
 
-        Guaranteed: the device, on which ``path`` is going to be written, was asked.
+        Guaranteed: ``device``, on which ``path`` is going to be written, was asked.
         """
         if device in self._folding:
-            self._refuse(path)
+            _refuse_alias(open_folder, path)
 
-    def _refuse(self, path: str) -> None:
-        fd = self._tree.open("", _system.DIRECTORY)
-        try:
-            for segment in path.split("/"):
-                if segment not in os.listdir(fd):
-                    try:
-                        os.stat(segment, dir_fd=fd, follow_symlinks=False)
-                    except FileNotFoundError:
-                        return
-                    raise UnsupportedOperationError(
-                        f"{path!r}: the file system folds {segment!r} into a name that is there already in another "
-                        "spelling; choose another key or file system"
-                    )
-                try:
-                    inner = os.open(segment, _system.DIRECTORY, dir_fd=fd)
-                except OSError:  # the blob itself
-                    return
-                os.close(fd)
-                fd = inner
-        finally:
-            os.close(fd)
+    def _note(self, device: int, folds: bool | None) -> None:
+        if folds is not None:
+            (self._folding if folds else self.exact).add(device)
 
-    def _stands(self, path: str) -> bool:
-        fd = self._tree.open("", _system.DIRECTORY)
-        try:
-            *folders, name = path.split("/")
-            for folder in folders:
-                if folder not in os.listdir(fd):
-                    return False
-                try:
-                    inner = os.open(folder, _system.DIRECTORY, dir_fd=fd)
-                except OSError:
-                    return False
-                os.close(fd)
-                fd = inner
-            return name in os.listdir(fd)
-        finally:
-            os.close(fd)
-
-    def _ask_path(self, path: str, st: os.stat_result) -> bool:
-        """Whether the device of ``st`` folds; asks by the name of ``path`` itself."""
-        if st.st_dev in self._folding:
+    def _may_fold(self, open_folder: OpenFolder, path: str, device: int) -> bool:
+        """Whether another spelling may have opened ``path``. Asks the device, by the name of ``path``, if it is not known."""
+        if device in self._folding:
             return True
         folder, _, name = path.rpartition("/")
         while True:
-            variant = _variant(name)
+            variant = _other_spelling(name)
             if variant is not None:
-                folds = self._found(folder, name, variant)
-                (self._folding if folds else self.exact).add(st.st_dev)
-                return folds
+                fd = open_folder(folder)
+                try:
+                    folds = _finds_both(fd, name, variant)
+                finally:
+                    os.close(fd)
+                self._note(device, folds)
+                return folds is not False
             if not folder:  # no segment can be spelled in two ways: nothing to fold
                 return False
             folder, _, name = folder.rpartition("/")
 
-    def _found(self, folder: str, name: str, variant: str) -> bool:
-        """Whether both spellings in ``folder`` are one file."""
-        try:
-            fd = self._tree.open(folder, _system.DIRECTORY)
-        except OSError:
-            return False
-        try:
-            return _is_found(fd, name, variant)
-        finally:
-            os.close(fd)
 
-
-def _is_found(fd: int, name: str, variant: str) -> bool:
-    """Whether both spellings in the directory ``fd`` are one file."""
+def _refuse_alias(open_folder: OpenFolder, path: str) -> None:
+    fd = open_folder("")
     try:
-        one = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        other = os.stat(variant, dir_fd=fd, follow_symlinks=False)
-    except OSError:
-        return False
-    return os.path.samestat(one, other)
+        for segment in path.split("/"):
+            if segment not in os.listdir(fd):
+                try:
+                    os.stat(segment, dir_fd=fd, follow_symlinks=False)
+                except FileNotFoundError:
+                    return
+                raise UnsupportedOperationError(
+                    f"{path!r}: the file system folds {segment!r} into a name that is there already in another "
+                    "spelling; choose another key or file system"
+                )
+            inner = _enter(fd, segment)
+            if inner is None:
+                return
+            os.close(fd)
+            fd = inner
+    finally:
+        os.close(fd)
 
 
-def _variant(name: str) -> str | None:
+def _is_spelled(open_folder: OpenFolder, path: str) -> bool:
+    """Whether each segment of ``path`` stands in its directory as it is spelled."""
+    fd = open_folder("")
+    try:
+        *folders, name = path.split("/")
+        for folder in folders:
+            inner = _enter(fd, folder) if folder in os.listdir(fd) else None
+            if inner is None:
+                return False
+            os.close(fd)
+            fd = inner
+        return name in os.listdir(fd)
+    finally:
+        os.close(fd)
+
+
+def _enter(fd: int, name: str) -> int | None:
+    """Opens the directory ``name`` in the directory ``fd``; ``None``: it is no directory."""
+    try:
+        return os.open(name, _system.DIRECTORY, dir_fd=fd)
+    except OSError as exc:
+        if exc.errno in _NO_FOLDER:
+            return None
+        raise
+
+
+def _finds_both(fd: int, name: str, variant: str) -> bool | None:
+    """Whether both spellings in the directory ``fd`` are one file; ``None``: that cannot be told, ``name`` is gone."""
+    before = _look(fd, name)
+    while before is not None:
+        other = _look(fd, variant)
+        after = _look(fd, name)
+        if after is not None and os.path.samestat(before, after):
+            return other is not None and os.path.samestat(before, other)
+        before = after  # it was replaced meanwhile: look again
+    return None
+
+
+def _look(fd: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _other_spelling(name: str) -> str | None:
     """``name`` as a folding file system would also find it; ``None``: there is no other spelling."""
     for variant in (name.swapcase(), unicodedata.normalize("NFD", name), unicodedata.normalize("NFC", name)):
         if variant != name:

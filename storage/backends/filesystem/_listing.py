@@ -1,6 +1,6 @@
-"""Listing in UTF-8 byte order, one directory at a time: memory grows with the largest directory, not with the tree.
+"""Lists blobs in UTF-8 byte order, one directory at a time: memory grows with the largest directory, not with the tree.
 
-A directory ``a`` sorts as ``a/``; the blob ``a`` inside of it, as ``a``. In between may stand ``a-b``.
+A directory ``a`` sorts as ``a/``; the blob ``a`` inside of it, as ``a``. Between the two may stand ``a-b``.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ import re
 import time
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import pairwise
+from itertools import groupby, islice, pairwise
 from typing import Final, NamedTuple
 
+from storage._backend import Stat
 from storage._keys import RESERVED, is_portable
-from storage.backends.filesystem import _system
+from storage.backends.filesystem import _records, _sidecars, _system
 from storage.backends.filesystem._tree import BLOB, HOME, MAX_PATH, Tree, checked, is_blob
 from storage.exceptions import NotFoundError
 
-__all__ = ["folders", "lint", "pages"]
+__all__ = ["count_outside", "detailed", "folders", "lint", "pages"]
 
 _ODD: Final = re.compile(r"[^\x20-\x5b\x5d-\x7e]")  # a name with one of these may not be portable: ask the key rules
 _LONGEST_NAME: Final = 255
@@ -31,17 +32,59 @@ _TICK: Final = 50_000_000  # nanoseconds: times of change are no finer than a ti
 
 
 class _Folder(NamedTuple):
-    """A directory as it was read."""
+    """What is in a directory."""
 
     names: list[str]  # sorted, portable; folders have a slash at their end
-    early: AbstractSet[str]  # of these: names of folders whose blob, if any, sorts before what precedes the folder
-    has_blob: bool  # a blob of the directory's own name is in it
+    early: AbstractSet[
+        str
+    ]  # of these: names of folders whose blob, if there is one, does not come right before the folder
+    has_blob: bool = False  # a blob of the directory's own name is in it
 
 
-def pages(tree: Tree, prefix: str, after: str | None, size: int, *, delimiter: bool) -> Iterator[list[str]]:
-    """The paths of the blobs that start with ``prefix`` and come after ``after``, in order, in pages of at most ``size``.
+class _Range(NamedTuple):
+    """The part of a listing that is wanted: the paths after ``after`` and before ``before``."""
 
-    ``delimiter``: one level; what lies deeper is given once, as a folder with a slash at its end.
+    after: str
+    before: str | None
+
+    def cut(self, folder: _Folder, base: str) -> _Folder:
+        """The names in ``base`` that may have something to give."""
+        names, early, _ = folder
+        if self.before is not None and (self.before.startswith(base) or self.before < base):
+            local = self.before[len(base) :]
+            end = bisect_left(names, local)
+            name = names[end] if end < len(names) else ""
+            names = names[:end]
+            if name[-1:] == "/" and name[:-1] < local and name[:-1] not in early:
+                # The folder lies behind the bound, but the blob of its name before it.
+                names.append(name[:-1])
+                early = {*early, name[:-1]}
+        if self.after.startswith(base):
+            local = self.after[len(base) :]
+            name, slash, _ = local.partition("/")
+            # A folder that the bound lies in has more to give.
+            names = names[bisect_left(names, f"{name}/") if slash else bisect_right(names, local) :]
+        return folder._replace(names=names, early=early)
+
+
+def pages(
+    tree: Tree,
+    prefix: str,
+    *,
+    after: str | None = None,
+    before: str | None = None,
+    page_size: int = 1000,
+    delimiter: bool = False,
+) -> Iterator[list[str]]:
+    """The paths of the blobs that start with ``prefix``, in order, in pages.
+
+    Args:
+        tree: the store.
+        prefix: a string prefix, not a folder.
+        after: only paths after this text.
+        before: only paths before this text.
+        page_size: at most this many to a page.
+        delimiter: one level; what lies deeper is given once, as a folder with a slash at its end.
     """
     start, slash, rest = prefix.rpartition("/")
     base = f"{checked(start)}/" if slash else ""
@@ -53,11 +96,14 @@ def pages(tree: Tree, prefix: str, after: str | None, size: int, *, delimiter: b
     if top is not None:
         if rest:
             top = top._replace(names=[name for name in top.names if name.startswith(rest)])
-        yield from _walk(tree, base, top, after or "", size, delimiter=delimiter)
+        yield from _walk(tree, base, top, _Range(after or "", before), page_size, delimiter=delimiter)
 
 
-def _walk(tree: Tree, base: str, top: _Folder, after: str, size: int, *, delimiter: bool) -> Iterator[list[str]]:
-    stack = [(base, _from(top.names, base, after), top.early)]
+def _walk(
+    tree: Tree, base: str, top: _Folder, wanted: _Range, page_size: int, *, delimiter: bool
+) -> Iterator[list[str]]:
+    top = wanted.cut(top, base)
+    stack = [(base, iter(top.names), top.early)]
     page: list[str] = []
     while stack:
         base, names, early = stack[-1]
@@ -68,13 +114,14 @@ def _walk(tree: Tree, base: str, top: _Folder, after: str, size: int, *, delimit
                 if not early or name not in early or _holds_blob(tree, path):
                     page.append(path)
             else:
-                found, inner = _enter(tree, path, after, blob=name[:-1] not in early, delimiter=delimiter)
+                found, inner = _enter(tree, path, wanted.after, blob=name[:-1] not in early, delimiter=delimiter)
                 page += found
-            if len(page) >= size:
-                yield page[:size]
-                page = page[size:]
+            if len(page) >= page_size:
+                yield page[:page_size]
+                page = page[page_size:]
             if inner is not None:
-                stack.append((path, _from(inner.names, path, after), inner.early))
+                inner = wanted.cut(inner, path)
+                stack.append((path, iter(inner.names), inner.early))
                 break
         else:
             stack.pop()
@@ -98,21 +145,10 @@ def _enter(tree: Tree, path: str, after: str, *, blob: bool, delimiter: bool) ->
     return [own] if blob and inner is not None and inner.has_blob else [], inner
 
 
-def _from(names: list[str], base: str, after: str) -> Iterator[str]:
-    """The names in ``base`` that come after ``after``, and the folder that it lies in, which has more to give."""
-    if not after.startswith(base):
-        return iter(names)
-    local = after[len(base) :]
-    folder, slash, _ = local.partition("/")
-    position = bisect_left(names, f"{folder}/") if slash else bisect_right(names, local)
-    return iter(names[position:])
-
-
 def _holds_blob(tree: Tree, folder: str) -> bool:
     """Whether the directory ``folder`` has the blob of its own name in it."""
-    try:
-        fd = tree.open(f"{folder}/{BLOB}", _system.READ)
-    except OSError:
+    fd = tree.find(f"{folder}/{BLOB}", _system.READ)
+    if fd is None:
         return False
     try:
         return is_blob(os.fstat(fd))
@@ -122,7 +158,7 @@ def _holds_blob(tree: Tree, folder: str) -> bool:
 
 def _is_occupied(tree: Tree, folder: str) -> bool:
     """Whether there is any blob below ``folder``."""
-    return next(pages(tree, f"{folder}/", None, 1, delimiter=False), None) is not None
+    return next(pages(tree, f"{folder}/", page_size=1), None) is not None
 
 
 def _read(tree: Tree, folder: str, *, is_top: bool = False) -> _Folder | None:
@@ -191,14 +227,68 @@ def _names_once(fd: int) -> list[str]:
 
 def folders(tree: Tree, folder: str = "") -> Iterator[str]:
     """Every directory below ``folder``, itself included, but for what is ours."""
-    stack = [folder]
+    for base, _ in _read_all(tree, folder):
+        yield base.removesuffix("/")
+
+
+def _read_all(tree: Tree, folder: str, but: tuple[str, ...] = ()) -> Iterator[tuple[str, list[str]]]:
+    """The path, with a slash at its end, of every directory below ``folder``, itself included, and the names in it.
+
+    ``but``: no directory whose path begins with one of these.
+    """
+    stack = [f"{folder}/" if folder else ""]
     while stack:
-        folder = stack.pop()
-        yield folder
-        read = _read(tree, folder)
-        if read is not None:
-            base = f"{folder}/" if folder else ""
-            stack += [base + name[:-1] for name in read.names if name[-1] == "/"]
+        base = stack.pop()
+        read = _read(tree, base.removesuffix("/"))
+        names = [] if read is None else read.names
+        yield base, names
+        stack += [base + name for name in names if name[-1] == "/" and not (base + name).startswith(but)]
+
+
+# ---- details -----------------------------------------------------------------------------------------------------------
+
+
+def detailed(tree: Tree, page: Sequence[str], stat: Callable[[str], Stat]) -> Iterator[tuple[str, Stat | None]]:
+    """The page with the ``Stat`` of each blob, without opening each: two calls for a blob, by its name in its directory.
+
+    A folder has none, and a blob that was deleted since is left out. ``stat`` is ``Backend.stat``, for what two calls do not
+    settle.
+    """
+    has_sidecars = _sidecars.exist(tree)
+    for folder, paths in groupby(page, lambda path: path[: path.rindex("/", 0, -1)] if "/" in path[:-1] else ""):
+        fd = tree.find(folder)
+        try:
+            for path in paths:
+                if path[-1] == "/":
+                    yield path, None
+                    continue
+                try:
+                    yield path, (None if fd is None else _peek(fd, path, has_sidecars=has_sidecars)) or stat(path)
+                except NotFoundError:
+                    continue
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+
+def _peek(fd: int, path: str, *, has_sidecars: bool) -> Stat | None:
+    """The blob's ``Stat`` if two calls tell it. ``None``: it was replaced between them, or it takes a closer look."""
+    name = path.rpartition("/")[2]
+    try:
+        st = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        if not is_blob(st):
+            return None
+        record = _records.fetch_named(fd, name)
+        if record is not None:
+            return _records.to_stat(path, st, record) if record.fits(st) else None
+        if has_sidecars or not os.path.samestat(st, os.stat(name, dir_fd=fd, follow_symlinks=False)):
+            return None
+    except OSError:
+        return None  # the closer look raises what is wrong
+    return _records.to_stat(path, st, None)
+
+
+# ---- what is no blob ---------------------------------------------------------------------------------------------------
 
 
 def lint(tree: Tree, prefix: str) -> Sequence[str]:
@@ -208,9 +298,8 @@ def lint(tree: Tree, prefix: str) -> Sequence[str]:
     if slash:
         checked(start)
     for folder in folders(tree, start):
-        try:
-            fd = tree.open(folder, _system.DIRECTORY)
-        except OSError:
+        fd = tree.find(folder)
+        if fd is None:
             continue
         try:
             with os.scandir(fd) as entries:
@@ -233,3 +322,15 @@ def _foreign(entry: os.DirEntry[str]) -> str:
     if not is_portable(name):
         return "names that are no portable keys"
     return ""
+
+
+def count_outside(tree: Tree, prefixes: Sequence[str], most: int | None) -> int:
+    """How many files, but for what is ours, have paths that start with none of ``prefixes``. ``most``: counts no further."""
+    inside = tuple(prefixes)
+    outside = (
+        name
+        for base, names in _read_all(tree, "", inside)
+        for name in names
+        if name[-1] != "/" and not (base + name).startswith(inside)
+    )
+    return sum(1 for _ in islice(outside, most))

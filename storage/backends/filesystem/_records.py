@@ -1,7 +1,7 @@
-"""What is known of a blob beside its bytes: a record, in an extended attribute of its file or in a sidecar.
+"""What is known of a blob besides its bytes: a record, kept in an extended attribute of its file or in a sidecar.
 
-A record names the size and the time of change of the body it belongs to. Where these are no longer the file's, somebody
-edited it in place: its headers still hold, its etag does not.
+A record names the size and the time of change of the body that it belongs to. Where these are no longer the file's, somebody
+edited the file in place: the headers in the record still hold, its etag does not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = [
     "Record",
     "Unattached",
     "attach",
-    "derived_etag",
+    "decode",
     "encode",
     "fetch",
     "fetch_named",
@@ -33,7 +33,7 @@ __all__ = [
 _ATTRIBUTE: Final = "user.storage"
 _UTC = timezone.utc
 _VERSION = 1
-# Extended attributes unknown, forbidden, or too small for this record.
+# Extended attributes are unknown, forbidden, or too small for this record.
 _UNATTACHABLE = frozenset(
     {errno.ENOTSUP, errno.EPERM, errno.E2BIG, errno.ENOSPC, errno.ERANGE, errno.ENOSYS, errno.EINVAL, errno.EDQUOT}
 )
@@ -42,46 +42,31 @@ _NO_ATTRIBUTE = frozenset({getattr(errno, "ENODATA", errno.ENOTSUP), errno.ENOTS
 _getxattr = getattr(os, "getxattr", None)
 _setxattr = getattr(os, "setxattr", None)
 
+_Headers = tuple[str, "str | None", "str | None", Mapping[str, str]]
+"""Content type, cache control, content encoding, metadata: the last four fields of a ``Stat``."""
 
 _FIXED = struct.Struct("<BQQ8s")  # version, size, time of change in nanoseconds, etag
 _TEXTS = 4
 
 
-class Unattached(Exception):  # noqa: N818 (not an error: the sidecar takes over)
+class Unattached(Exception):  # noqa: N818 (not an error: the record goes into a sidecar)
     """This file cannot carry this record."""
 
 
 class Record(NamedTuple):
-    """What is kept with a body."""
+    """What is kept with a body.
 
-    etag: str
+    Attributes:
+        size: bytes of the body when the record was written.
+        mtime_ns: the body's time of change then, in nanoseconds since the epoch.
+        etag: eight random bytes, or those that the record of the same body had before.
+        headers: the last four fields of the blob's ``Stat``.
+    """
+
     size: int
     mtime_ns: int
-    content_type: str
-    cache_control: str | None = None
-    content_encoding: str | None = None
-    metadata: Mapping[str, str] = {}
-
-    @classmethod
-    def decode(cls, data: bytes) -> Record | None:
-        """The inverse of ``encode``; ``None`` for what it did not write."""
-        try:
-            version, size, mtime_ns, etag = _FIXED.unpack_from(data)
-            texts = data[_FIXED.size :].decode().split("\n")
-            if version != _VERSION or len(texts) != _TEXTS:
-                return None
-            content_type, cache_control, content_encoding, metadata = texts
-            return cls(
-                etag.hex(),
-                size,
-                mtime_ns,
-                content_type,
-                cache_control or None,
-                content_encoding or None,
-                json.loads(metadata) if metadata else {},
-            )
-        except (struct.error, ValueError):
-            return None
+    etag: bytes
+    headers: _Headers
 
     def fits(self, st: os.stat_result) -> bool:
         """Whether the body is still the one that this record was written for."""
@@ -94,21 +79,41 @@ def encode(etag: bytes, st: os.stat_result, options: PutOptions) -> bytes:
     It is short, because ext4 keeps 64 bytes in the inode and writes another block for more. The texts need no escapes:
     headers are printable, and JSON has no line breaks.
     """
-    content_type, cache_control, content_encoding, metadata, _, _ = options
-    if metadata:
-        texts = _texts(content_type, cache_control, content_encoding, json.dumps(dict(metadata), ensure_ascii=False))
-    else:
-        texts = _texts(content_type, cache_control, content_encoding, "")
+    metadata = json.dumps(dict(options.metadata), ensure_ascii=False) if options.metadata else ""
+    texts = _encode_texts(options.content_type, options.cache_control, options.content_encoding, metadata)
     return _FIXED.pack(_VERSION, st.st_size, st.st_mtime_ns, etag) + texts
 
 
 @lru_cache(maxsize=128)
-def _texts(content_type: str, cache_control: str | None, content_encoding: str | None, metadata: str) -> bytes:
+def _encode_texts(content_type: str, cache_control: str | None, content_encoding: str | None, metadata: str) -> bytes:
     return f"{content_type}\n{cache_control or ''}\n{content_encoding or ''}\n{metadata}".encode()
 
 
+def decode(data: bytes) -> Record | None:
+    """The inverse of :func:`encode`; ``None`` for anything that it did not write."""
+    try:
+        version, size, mtime_ns, etag = _FIXED.unpack_from(data)
+    except struct.error:
+        return None
+    headers = _decode_texts(data[_FIXED.size :]) if version == _VERSION else None
+    return None if headers is None else Record(size, mtime_ns, etag, headers)
+
+
+@lru_cache(maxsize=128)
+def _decode_texts(data: bytes) -> _Headers | None:
+    try:
+        texts = data.decode().split("\n")
+        if len(texts) != _TEXTS:
+            return None
+        content_type, cache_control, content_encoding, metadata = texts
+        known = json.loads(metadata) if metadata else {}
+    except ValueError:
+        return None
+    return (content_type, cache_control or None, content_encoding or None, known) if isinstance(known, dict) else None
+
+
 def attach(fd: int, record: bytes) -> None:
-    """Writes the encoded record into the open file.
+    """Writes the encoded record into the open file, in one step.
 
     Raises:
         Unattached: it must go into a sidecar.
@@ -128,7 +133,7 @@ def fetch(fd: int) -> Record | None:
     if _getxattr is None:
         return None
     try:
-        return Record.decode(_getxattr(fd, _ATTRIBUTE))
+        return decode(_getxattr(fd, _ATTRIBUTE))
     except OSError as exc:
         if exc.errno in _NO_ATTRIBUTE:
             return None
@@ -136,40 +141,31 @@ def fetch(fd: int) -> Record | None:
 
 
 def fetch_named(fd: int, name: str) -> Record | None:
-    """As ``fetch``, of the file ``name`` in the directory ``fd``; an ``OSError`` where the system has no ``/proc``."""
+    """As :func:`fetch`, of the file ``name`` in the directory ``fd``; an ``OSError`` where the system has no ``/proc``."""
     if _getxattr is None:
         return None
     try:
-        return Record.decode(_getxattr(f"/proc/self/fd/{fd}/{name}", _ATTRIBUTE, follow_symlinks=False))
+        return decode(_getxattr(f"/proc/self/fd/{fd}/{name}", _ATTRIBUTE, follow_symlinks=False))
     except OSError as exc:
         if exc.errno in _NO_ATTRIBUTE:
             return None
         raise
 
 
-def derived_etag(st: os.stat_result) -> str:
-    """An etag for a file that has none of its own."""
-    return f"{st.st_ino:x}-{st.st_mtime_ns:x}-{st.st_size:x}"
-
-
 def to_stat(path: str, st: os.stat_result, record: Record | None) -> Stat:
     """The ``Stat`` of the file at ``path``. ``record``: what is kept with it; ``None``: it was dropped in."""
     modified = datetime.fromtimestamp(st.st_mtime, _UTC)
     if record is None:
-        return Stat(st.st_size, derived_etag(st), modified, guess_content_type(path), None, None, {})
-    return Stat(
-        st.st_size,
-        record.etag if record.fits(st) else derived_etag(st),
-        modified,
-        record.content_type,
-        record.cache_control,
-        record.content_encoding,
-        record.metadata,
-    )
+        return Stat(st.st_size, _derived_etag(st), modified, guess_content_type(path), None, None, {})
+    etag = record.etag.hex() if record.fits(st) else _derived_etag(st)
+    return Stat(st.st_size, etag, modified, *record.headers)
+
+
+def _derived_etag(st: os.stat_result) -> str:
+    """An etag for a body that has none of its own. The time of the inode changes also where the body's was set back."""
+    return f"{st.st_ino:x}-{st.st_mtime_ns:x}-{st.st_ctime_ns:x}-{st.st_size:x}"
 
 
 def new_stat(etag: bytes, st: os.stat_result, options: PutOptions) -> Stat:
     """The ``Stat`` of a body that was just written."""
-    modified = datetime.fromtimestamp(st.st_mtime, _UTC)
-    # What Stat(…) does, without its call in Python; the options begin with the four fields that a Stat ends with.
-    return tuple.__new__(Stat, (st.st_size, etag.hex(), modified, *options[:4]))
+    return Stat(st.st_size, etag.hex(), datetime.fromtimestamp(st.st_mtime, _UTC), *options[:4])

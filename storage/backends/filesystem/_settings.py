@@ -1,23 +1,21 @@
-"""What a store remembers about itself, and the sweeping of what nobody needs any more."""
+"""What a store remembers about itself: the origins that its server answers to, and after how many days blobs expire."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from storage._backend import Setup
-from storage.backends.filesystem import _listing, _publishing, _sidecars, _staging, _system
+from storage.backends.filesystem import _folders, _system
 from storage.backends.filesystem._staging import Staged
 from storage.backends.filesystem._tree import HOME, Tree
-from storage.exceptions import NotFoundError, StorageError
+from storage.exceptions import StorageError
 
-__all__ = ["Settings", "read_settings", "setup", "sweep"]
+__all__ = ["Settings", "read_settings", "setup"]
 
-_FILE: Final = f"{HOME}/settings.json"
-_DAY: Final = 86_400  # seconds
+_NAME: Final = "settings.json"
 
 
 class Settings(NamedTuple):
@@ -34,9 +32,8 @@ class Settings(NamedTuple):
 
 def read_settings(tree: Tree) -> Settings:
     """What the store remembers; the defaults where ``setup`` never ran."""
-    try:
-        fd = tree.open(_FILE, _system.READ)
-    except FileNotFoundError:
+    fd = tree.find(f"{HOME}/{_NAME}", _system.READ)
+    if fd is None:
         return Settings()
     with open(fd, encoding="utf-8") as file:
         try:
@@ -46,14 +43,14 @@ def read_settings(tree: Tree) -> Settings:
                 {str(prefix): int(days) for prefix, days in read.get("tmp_days", {}).items()},
             )
         except (ValueError, TypeError, AttributeError) as exc:
-            raise StorageError(f"{tree.root}/{_FILE} is damaged; delete it, and set the store up again") from exc
+            raise StorageError(f"{tree.root}/{HOME}/{_NAME} is damaged; delete it, and set the store up again") from exc
 
 
 def setup(tree: Tree, wanted: Setup) -> Sequence[str]:
-    """As ``Backend.setup``: makes the root, remembers the rest."""
+    """As ``Backend.setup``: makes the root, and remembers the rest."""
     lines: list[str] = []
     if wanted.create_bucket and not tree.exists():
-        tree.make_root(create=True)
+        _folders.make_root(tree, create=True)
         lines.append(f"made the directory {tree.root!r}")
     old = new = read_settings(tree)
     if wanted.cors_origins is not None and wanted.cors_origins != old.cors_origins:
@@ -75,9 +72,9 @@ def _write(tree: Tree, settings: Settings) -> None:
     try:
         staged.write(json.dumps(settings._asdict(), ensure_ascii=False, indent=1).encode())
         _system.sync(staged.fd)
-        fd = tree.open(HOME, _system.DIRECTORY)
+        fd = tree.open_directory(HOME)
         try:
-            os.rename(staged.name, _FILE.rpartition("/")[2], src_dir_fd=staged.folder.fd, dst_dir_fd=fd)
+            os.rename(staged.name, _NAME, src_dir_fd=staged.folder.fd, dst_dir_fd=fd)
             _system.sync(fd)
         finally:
             os.close(fd)
@@ -85,33 +82,3 @@ def _write(tree: Tree, settings: Settings) -> None:
         staged.discard()
         raise
     staged.close()
-
-
-def sweep(tree: Tree, now: float) -> Sequence[str]:
-    """As ``Backend.sweep``. ``now``: seconds since the epoch."""
-    counts = {
-        "leftovers of writers that died": _staging.sweep_all(tree, _listing.folders(tree)),
-        "records of blobs that are gone": sum(_forget(tree, path, name) for path, name in _sidecars.orphans(tree)),
-        "expired blobs": sum(
-            _expire(tree, prefix, now - days * _DAY) for prefix, days in read_settings(tree).tmp_days.items()
-        ),
-    }
-    return [f"{count} {what}" for what, count in counts.items() if count]
-
-
-def _forget(tree: Tree, path: str, name: str) -> bool:
-    """Removes a sidecar unless it belongs to the blob that is there."""
-    with contextlib.suppress(OSError, StorageError):
-        return _sidecars.forget(tree, path, name)
-    return False
-
-
-def _expire(tree: Tree, prefix: str, before: float) -> int:
-    """Deletes the blobs below ``prefix`` that were written before ``before``; how many."""
-    count = 0
-    for page in _listing.pages(tree, prefix, None, 1000, delimiter=False):
-        for path in page:
-            with contextlib.suppress(NotFoundError):
-                if tree.file(path).st_mtime < before:
-                    count += _publishing.delete(tree, path, lambda st: st.st_mtime < before)
-    return count

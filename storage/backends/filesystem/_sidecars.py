@@ -1,8 +1,8 @@
-"""Records of bodies that cannot carry their own: no extended attributes here, or too small ones.
+"""Records of bodies that cannot carry their own, because extended attributes are missing or too small.
 
-A sidecar is named after the path, the size and the time of change of its body, and written before the body is published.
-So the one step that publishes the body also makes its sidecar count: the old body's has another name. Two bodies that
-follow each other never agree in size and time, for then the new one's time is moved on.
+A sidecar is named after the path, the size and the time of change of its body, and written before the body is published. So
+the one step that publishes the body also makes its sidecar count: the sidecar of the old body has another name. Two bodies
+that follow each other never agree in size and time: the time of the new one is moved on where they would.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from storage.backends.filesystem import _system
+from storage._keys import is_portable
+from storage.backends.filesystem import _folders, _records, _system
 from storage.backends.filesystem._records import Record
 from storage.backends.filesystem._staging import Staged
-from storage.backends.filesystem._tree import HOME, Tree, checked
+from storage.backends.filesystem._tree import ABSENT, META, Tree, is_blob
 from storage.exceptions import NotFoundError, UnavailableError
 
-__all__ = ["exist", "forget", "orphans", "read", "remove", "write"]
+__all__ = ["exist", "read", "remove", "sweep", "write"]
 
-_FOLDER: Final = f"{HOME}/meta"
 # Nanoseconds by which a time of change is moved on: the finest that the file system keeps does it. FAT keeps two seconds.
 _STEPS: Final = (1, 100, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
 
@@ -31,29 +32,48 @@ def _name(path: str, st: os.stat_result) -> str:
     return f"{digest}.{st.st_size:x}.{st.st_mtime_ns:x}"
 
 
+@contextmanager
+def _opened(tree: Tree) -> Iterator[int | None]:
+    """The directory of the sidecars; ``None``: there are none."""
+    fd = tree.find(META)
+    tree.has_sidecars = fd is not None
+    try:
+        yield fd
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
 def exist(tree: Tree) -> bool:
     """Whether there may be any sidecars."""
-    try:
-        os.close(tree.open(_FOLDER, _system.DIRECTORY))
-    except FileNotFoundError:
-        return False
-    return True
+    with _opened(tree) as folder:
+        return folder is not None
 
 
 def read(tree: Tree, path: str, st: os.stat_result) -> Record | None:
     """The record of the body ``st`` at ``path``; ``None``: it has no sidecar."""
-    found = _load(tree, _name(path, st))
+    with _opened(tree) as folder:
+        found = None if folder is None else _load(folder, _name(path, st))
     return found[1] if found is not None and found[0] == path else None
 
 
-def _load(tree: Tree, name: str) -> tuple[str, Record | None] | None:
+def _load(folder: int, name: str) -> tuple[str, Record | None] | None:
+    """The path and the record in the sidecar file ``name``; ``None``: it is not there, or no file."""
     try:
-        fd = tree.open(f"{_FOLDER}/{name}", _system.READ)
-    except OSError:
-        return None
+        fd = os.open(name, _system.READ, dir_fd=folder)
+    except OSError as exc:
+        if exc.errno in ABSENT:
+            return None
+        raise
+    try:
+        if not is_blob(os.fstat(fd)):
+            return None
+    except BaseException:
+        os.close(fd)
+        raise
     with open(fd, "rb") as file:
         path, _, data = file.read().partition(b"\n")
-    return path.decode(errors="replace"), Record.decode(data)
+    return path.decode(errors="replace"), _records.decode(data)
 
 
 def write(tree: Tree, path: str, staged: Staged, old: os.stat_result | None) -> None:
@@ -84,7 +104,7 @@ def write(tree: Tree, path: str, staged: Staged, old: os.stat_result | None) -> 
         data.write(path.encode() + b"\n" + staged.record())
         if tree.fsync:
             _system.sync(data.fd)
-        fd = tree.open_folder(_FOLDER)
+        fd = _folders.open_folder(tree, META)
         try:
             os.rename(data.name, _name(path, st), src_dir_fd=data.folder.fd, dst_dir_fd=fd)
             if tree.fsync:
@@ -95,6 +115,7 @@ def write(tree: Tree, path: str, staged: Staged, old: os.stat_result | None) -> 
         data.discard()
         raise
     data.close()
+    tree.has_sidecars = True
 
 
 def _alike(old: os.stat_result | None, st: os.stat_result) -> bool:
@@ -102,48 +123,58 @@ def _alike(old: os.stat_result | None, st: os.stat_result) -> bool:
 
 
 def remove(tree: Tree, path: str, st: os.stat_result) -> None:
-    """Forgets the sidecar of the body ``st``, which is no longer at ``path``. Does not raise."""
-    with contextlib.suppress(OSError):
-        fd = tree.open(_FOLDER, _system.DIRECTORY)
-        try:
-            os.unlink(_name(path, st), dir_fd=fd)
-        finally:
-            os.close(fd)
+    """Forgets the sidecar of the body ``st``, which is no longer at ``path``. Does not raise.
 
-
-def forget(tree: Tree, path: str, name: str) -> bool:
-    """Deletes the sidecar file ``name`` unless it is that of the blob at ``path``; whether it was deleted."""
-    try:
-        folder = tree.open(checked(path).rpartition("/")[0], _system.DIRECTORY)
-    except OSError:
-        folder = tree.open("", _system.DIRECTORY)  # no blob there, and so no writer that could need it
-    try:
-        own = tree.lock(folder)
-        try:
-            try:
-                if _name(path, tree.file(path)) == name:
-                    return False
-            except NotFoundError:
-                pass
-            os.unlink(f"{tree.base}{_FOLDER}/{name}")
-        finally:
-            tree.unlock(folder, own)
-    finally:
-        os.close(folder)
-    return True
-
-
-def orphans(tree: Tree) -> Iterator[tuple[str, str]]:
-    """The path and the file name of every sidecar, for a sweeper to look at."""
-    try:
-        fd = tree.open(_FOLDER, _system.DIRECTORY)
-    except OSError:
+    Where this object has found no sidecars before, it does not look again: one that stays belongs to no body, and is swept.
+    """
+    if tree.has_sidecars is False:
         return
+    with contextlib.suppress(OSError), _opened(tree) as folder:
+        if folder is not None:
+            os.unlink(_name(path, st), dir_fd=folder)
+
+
+# ---- sweeping ----------------------------------------------------------------------------------------------------------
+
+
+def sweep(tree: Tree) -> int:
+    """Deletes the sidecars whose bodies are gone; how many."""
+    with _opened(tree) as folder:
+        return 0 if folder is None else sum(_forget(tree, folder, name) for name in os.listdir(folder))
+
+
+def _forget(tree: Tree, folder: int, name: str) -> bool:
+    """Deletes the sidecar file ``name`` in the directory ``folder`` unless its body is there; whether it was deleted."""
+    found = _load(folder, name)
+    if found is None:
+        return False
+    path = found[0]
+    if not is_portable(path):  # damaged
+        return _unlink(folder, name)
+    # A writer of this path holds this lock. Where its directory is missing there is no such blob.
+    fd = tree.find(path.rpartition("/")[0])
+    if fd is None:
+        return _unlink(folder, name)
     try:
-        names = os.listdir(fd)
+        own = _folders.lock(tree, fd)
+        try:
+            return not _has_body(tree, path, name) and _unlink(folder, name)
+        finally:
+            _folders.unlock(fd, own)
     finally:
         os.close(fd)
-    for name in names:
-        found = _load(tree, name)
-        if found is not None:
-            yield found[0], name
+
+
+def _has_body(tree: Tree, path: str, name: str) -> bool:
+    try:
+        return _name(path, tree.file(path)) == name
+    except NotFoundError:
+        return False
+
+
+def _unlink(folder: int, name: str) -> bool:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,15 +1,18 @@
-"""Where a store in a directory keeps what it signs with: its id and its secrets, shared by all processes that open it."""
+"""What a store in a directory signs with: its id and its secrets, in files that all processes share that open the store."""
 
 from __future__ import annotations
 
 import os
 import re
-import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
 from storage._backend import SigningKeys
+from storage.backends.filesystem import _system
+from storage.backends.filesystem._staging import Staged
+from storage.backends.filesystem._tree import HOME, Tree
 from storage.exceptions import SigningError
 
 __all__ = ["KeyFiles"]
@@ -19,7 +22,6 @@ _SECRET: Final = "secret"  # noqa: S105 (the name of a file)
 _MIN_CHARS: Final = 32
 _MAX_BYTES: Final = 64 * 1024  # no file of secrets is longer; what is, is something else
 _VALID_ID = re.compile(r"[0-9a-f]{32}").fullmatch
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe put in a file's place must not hang the server
 
 
@@ -31,21 +33,21 @@ class _Seen(NamedTuple):
 
 
 class KeyFiles:
-    """The files ``id`` and ``secret`` in a directory of the library's own.
+    """The files ``id`` and ``secret`` of a store, in the directory for all that is ours.
 
     The secret file has one secret a line, each of 32 characters or more; blank lines and those that begin with ``#`` do
-    not count. The first one signs, each one verifies: rotating is a new first line, and, when the last URL that the old
-    one signed has expired, taking away the last. What changes in the files counts from the next call on.
+    not count. The first secret signs, each one verifies. To rotate them, put a new one in the first line, and take the last
+    away once the last URL that it signed has expired. What changes in the files counts from the next call on.
     """
 
-    def __init__(self, directory: str, secret_file: str | None = None) -> None:
+    def __init__(self, tree: Tree, secret_file: str | None = None) -> None:
         """Reads and makes nothing yet.
 
         Args:
-            directory: ``ROOT/.storage~``; its parent may be missing until ``ensure`` is called.
-            secret_file: the file of secrets that somebody else looks after, instead of the one in ``directory``.
+            tree: the store.
+            secret_file: the path of a file of secrets that somebody else looks after, instead of the store's own.
         """
-        self._directory = directory
+        self._tree = tree
         self._secret_file = secret_file
         self._seen: _Seen | None = None
 
@@ -64,11 +66,8 @@ class KeyFiles:
             return None
         return seen.keys
 
-    def ensure(self, make_directory: Callable[[], object]) -> SigningKeys:
+    def ensure(self) -> SigningKeys:
         """The keys; made where there are none, once, whichever of many processes comes first.
-
-        Args:
-            make_directory: makes the directory, with its parents, unless it is there.
 
         Raises:
             SigningError: they can be neither read nor made.
@@ -76,10 +75,6 @@ class KeyFiles:
         keys = self.load()
         if keys is None:
             store_id, (secret,) = SigningKeys.new()
-            try:
-                make_directory()
-            except OSError as exc:
-                raise self._failed(_ID, exc) from exc
             self._make(_ID, store_id.encode(), 0o644)
             if self._secret_file is None:
                 self._make(_SECRET, secret, 0o600)
@@ -88,44 +83,58 @@ class KeyFiles:
             raise SigningError(f"signing secret {self._path(_SECRET)!r}: there is no such file; {_REMEDY}")
         return keys
 
-    def _path(self, name: str) -> str:
-        return (
-            self._secret_file
-            if name == _SECRET and self._secret_file is not None
-            else os.path.join(self._directory, name)
-        )
-
-    def _mark(self, name: str) -> tuple[int, ...]:
-        """What differs when a file was replaced or changed."""
+    def examine(self) -> list[str]:
+        """What is wrong with the files, a line each."""
         try:
-            found = os.stat(self._path(name))
+            self.load()
+            with self._opened(_SECRET) as fd:
+                mode = stat.S_IMODE(os.fstat(fd).st_mode)
+        except FileNotFoundError:
+            return []
+        except SigningError as exc:
+            return [str(exc)]
+        if not mode & 0o077:
+            return []
+        path = self._path(_SECRET)
+        return [f"the signing secret {path!r} may be used by others too (mode {mode:04o}); run chmod 600 {path}"]
+
+    def _path(self, name: str) -> str:
+        """The path of a file, for messages."""
+        if name == _SECRET and self._secret_file is not None:
+            return self._secret_file
+        return f"{self._tree.root}/{HOME}/{name}"
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[int]:
+        """Opens a file. ``FileNotFoundError``: it is not there; every other error is a ``SigningError``."""
+        try:
+            if name == _SECRET and self._secret_file is not None:
+                fd = os.open(self._secret_file, _READ)
+            else:
+                fd = self._tree.open(f"{HOME}/{name}", _system.READ)
         except FileNotFoundError:
             raise
         except OSError as exc:
             raise self._failed(name, exc) from exc
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _mark(self, name: str) -> tuple[int, ...]:
+        """What differs when a file was replaced or changed."""
+        with self._opened(name) as fd:
+            found = os.fstat(fd)
         return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
     def _read(self, name: str) -> str:
-        try:
-            with open(self._open(name), "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        with self._opened(name) as fd:
+            try:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise SigningError(f"signing {name} {self._path(name)!r} is not a regular file; {_REMEDY}")
-                data = file.read(_MAX_BYTES + 1)
-            return data.decode()
-        except FileNotFoundError:
-            raise
-        except (OSError, UnicodeDecodeError) as exc:
-            raise self._failed(name, exc) from exc
-
-    def _open(self, name: str) -> int:
-        if name == _SECRET and self._secret_file is not None:
-            return os.open(self._secret_file, _READ)
-        # Our own are never links: one that stands there was put there by somebody else.
-        directory = os.open(self._directory, _DIRECTORY)
-        try:
-            return os.open(name, _READ | os.O_NOFOLLOW, dir_fd=directory)
-        finally:
-            os.close(directory)
+                return os.read(fd, _MAX_BYTES + 1).decode()
+            except (OSError, UnicodeDecodeError) as exc:
+                raise self._failed(name, exc) from exc
 
     def _read_id(self) -> str:
         text = self._read(_ID).strip()
@@ -146,12 +155,21 @@ class KeyFiles:
 
     def _make(self, name: str, content: bytes, mode: int) -> None:
         """Makes one of our files whole, unless there is one."""
+        tree = self._tree
         try:
-            directory = os.open(self._directory, _DIRECTORY)
+            staged = Staged.held(tree, mode)
             try:
-                _publish(directory, name, content + b"\n", mode)
+                staged.write(content + b"\n")
+                _system.sync(staged.fd)
+                home = tree.open_directory(HOME)
+                try:
+                    with suppress(FileExistsError):
+                        os.link(staged.name, name, src_dir_fd=staged.folder.fd, dst_dir_fd=home)
+                    _system.sync(home)
+                finally:
+                    os.close(home)
             finally:
-                os.close(directory)
+                staged.discard()
         except OSError as exc:
             raise self._failed(name, exc) from exc
 
@@ -161,22 +179,3 @@ class KeyFiles:
 
 
 _REMEDY: Final = "make it readable for this user, or name a file of secrets with ?secret_file=/path in the store's URL"
-
-
-def _publish(directory: int, name: str, content: bytes, mode: int) -> None:
-    """A file appears under ``name`` with all of ``content``; one that is there already stays."""
-    temporary = f"{name}.{secrets.token_hex(8)}"
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=directory)
-    try:
-        try:
-            os.write(file, content)
-            os.fsync(file)
-        finally:
-            os.close(file)
-        try:
-            os.link(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-        except FileExistsError:
-            return
-    finally:
-        os.unlink(temporary, dir_fd=directory)
-    os.fsync(directory)

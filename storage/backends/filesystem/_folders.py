@@ -1,0 +1,233 @@
+"""The directories of a store: made when a blob needs them, locked while names in them change, removed when they are empty."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+
+from storage.backends.filesystem import _system
+from storage.backends.filesystem._tree import (
+    ABSENT,
+    BESIDE,
+    BLOB,
+    HOME,
+    META,
+    STAGING,
+    TRIES,
+    Folder,
+    Tree,
+    is_blob,
+    is_folder,
+)
+from storage.exceptions import UnavailableError, UnsupportedOperationError
+
+__all__ = ["clean_up", "lock", "make_root", "open_folder", "open_staging", "prune", "unlock"]
+
+
+# ---- making ------------------------------------------------------------------------------------------------------------
+
+
+def open_folder(tree: Tree, folder: str) -> int:
+    """Opens the directory ``folder``. Makes it, and the directories that it lies in, where they are missing.
+
+    A blob of the same name moves into it.
+    """
+    try:
+        return tree.open(folder, _system.DIRECTORY)
+    except OSError as exc:
+        if exc.errno not in ABSENT or exc.errno == errno.ENAMETOOLONG:
+            raise
+    for _ in range(TRIES):
+        make_root(tree)
+        fd = tree.open("", _system.DIRECTORY)
+        try:
+            for segment in folder.split("/") if folder else ():
+                inner = _enter(tree, fd, segment)
+                os.close(fd)
+                fd = inner
+        except FileNotFoundError:  # somebody removed, as empty, what was just made
+            os.close(fd)
+            continue
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+    raise UnavailableError(f"directory {folder!r} vanishes again and again")
+
+
+def open_staging(tree: Tree) -> Folder:
+    """Opens the directory for temporary files, also as ``tree.staging``; makes it where it is missing."""
+    tree.has_staged = True
+    staging = tree.staging = Folder(open_folder(tree, STAGING))
+    return staging
+
+
+def make_root(tree: Tree, *, create: bool = False) -> None:
+    """Makes the root, with its parents; ``create``: even if the URL says that it must be there.
+
+    Raises:
+        BucketNotFoundError: it is missing and may not be made, or is no directory.
+    """
+    if tree.exists():
+        return
+    if not (create or tree.create):
+        raise tree.no_root()
+    made = []
+    folder = tree.root
+    while not os.path.lexists(folder):
+        made.append(folder)
+        folder = os.path.dirname(folder)
+    try:
+        os.makedirs(tree.root, exist_ok=True)
+    except (
+        FileExistsError,
+        NotADirectoryError,
+        FileNotFoundError,
+    ) as exc:  # the last where a system makes no directories
+        raise tree.no_root() from exc
+    if tree.fsync:
+        for folder in made:
+            fd = os.open(os.path.dirname(folder), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                _system.sync(fd)
+            finally:
+                os.close(fd)
+
+
+def _enter(tree: Tree, fd: int, name: str) -> int:
+    """Opens the directory ``name`` in the directory ``fd``; makes it, or makes room for it."""
+    for _ in range(TRIES):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return os.open(name, _system.DIRECTORY, dir_fd=fd)
+        try:
+            os.mkdir(name, dir_fd=fd)
+        except FileExistsError:
+            _make_room(tree, fd, name)
+            continue
+        if tree.fsync:
+            _system.sync(fd)
+    raise UnavailableError(f"directory {name!r} vanishes again and again")
+
+
+def _make_room(tree: Tree, fd: int, name: str) -> None:
+    """Turns the blob ``name`` in the directory ``fd`` into a directory that holds it."""
+    own = lock(tree, fd)
+    try:
+        try:
+            st = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if is_folder(st):
+            return
+        if not is_blob(st):
+            raise UnsupportedOperationError(
+                f"{name!r} is in the way: it is a symbolic link or a special file, which is not touched; remove it"
+            )
+        try:
+            _move_inside(tree, fd, name, open_staging(tree).fd, f"t{os.urandom(12).hex()}")
+        except OSError as exc:
+            if exc.errno != errno.EXDEV:
+                raise _no_room(name, exc) from exc
+            _move_inside(tree, fd, name, fd, f"{BESIDE}{os.urandom(12).hex()}")
+    finally:
+        unlock(fd, own)
+
+
+def _move_inside(tree: Tree, fd: int, name: str, staging: int, staged: str) -> None:
+    """Makes a directory with the blob in it as ``staged`` in the directory ``staging``, and exchanges it for the blob."""
+    os.mkdir(staged, dir_fd=staging)
+    inner = os.open(staged, _system.DIRECTORY, dir_fd=staging)
+    try:
+        if not _system.try_lock(inner):  # a sweeper has it
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), staged)
+        try:
+            os.link(name, BLOB, src_dir_fd=fd, dst_dir_fd=inner, follow_symlinks=False)
+            if tree.fsync:
+                _system.sync(inner)
+            # From here on readers find the blob in the directory; until here, and after a crash, where it was.
+            _system.exchange(staging, staged, fd, name)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(BLOB, dir_fd=inner)
+            with contextlib.suppress(OSError):
+                os.rmdir(staged, dir_fd=staging)
+            raise
+    finally:
+        os.close(inner)
+    if tree.fsync:
+        _system.sync(fd)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(staged, dir_fd=staging)
+
+
+def _no_room(name: str, exc: OSError) -> Exception:
+    if exc.errno in (errno.ENOTSUP, errno.EPERM, errno.EMLINK):
+        return UnsupportedOperationError(
+            f"{name!r} is a blob, and this file system cannot turn it into a directory in one step: "
+            "use another file system, or keep no keys below a key"
+        )
+    return exc
+
+
+# ---- removing ----------------------------------------------------------------------------------------------------------
+
+
+def prune(tree: Tree, folder: str) -> None:
+    """Removes ``folder`` and the directories that it lies in, as far as they are empty. Writers make them again.
+
+    Does not raise: an empty directory that stays harms nothing.
+    """
+    while folder:
+        outer, _, name = folder.rpartition("/")
+        try:
+            fd = tree.open(outer, _system.DIRECTORY)
+            try:
+                os.rmdir(name, dir_fd=fd)
+            finally:
+                os.close(fd)
+        except OSError:
+            return
+        folder = outer
+
+
+def clean_up(tree: Tree) -> None:
+    """Removes our own directories as far as they are empty, if this tree may have made them. Does not raise."""
+    tree.staging = None
+    if tree.has_staged:
+        prune(tree, STAGING)
+        prune(tree, META)
+
+
+# ---- locking -----------------------------------------------------------------------------------------------------------
+
+
+def lock(tree: Tree, fd: int) -> int:
+    """Waits until nobody else, in whatever process, changes names in the directory ``fd``.
+
+    The lock is the directory itself: where it was removed meanwhile, the change that follows finds no directory.
+
+    Returns:
+        What :func:`unlock` takes. Closing ``fd`` and, unless it is -1, this gives the lock back too.
+    """
+    if _system.lock(fd):
+        return -1
+    # NFS locks no directory: one file for all.
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        own = tree.open(f"{HOME}/lock", flags)
+    except FileNotFoundError:
+        open_staging(tree)
+        own = tree.open(f"{HOME}/lock", flags)
+    if not _system.lock(own):
+        os.close(own)
+        raise UnsupportedOperationError(f"the file system of {tree.root!r} has no locks; use another")
+    return own
+
+
+def unlock(fd: int, own: int) -> None:
+    """Gives back what :func:`lock` returned."""
+    if own >= 0:
+        os.close(own)
+    else:
+        _system.unlock(fd)
