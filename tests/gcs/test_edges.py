@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +17,7 @@ from storage import (
     Storage,
     UnavailableError,
 )
-from storage.testing.faults import LOST, Fault, Request, answer
+from storage.testing.faults import LOST, TRUNCATE, Fault, Request, answer
 from tests.gcs.conftest import Proxied
 from tests.servers.gcs import GCSServer
 
@@ -182,6 +183,35 @@ def test_reading_one_version(proxied: Proxied) -> None:
     refused(PreconditionFailedError)
     store.delete("a")
     refused(NotFoundError)
+
+
+def test_the_last_bytes(proxied: Proxied) -> None:
+    """They come in one request, of one version, as a slice gives them; also where the body is cut, and of an empty blob."""
+    data = random.Random(1).randbytes(3 * MIB)
+    etag = proxied.honest.set("a", data).etag
+    proxied.honest.set("empty", b"")
+    backend, root = proxied.store.backend, proxied.store._core.routes["data"].prefix
+    for last in (1, 100, len(data) - 1, len(data), len(data) + 1):
+        proxied.seen()
+        assert backend.get(root + "a", -last) == data[-last:]
+        assert len(proxied.seen()) == 1
+        found, chunks = backend.stream(root + "a", -last, if_match=etag)
+        assert (b"".join(chunks), found.size) == (data[-last:], len(data))
+        assert b"".join(backend.stream(root + "a", -last).chunks) == data[-last:]
+    assert backend.get(root + "empty", -5) == b""
+    assert list(backend.stream(root + "empty", -5).chunks) == []
+    proxied.proxy.script(TRUNCATE, when=lambda r: "alt=media" in r.target)
+    assert backend.get(root + "a", -2 * MIB) == data[-2 * MIB :]
+    first, second = [r for r in proxied.proxy.requests if "alt=media" in r.target][-2:]
+    assert first.headers["range"] == f"bytes=-{2 * MIB}"
+    assert f"ifGenerationMatch={etag}" in second.target
+
+
+def test_the_last_bytes_of_the_emulator(gcs: GCSServer) -> None:
+    """Without the gate: it gives an empty range of an empty blob."""
+    with Storage(gcs.url(endpoint_url=gcs.emulator_url, query="&anonymous=true")) as store:
+        store.set("empty", b"")
+        assert store.backend.get(store._core.routes["data"].prefix + "empty", -5) == b""
 
 
 def test_a_server_that_does_not_know_ranges(proxied: Proxied) -> None:

@@ -24,6 +24,7 @@ from tests.servers.gcs_xml import XML
 __all__ = ["Gate"]
 
 OBJECT = re.compile(r"/(storage|download/storage|upload/storage)/v1/b(?:/([^/]+)(?:/(o)(?:/([^/]+)(?:/(.+))?)?)?)?")
+JSON = {"Content-Type": "application/json"}
 PASSED = ("content-type", "content-range", "accept-ranges", "cache-control", "content-encoding", "etag", "x-goog-generation",
           "x-goog-hash", "x-goog-stored-content-encoding", "last-modified")  # fmt: skip
 
@@ -202,7 +203,7 @@ class Gate:
         email = self._jwt(dict(parse_qsl(request.body.decode())).get("assertion", ""))
         if email is None:
             body = json.dumps({"error": "invalid_grant", "error_description": "Invalid JWT Signature."}).encode()
-            return Answer(400, {"Content-Type": "application/json"}, body)
+            return Answer(400, JSON, body)
         token = f"ya29.{secrets.token_urlsafe(30)}"
         self._tokens[token] = email
         return as_json({"access_token": token, "expires_in": 3600, "token_type": "Bearer"})
@@ -220,9 +221,7 @@ class Gate:
         if request.method == "POST":
             if not request.parameters.get("project"):
                 raise Refused(400, "required", "Required parameter: project")
-            answer = self.ask(
-                "POST", f"{request.path}?{request.query}", request.body, {"Content-Type": "application/json"}
-            )
+            answer = self.ask("POST", f"{request.path}?{request.query}", request.body, JSON)
             if answer.status == 409:
                 raise Refused(
                     409,
@@ -272,7 +271,8 @@ class Gate:
             raise Refused(405, "methodNotAllowed", "Method Not Allowed")
         if request.parameters.get("alt") == "media":
             return self.media(request, bucket, name, wanted)
-        found = self.look(bucket, name)
+        with self.lock(bucket, name):  # metadata and metageneration of one moment
+            found = self.look(bucket, name)
         if found is None:
             raise self.missing(bucket, name)
         self.check_all(request, found)
@@ -286,13 +286,13 @@ class Gate:
             if found is None:
                 raise self.missing(bucket, name)
             self.check_all(request, found)
-            metadata = {**found.get("metadata", {}), **changes.get("metadata", {})}
-            fields = ("contentType", "cacheControl", "contentEncoding", "contentDisposition")
-            merged = {field: changes.get(field, found.get(field)) for field in fields}
-            merged["metadata"] = {key: value for key, value in metadata.items() if value is not None}
-            answer = self.ask("PUT", request.path, json.dumps(merged).encode(), {"Content-Type": "application/json"})
-            if answer.status != 200:
-                raise Refused(answer.status, "invalid", f"the emulator says {answer.body[:200]!r}")
+            metadata = {**found.get("metadata", {}), **changes.pop("metadata", {})}
+            kept = {"metadata": {key: value for key, value in metadata.items() if value is not None}}
+            # The emulator's PATCH knows the headers, its PUT replaces the metadata.
+            for method, body in (("PATCH", changes), ("PUT", kept)):
+                answer = self.ask(method, request.path, json.dumps(body).encode(), JSON)
+                if answer.status != 200:
+                    raise Refused(answer.status, "invalid", f"the emulator says {answer.body[:200]!r}")
             key = (bucket, name, found["generation"])
             self._metagenerations[key] = self._metagenerations.get(key, 1) + 1
             return as_json(only(request, self.look(bucket, name) or {}))
@@ -329,7 +329,7 @@ class Gate:
                 return as_json({"done": False, "rewriteToken": token, "objectSize": found["size"]})
             if token is not None and self._rewrites.pop(token, None) != step:
                 raise Refused(400, "invalid", "Invalid rewrite token")
-            return self.ask("POST", request.path, request.body or None, {"Content-Type": "application/json"})
+            return self.ask("POST", request.path, request.body or None, JSON)
 
     def _upload(self, request: Request, bucket: str) -> Answer:
         parameters = request.parameters

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from io import BytesIO
-from typing import Final
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Final
 
 from storage.backends._http._connection import Connection
 from storage.backends._http._errors import ConnectionLostError, ProtocolError
 from storage.backends._http._parser import CHUNKED, UNTIL_CLOSE
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # 8 ms
 
 __all__ = ["Response"]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Sequence
 from typing import Final
 
 from storage.backends.gcs import _answers, _bucket
 from storage.backends.gcs._client import OK, Session
 from storage.backends.gcs._errors import failure, native, status_of
+from storage.backends.gcs._headers import token
 from storage.backends.gcs._wire import Answer, WholeAnswer
 from storage.exceptions import BucketNotFoundError, InvalidKeyError
 
@@ -66,7 +66,7 @@ def delete(session: Session, paths: Sequence[str]) -> dict[str, Exception]:
 def _send(session: Session, paths: Sequence[str]) -> dict[str, Exception]:
     """One batch; the failure of each path that has one."""
     objects = session.connection.objects
-    boundary = secrets.token_hex(16)
+    boundary = token()
     # The service answers in any order: the Content-ID tells whose answer it is.
     calls = [
         f"--{boundary}\r\nContent-Type: application/http\r\nContent-ID: <{number}>\r\n\r\n"

@@ -1,7 +1,8 @@
 """What an exception of the transport, google-auth, requests or urllib3 is, and whether another try may mend it. Pure.
 
 A refusal of the service is told as google-cloud-storage tells it: by an exception of ``google.api_core``. That package, and
-those of the other exceptions, take long to import, so none is imported before it has something to say.
+those of the other exceptions, take long to import, so none is imported before it has something to say; and that there is no
+such blob, which is no failure of anything, is told by an exception of this module's own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -30,7 +32,7 @@ from storage.exceptions import (
     UnsupportedOperationError,
 )
 
-__all__ = ["Verdict", "classify", "failure", "native", "status_of", "verdict"]
+__all__ = ["MissingError", "Verdict", "classify", "failure", "native", "status_of", "verdict"]
 
 _API: Final = "google.api_core.exceptions"
 _AUTH: Final = "google.auth.exceptions"
@@ -102,9 +104,21 @@ _XML_MESSAGE = re.compile(r"<(?:Message|Details)>([^<]*)</(?:Message|Details)>")
 _MOST_TEXT = 500
 
 
+class MissingError(Exception):
+    """A 404, with the service's words.
+
+    Attributes:
+        reasons: its reasons or codes, in lower case.
+    """
+
+    def __init__(self, message: str, reasons: list[str]) -> None:
+        super().__init__(message)
+        self.reasons = reasons
+
+
 def native() -> tuple[type[BaseException], ...]:
     """The classes of what a request, or the reading of its answer, raises when it fails; to be caught."""
-    found: list[type[BaseException]] = [TransportError, UnavailableError]
+    found: list[type[BaseException]] = [TransportError, UnavailableError, MissingError]
     for module, name in (
         (_API, "GoogleAPICallError"),
         (_HTTP, "RequestException"),
@@ -128,11 +142,9 @@ def _is(exc: object, module: str, name: str) -> bool:
 
 
 def failure(answer: Answer, method: str, target: str) -> Exception:
-    """The SDK's exception for an answer, with a message that holds no query (an upload session or a signature is a secret)."""
-    from google.api_core.exceptions import from_http_status  # 70 ms
-
+    """The exception for an answer, with a message that holds no query (an upload session or a signature is a secret)."""
     text = answer.body.decode("utf-8", "replace")
-    reasons: list[dict[str, Any]] = []
+    reasons: list[Any] = []
     try:
         error = json.loads(text)["error"]
         message, reasons = str(error["message"]), list(error.get("errors") or ())
@@ -140,15 +152,20 @@ def failure(answer: Answer, method: str, target: str) -> Exception:
         codes, messages = _XML_CODE.findall(text), _XML_MESSAGE.findall(text)
         reasons = [{"reason": code} for code in codes]
         message = " ".join(codes + messages) or text.strip() or "no words"
+    message = f"{method} {urlsplit(target).path}: {message[:_MOST_TEXT]}"
+    if answer.status == 404:
+        return MissingError(message, _reasons(reasons))
+    from google.api_core.exceptions import from_http_status  # 70 ms
+
     make: Any = from_http_status  # without types
-    exc: Exception = make(
-        answer.status, f"{method} {urlsplit(target).path}: {message[:_MOST_TEXT]}", errors=reasons, response=answer
-    )
+    exc: Exception = make(answer.status, message, errors=reasons, response=answer)
     return exc
 
 
 def status_of(exc: BaseException) -> int | None:
     """The HTTP status of the answer that ``exc`` tells of; ``None``: there was none."""
+    if isinstance(exc, MissingError):
+        return 404
     code = exc.code if _is(exc, _API, "GoogleAPICallError") else None  # type: ignore[attr-defined]
     return None if code is None else int(code)
 
@@ -159,8 +176,11 @@ def classify(exc: BaseException) -> type[StorageError] | None:  # noqa: PLR0911 
         return type(exc)
     if isinstance(exc, TransportError):
         return StorageTimeoutError if isinstance(exc, (ConnectTimeoutError, ReadTimeoutError)) else UnavailableError
+    if isinstance(exc, MissingError):
+        return _of_answer(404, str(exc), exc.reasons)
     if _is(exc, _API, "GoogleAPICallError"):
-        return _of_answer(exc)
+        told: Any = exc
+        return _of_answer(status_of(exc) or 500, str(told.message), _reasons(told.errors))
     if _is(exc, _SDK, "InvalidResponse"):
         return _of_status(int(getattr(exc.response, "status_code", 500)))  # type: ignore[attr-defined]
     if _is(exc, _AUTH, "RefreshError") and exc.retryable:  # type: ignore[attr-defined]
@@ -170,22 +190,21 @@ def classify(exc: BaseException) -> type[StorageError] | None:  # noqa: PLR0911 
     return next((kind for module, name, kind in _BY_EXCEPTION if _is(exc, module, name)), None)
 
 
-def _of_answer(exc: Any) -> type[StorageError]:
-    for reason in _reasons(exc):
+def _of_answer(status: int, message: str, reasons: list[str]) -> type[StorageError]:
+    for reason in reasons:
         if reason in _BY_REASON:
             return _BY_REASON[reason]
-    status = status_of(exc) or 500
-    message = str(exc.message)
     if status == 404:
-        if "bucket does not exist" in message:
-            return BucketNotFoundError
+        # What names a blob may hold any words.
         if "No such object" in message:
             return NotFoundError
+        if "bucket does not exist" in message:
+            return BucketNotFoundError
     if status == 400:
-        if re.search(r"(?i)crc32c|md5|hash", message):
-            return IntegrityError
         if re.search(r"(?i)object name|object length", message):
             return InvalidKeyError
+        if re.search(r"(?i)crc32c|md5|hash", message):
+            return IntegrityError
     return _of_status(status)
 
 
@@ -197,8 +216,8 @@ def _of_status(status: int) -> type[StorageError]:
     return _BY_STATUS.get(status, ConfigurationError)
 
 
-def _reasons(exc: Any) -> list[str]:
-    return [str(item.get("reason", "")).lower() for item in exc.errors if isinstance(item, dict)]
+def _reasons(errors: Iterable[Any]) -> list[str]:
+    return [str(item.get("reason", "")).lower() for item in errors if isinstance(item, dict)]
 
 
 def _causes(exc: BaseException) -> list[BaseException]:
@@ -240,9 +259,12 @@ def verdict(exc: BaseException) -> Verdict:  # noqa: PLR0911 (one for each libra
         return Verdict(None, False if isinstance(exc, CertificateError) else None, sent=exc.sent, wait=None)
     if isinstance(exc, StorageError):
         return Verdict(None, None, sent=True, wait=None)  # an answer that is not the service's
+    if isinstance(exc, MissingError):
+        return Verdict(404, None, sent=True, wait=None)
     if _is(exc, _API, "GoogleAPICallError"):
+        told: Any = exc
         status = status_of(exc) or 500
-        later = status < 400 or (status == 403 and any(reason in _LATER for reason in _reasons(exc)))
+        later = status < 400 or (status == 403 and not _LATER.isdisjoint(_reasons(told.errors)))
         return Verdict(status, later or None, sent=True, wait=_retry_after(exc))
     if _is(exc, _AUTH, "RefreshError"):
         return Verdict(None, bool(exc.retryable), sent=False, wait=None)  # type: ignore[attr-defined]

@@ -7,7 +7,6 @@ import json
 import threading
 from abc import abstractmethod
 from datetime import datetime, timedelta, timezone
-from hashlib import sha256
 from typing import Any, Final, cast
 from urllib.parse import quote, urlsplit
 
@@ -18,7 +17,7 @@ from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import failure, native, status_of
 from storage.backends.gcs._headers import JSON
 from storage.backends.gcs._wire import WholeAnswer
-from storage.exceptions import SigningError
+from storage.exceptions import SigningError, UnsupportedOperationError
 
 __all__ = ["IAM_URL", "now", "sign", "sign_form"]
 
@@ -41,6 +40,8 @@ def sign(session: Session, path: str, options: SignOptions) -> SignedRequest:
         SigningError: these credentials cannot sign, or not for so long.
     """
     resource = f"/{quote(session.settings.bucket, safe='~')}/{quote(_name(session, path), safe='/~')}"
+    from hashlib import sha256  # 3 ms
+
     signer = _signer_for(session, options.expires_in)
     endpoint = session.connection.endpoint
     began = now()
@@ -76,8 +77,13 @@ def sign_form(session: Session, path: str, options: FormOptions) -> SignedForm:
 
     Raises:
         SigningError: these credentials cannot sign, or not for so long.
+        UnsupportedOperationError: no form can store under this key.
     """
     bucket, key = session.settings.bucket, _name(session, path)
+    if "${filename}" in key:
+        raise UnsupportedOperationError(
+            f"key {key!r}: in a form the service replaces '${{filename}}' by the file's own name; use sign_upload, or another key"
+        )
     signer = _signer_for(session, options.expires_in)
     began = now()
     expires = began + timedelta(seconds=options.expires_in)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import secrets
 import time
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -25,6 +24,7 @@ from storage.backends.gcs._headers import (
     encoded_crc,
     new_nonce,
     refused,
+    token,
 )
 from storage.backends.gcs._looking import look
 from storage.backends.gcs._wire import Answer
@@ -118,7 +118,7 @@ def put(session: Session, path: str, data: bytes, options: PutOptions) -> Stat:
     """Stores ``data`` in one request."""
     write = Write(session, path, options)
     crc = checksum(data)
-    boundary = secrets.token_hex(16)
+    boundary = token()
     head = (
         f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{write.describe(crc).decode()}\r\n"
         f"--{boundary}\r\nContent-Type: {options.content_type}\r\n\r\n"
