@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Prints what the stores under test lack.
-pytest_plugins = ["storage.testing.plugin"]
+# Installed, it is found by its entry point; in a checkout it is named here. It prints what the stores under test lack.
+pytest_plugins = ["pytest_storage_facade"]
 
 # What the library or an SDK reads: a developer's own account must never be met by a test.
 _TELLING = ("STORAGE_", "AWS_", "BOTO_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "GCE_METADATA_")

@@ -157,7 +157,7 @@ def test_wheel_holds_the_package(wheel):
         for path in (ROOT / "storage").rglob("*")
         if path.is_file() and not any(part in str(path) for part in ignored)
     }
-    assert package == tree
+    assert package == tree | {"pytest_storage_facade.py"}
     assert "storage/py.typed" in names
     assert f"{info}/licenses/LICENSE" in names
 
@@ -171,21 +171,22 @@ def installed(wheel, tmp_path_factory):
     """
     made = {}
 
-    def install(extra=""):
-        if extra not in made:
-            made[extra] = _environment(tmp_path_factory.mktemp("env"), wheel, extra)
-        return made[extra]
+    def install(extra="", *others):
+        if (extra, others) not in made:
+            made[extra, others] = _environment(tmp_path_factory.mktemp("env"), wheel, extra, others)
+        return made[extra, others]
 
     return install
 
 
-def _environment(directory, wheel, extra):
+def _environment(directory, wheel, extra, others):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True)
     (site,) = directory.glob("lib/python*/site-packages")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     (own,) = importlib.metadata.distributions(path=[str(site)])
-    for distribution in _needed(own, extra):
+    beside = [importlib.metadata.distribution(name) for name in others]
+    for distribution in [*_needed(own, extra), *beside, *(needed for each in beside for needed in _needed(each, ""))]:
         for file in distribution.files or ():
             if ".." not in file.parts and file.parts[0] != "__pycache__" and file.suffix != ".pyc":
                 link = site / file
@@ -288,6 +289,35 @@ sys.exit(command.load()())
     assert done.returncode == 2
     assert PIP_LINE.format("cli") in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_pytest_finds_the_plug_in(installed, tmp_path):
+    """Installed with its extra, the fixtures are there without a line of configuration, and what they need is too."""
+    (tmp_path / "test_it.py").write_text("""
+import urllib.request
+def test_it(storage, async_storage):
+    storage.set("a", "text")
+    with urllib.request.urlopen(storage.get_signed_url("a")) as answer:
+        assert answer.read() == b"text"
+from storage.testing import Conformance, FaultyBackend, Harness, Lack, assert_stored, snapshot, state_machine
+from storage.testing.aio import Asynchronous
+""")
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    assert "1 passed" in python(*command, executable=installed("testing"))
+
+
+def test_signing_with_pytest_alone(installed, tmp_path):
+    """With the package and pytest and no extra, the fixture works, and a signed URL says which extra it needs."""
+    (tmp_path / "test_it.py").write_text("""
+import pytest
+from storage import MissingDependencyError
+def test_it(storage):
+    storage.set("a", "text")
+    with pytest.raises(MissingDependencyError, match="pip install 'storage-facade.server.'"):
+        storage.get_signed_url("a")
+""")
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    assert "1 passed" in python(*command, executable=installed("", "pytest"))
 
 
 # ---- the project ---------------------------------------------------------------------------------------------------

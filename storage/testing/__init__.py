@@ -19,16 +19,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from storage.testing._faulty import FaultyBackend
     from storage.testing._harness import Harness, Lack
+    from storage.testing._snapshot import Snapshot, assert_stored, snapshot
     from storage.testing._suite import Conformance
     from storage.testing.machine import state_machine
 
-__all__ = ["Conformance", "Harness", "Lack", "state_machine"]
+__all__ = [
+    "Conformance",
+    "FaultyBackend",
+    "Harness",
+    "Lack",
+    "Snapshot",
+    "assert_stored",
+    "snapshot",
+    "state_machine",
+]
 
 _HOMES = {
     "Conformance": "storage.testing._suite",
+    "FaultyBackend": "storage.testing._faulty",
     "Harness": "storage.testing._harness",
     "Lack": "storage.testing._harness",
+    "Snapshot": "storage.testing._snapshot",
+    "assert_stored": "storage.testing._snapshot",
+    "snapshot": "storage.testing._snapshot",
     "state_machine": "storage.testing.machine",
 }
 

@@ -19,7 +19,7 @@ from storage.testing._tables import folded
 __all__ = ["LACK_PROPERTY", "Suite"]
 
 LACK_PROPERTY = "storage-lack"
-PLUGIN = "storage.testing.plugin"
+PLUGIN = "pytest_storage_facade"
 
 
 @contextmanager
@@ -65,9 +65,7 @@ class Suite:
         self._request = request
         self._opened = []
         if self.harness.lacks and not request.config.pluginmanager.has_plugin(PLUGIN):
-            pytest.fail(
-                f"what a store lacks is printed by a plug-in: write pytest_plugins = [{PLUGIN!r}] in conftest.py"
-            )
+            pytest.fail(f"the plug-in that prints what a store lacks is switched off: run pytest with -p {PLUGIN}")
         with _limited(self.harness.test_seconds):
             yield
         for name, store in self._opened:

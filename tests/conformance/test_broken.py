@@ -11,7 +11,7 @@ import pytest
 from storage.testing import Conformance
 from storage.testing._sources import difference
 from tests.conformance.broken import FAULTS
-from tests.conformance.inner import environment
+from tests.testing.inner import environment
 
 ROOT = Path(__file__).parent.parent.parent
 TESTS = """

@@ -123,5 +123,5 @@ def test_a_watched_backend_passes_every_call_on(names):
     plain.set("k", "value")
     expected, found = (CALLS[names](store) for store in (plain, watched))
     assert type(expected) is type(found)
-    assert spy.calls[: len(names.split())] == names.split()
+    assert spy.names[: len(names.split())] == names.split()
     assert (spy.location, spy.bucket_exists(), spy.classify(KeyError())) == (backend.location, True, None)

@@ -101,10 +101,10 @@ async def test_the_last_bytes_are_one_request():
     spy = Spy(MemoryBackend())
     store = StorageStore(AsyncStorage(backend=spy))
     await store.storage.set("k", b"0123456789")
-    spy.calls.clear()
+    spy.names.clear()
     found = await store.get("k", default_buffer_prototype(), SuffixByteRequest(3))
     assert found.to_bytes() == b"789"
-    assert len(spy.calls) == 1
+    assert len(spy.names) == 1
 
 
 def test_a_storage_is_no_async_storage():
