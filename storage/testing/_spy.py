@@ -118,10 +118,6 @@ class Spy(Backend):
             yield page
 
     def _signing_keys(self, *, create: bool = False) -> SigningKeys | None:
-        served = servable(self._watched("sign") if create else self._backend)
-        return None if served is None else served.signing_keys(create=create)
-
-    def _signing_keys(self, *, create: bool = False) -> SigningKeys | None:
         served = servable(self._backend)
         if served is None:
             return None
