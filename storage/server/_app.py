@@ -1,4 +1,4 @@
-"""The ASGI application that answers signed URLs."""
+"""The ASGI application that answers signed URLs and forms."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from storage.exceptions import (
 )
 from storage.server._cors import cors_headers, preflight
 from storage.server._download import download
+from storage.server._form import is_form, post_form
 from storage.server._http import Receive, Request, Response, Scope, Send, StalledError
 from storage.server._upload import upload
 
@@ -36,7 +37,7 @@ DEFAULT_MAX_UPLOAD: Final = 5 * 1024**3
 
 # A server's own limit need not hold for a head that comes in one piece. A URL with everything signed takes 8 KiB.
 _HEAD_BYTES: Final = 32 * 1024
-_ALLOW = ("allow", ", ".join(METHODS))
+_ALLOW = ("allow", ", ".join((*METHODS, "POST")))
 _NOT_OURS = "only signed URLs of this server's stores are answered here; ask for one"
 _STATUSES: tuple[tuple[type[StorageError], int, str], ...] = (
     (NotFoundError, 404, "there is no such blob"),
@@ -167,26 +168,41 @@ class SignedURLs:
             await response.whole(*preflight(request.headers, origins))
             return
         response.common += cors_headers(request.headers, origins)
-        if request.method not in METHODS:
-            raise RefusedError(405, "use GET, HEAD or PUT, whichever the URL was signed for", [_ALLOW])
+        form = request.method == "POST" and is_form(request)
+        if request.method not in METHODS and not form:
+            raise RefusedError(405, "use GET, HEAD, PUT or a form's POST, whichever was signed", [_ALLOW])
         if found is None or not path:
             raise RefusedError(403, _NOT_OURS)
         backend, keys = found
-        now = self._clock() if self._clock is not None else _url_signing.clock()
-        grant = _url_signing.verify(keys, request.method, path, request.query, request.headers, now)
         try:
-            await self._carry_out(backend, grant, request, response)
+            await (self._store_form if form else self._carry_out)(backend, keys, path, request, response)
         except (RefusedError, StalledError):
             raise
         except Exception as exc:
             raise _refusal(backend, exc) from exc
 
-    async def _carry_out(self, backend: Backend, grant: Grant, request: Request, response: Response) -> None:
+    async def _carry_out(
+        self, backend: Backend, keys: SigningKeys, path: str, request: Request, response: Response
+    ) -> None:
+        grant = _url_signing.verify(keys, request.method, path, request.query, request.headers, self._now())
         if grant.method == "PUT":
             stat = await upload(backend, grant, request, self._max_upload, self._stall_seconds)
             await response.whole(200, [("etag", f'"{stat.etag}"'), ("cache-control", "no-store")])
         else:
             await download(backend, grant, request, response, self._stall_seconds)
+
+    async def _store_form(
+        self, backend: Backend, keys: SigningKeys, path: str, request: Request, response: Response
+    ) -> None:
+        def verify(fields: Sequence[tuple[str, str]]) -> Grant:
+            return _url_signing.verify_form(keys, path, fields, self._now())
+
+        stat = await post_form(backend, verify, request, self._max_upload, self._stall_seconds)
+        # As S3 and Cloud Storage answer; a page that posted a plain form stays where it is.
+        await response.whole(204, [("etag", f'"{stat.etag}"'), ("cache-control", "no-store")])
+
+    def _now(self) -> float:
+        return self._clock() if self._clock is not None else _url_signing.clock()
 
 
 def keys_of(backend: Backend) -> SigningKeys | None:

@@ -10,11 +10,12 @@ __all__ = ["cors_headers", "preflight"]
 
 Headers = Mapping[str, Sequence[str]]
 
-# All that `sign_upload` can ask for, and what a download or an upload may add on its own.
+# Every header that `sign_upload` can ask for, and those that a download or an upload may add on its own.
 _REQUEST_HEADERS = frozenset({
     "cache-control", "content-encoding", "content-length", "content-md5", "content-type",
     "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "pragma", "range",
 })  # fmt: skip
+_METHODS = (*METHODS, "POST")
 _EXPOSED = "ETag, Content-Length, Content-Range, Content-Disposition, Content-Encoding, Last-Modified"
 _SIMPLE = frozenset({"accept", "accept-language", "content-language"})
 _SECONDS = 600
@@ -43,12 +44,12 @@ def preflight(headers: Headers, origins: Sequence[str]) -> tuple[int, list[tuple
         for name in value.split(",")
         if name.strip()
     }
-    if allowed is None or method not in METHODS or not names <= _REQUEST_HEADERS | _SIMPLE:
+    if allowed is None or method not in _METHODS or not names <= _REQUEST_HEADERS | _SIMPLE:
         return 403, vary, "this origin, method or header is not allowed here; see Storage.setup(cors_origins=…)"
     answer = [
         *vary,
         ("access-control-allow-origin", allowed),
-        ("access-control-allow-methods", ", ".join(METHODS)),
+        ("access-control-allow-methods", ", ".join(_METHODS)),
         ("access-control-max-age", str(_SECONDS)),
     ]
     if names:

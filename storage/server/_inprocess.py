@@ -10,7 +10,7 @@ import threading
 from weakref import WeakValueDictionary
 
 from storage._backend import Backend, HoldsBackends, SigningKeys
-from storage.server._app import DEFAULT_MAX_UPLOAD, SignedURLs, keys_of, served_backends
+from storage.server._app import DEFAULT_MAX_UPLOAD, SignedURLs, check_one_place, keys_of, served_backends
 from storage.server._uvicorn import Server, listen, make_server
 
 __all__ = ["ProcessServer", "process_server", "stop"]
@@ -30,6 +30,9 @@ class _Stores(SignedURLs):
     def add(self, backend: Backend) -> None:
         keys = keys_of(backend)
         if keys is not None:
+            other = self.find(keys.store_id)
+            if other is not None:
+                check_one_place(other[0], backend)
             (self._private if backend.private else self._kept)[keys.store_id] = backend
 
     def find(self, store_id: str) -> tuple[Backend, SigningKeys] | None:

@@ -484,7 +484,7 @@ def test_cors(store):
     answer = send("OPTIONS", request.url, ask)
     assert answer.status == 204
     assert answer.headers["access-control-allow-origin"] == "https://app.example"
-    assert {"PUT", "GET", "HEAD"} == set(answer.headers["access-control-allow-methods"].split(", "))
+    assert {"PUT", "GET", "HEAD", "POST"} == set(answer.headers["access-control-allow-methods"].split(", "))
     assert set(answer.headers["access-control-allow-headers"].split(", ")) == {name.lower() for name in request.headers}
     assert "Origin" in answer.headers["vary"]
     for changed in (
@@ -515,7 +515,7 @@ def test_cors(store):
 def test_options_that_is_no_preflight(store):
     """OPTIONS is for preflights; alone it is another verb."""
     answer = send("OPTIONS", store.get_signed_url("a"))
-    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, PUT")
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, PUT, POST")
 
 
 # ---- log ---------------------------------------------------------------------------------------------------------------

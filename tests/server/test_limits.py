@@ -195,6 +195,17 @@ def test_a_copied_store(tmp_path):
         assert send("GET", moved(one.get_signed_url("a"), base)).body == b"one"
 
 
+def test_a_copied_store_in_one_process(tmp_path):
+    """The server of the process serves no two directories with one id either; one that was moved is served where it is now."""
+    copied(tmp_path)
+    one, two = (Storage(f"file://{tmp_path}/{name}") for name in ("one", "two"))
+    assert send("GET", one.get_signed_url("a")).body == b"one"
+    with pytest.raises(ConfigurationError, match=r"/one and .*/two have the same id"):
+        two.get_signed_url("a")
+    shutil.rmtree(tmp_path / "one")
+    assert send("GET", two.get_signed_url("a")).body == b"one"
+
+
 def test_a_store_that_becomes_a_copy(tmp_path, caplog):
     """A directory that gets the id of another while both are served is not answered, and the log names both."""
     one, two = copied(tmp_path)
