@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-__all__ = ["check_header", "check_metadata", "decode_value", "encode_value"]
+__all__ = ["MAX_HEADER", "check_header", "check_metadata", "decode_value", "encode_value"]
 
 _NAME = re.compile(r"[a-z0-9-]{1,128}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 _WORD = re.compile(r"=\?utf-8\?b\?([A-Za-z0-9+/=]*)\?=", re.IGNORECASE)
 _MAX_METADATA = 2048
-_MAX_HEADER = 1024
+MAX_HEADER = 1024
 _WORD_BYTES = 45  # 60 characters of base64 and 12 of frame: an RFC 2047 word has at most 75
 
 
@@ -102,6 +102,6 @@ def check_header(name: str, value: str | None) -> str | None:
         )
     if not _PRINTABLE.fullmatch(value):
         raise ValueError(f"{name}={value!r}: only printable ASCII is allowed in a header")
-    if len(value) > _MAX_HEADER:
-        raise ValueError(f"{name} has {len(value):,} bytes, at most {_MAX_HEADER:,} are allowed")
+    if len(value) > MAX_HEADER:
+        raise ValueError(f"{name} has {len(value):,} bytes, at most {MAX_HEADER:,} are allowed")
     return value

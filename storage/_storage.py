@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from storage._backend import Backend, Setup
 from storage._facade.call import Call
 from storage._facade.check import check_backend
 from storage._facade.core import Core, core_of
-from storage._facade.files import Files
+from storage._facade.directories import Directories
 from storage._facade.listing import Listing
 from storage._facade.many import Many
 from storage._facade.options import check_count
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Storage"]
 
 
-class Storage(Many, Files, Listing, Signing):
+class Storage(Many, Directories, Listing, Signing):
     """Blobs under keys, behind one URL.
 
     Args:
@@ -89,6 +89,12 @@ class Storage(Many, Files, Listing, Signing):
     def close(self) -> None:
         """Gives back connections and threads. Idempotent; a ready ``backend`` stays its owner's."""
         self._core.close()
+
+    def mapping(self, storage_type: str = "data") -> MutableMapping[str, bytes]:
+        """The blobs of one storage type as a ``MutableMapping``, for code that takes one. An absent key is a ``KeyError``."""
+        from storage._facade.mapping import BlobMapping
+
+        return BlobMapping(self._core, storage_type)
 
     # ---- whole stores ------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from storage._frozen import Frozen
 
@@ -59,6 +59,10 @@ class ObjectInfo(Frozen):
         self.cache_control: Final[str | None] = cache_control
         self.content_encoding: Final[str | None] = content_encoding
         self.metadata: Final[Mapping[str, str] | None] = metadata
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON takes them: the time in ISO 8601, UTC."""
+        return {**vars(self), "last_modified": self.last_modified.isoformat().replace("+00:00", "Z")}
 
 
 class SignedRequest(Frozen):

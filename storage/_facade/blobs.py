@@ -8,11 +8,11 @@ from storage._backend import Stat
 from storage._facade.call import Call, decoded, info_of, run_once
 from storage._facade.core import Facade
 from storage._facade.errors import is_absent
-from storage._facade.options import check_count, check_range, put_options
+from storage._facade.options import changes_of, check_count, check_etag, check_range, put_options
 from storage._facade.upload import Upload
 from storage._facade.values import Value, chunks_of, rechunk, whole
 from storage._types import ObjectInfo
-from storage.exceptions import AlreadyExistsError, NotFoundError, UnavailableError
+from storage.exceptions import AlreadyExistsError, NotFoundError, PreconditionFailedError, UnavailableError
 
 __all__ = ["Blobs"]
 
@@ -83,9 +83,11 @@ class Blobs(Facade):
     def get_bytes(self, key: str, storage_type: str = "data", *, start: int = 0, end: int | None = None) -> bytes:
         """The blob, or its bytes from ``start`` up to ``end`` (not included), as far as there are any, like a slice.
 
+        ``start=-n`` without ``end`` means the last ``n`` bytes, in one request and of one version.
+
         Raises:
             NotFoundError: there is no such blob, whatever the range.
-            ValueError: a negative bound.
+            ValueError: any other negative bound.
         """
         route, path = self._core.locate(key, storage_type)
         if start == 0 and end is None:
@@ -104,7 +106,7 @@ class Blobs(Facade):
         Raises:
             NotFoundError: there is no such blob (when the first piece is asked for).
             PreconditionFailedError: it was replaced meanwhile.
-            ValueError: a negative bound, or a ``chunk_size`` below 1.
+            ValueError: a negative bound (but for ``start=-n`` alone: the last ``n`` bytes), or a ``chunk_size`` below 1.
         """
         call = Call.about(self._core, "iter_bytes", key, storage_type)
         check_range(start, end)
@@ -131,15 +133,67 @@ class Blobs(Facade):
         route, path = self._core.locate(key, storage_type)
         return info_of(key, storage_type, run_once("info", route, key, storage_type, route.backend.stat, path))
 
-    def delete(self, key: str, storage_type: str = "data", *, missing_ok: bool = False) -> None:
+    def set_metadata(
+        self,
+        key: str,
+        storage_type: str = "data",
+        *,
+        metadata: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+        content_encoding: str | None = None,
+        if_match: str | None = None,
+    ) -> ObjectInfo:
+        """Replaces what is given of a blob's metadata and headers; its bytes stay, and do not pass through this process.
+
+        Args:
+            key: a portable key.
+            storage_type: one of the store's types.
+            metadata: all of the new metadata; ``{}``: none. ``None``, here and below: as it was.
+            content_type: as for :meth:`set`, like the rest.
+            cache_control: as for :meth:`set`.
+            content_encoding: as for :meth:`set`.
+            if_match: an etag: fail unless it is the blob's, atomic against every other writer.
+
+        Returns:
+            The blob's new info. Its etag may be another one.
+
+        Raises:
+            NotFoundError: there is no such blob.
+            PreconditionFailedError: ``if_match`` is not the etag.
+            UnsupportedOperationError: the backend cannot change metadata.
+            ValueError: nothing is given, or a value that is not allowed.
+        """
+        call = Call.about(self._core, "set_metadata", key, storage_type)
+        changes = changes_of(content_type, cache_control, content_encoding, metadata)
+        update = call.route.backend.update
+        etag = check_etag(if_match)
+        return call.info(call.run(lambda: update(call.path, changes, if_match=etag)))
+
+    def delete(
+        self, key: str, storage_type: str = "data", *, missing_ok: bool = False, if_match: str | None = None
+    ) -> None:
         """Deletes the blob.
+
+        Args:
+            key: a portable key.
+            storage_type: one of the store's types.
+            missing_ok: do nothing where there is no such blob.
+            if_match: an etag: delete only this version, atomic against every other writer.
 
         Raises:
             NotFoundError: there is no such blob, unless ``missing_ok``.
+            PreconditionFailedError: ``if_match`` is not the etag.
+            UnsupportedOperationError: ``if_match`` on a backend that cannot promise it.
         """
         route, path = self._core.locate(key, storage_type)
         try:
-            run_once("delete", route, key, storage_type, route.backend.delete, path)
+            if check_etag(if_match) is None:
+                run_once("delete", route, key, storage_type, route.backend.delete, path)
+            else:
+                Call("delete", route, path, key, storage_type).run(
+                    lambda: route.backend.delete(path, if_match=if_match)
+                )
         except (NotFoundError, UnavailableError) as exc:
             if not missing_ok or not is_absent(exc, route.backend):
                 raise
@@ -152,6 +206,7 @@ class Blobs(Facade):
         *,
         new_storage_type: str | None = None,
         overwrite: bool = True,
+        if_match: str | None = None,
     ) -> ObjectInfo:
         """Copies a blob with its headers and metadata, inside the backend where it can.
 
@@ -161,6 +216,7 @@ class Blobs(Facade):
             storage_type: the blob's storage type.
             new_storage_type: the copy's; ``None``: the same.
             overwrite: ``False``: fail if there is a blob, atomic against every other writer.
+            if_match: an etag: fail unless it is that of the blob to copy.
 
         Returns:
             The copy's info.
@@ -168,9 +224,10 @@ class Blobs(Facade):
         Raises:
             NotFoundError: there is no such blob.
             AlreadyExistsError: ``overwrite=False`` met a blob.
+            PreconditionFailedError: ``if_match`` is not the blob's etag.
             UnsupportedOperationError: the backend has no create-only copy.
         """
-        return self._transfer("copy", key, new_key, storage_type, new_storage_type, overwrite=overwrite)
+        return self._transfer("copy", key, new_key, storage_type, new_storage_type, overwrite, if_match)
 
     def move(
         self,
@@ -180,29 +237,43 @@ class Blobs(Facade):
         *,
         new_storage_type: str | None = None,
         overwrite: bool = True,
+        if_match: str | None = None,
     ) -> ObjectInfo:
-        """As :meth:`copy`, and the old blob is gone. On a cloud a copy, then a delete: a failure between leaves both."""
-        return self._transfer("move", key, new_key, storage_type, new_storage_type, overwrite=overwrite)
+        """As :meth:`copy`, and the old blob is gone. On a cloud a copy, then a delete: a failure between leaves both.
+
+        With ``if_match`` only the version that was copied is deleted.
+        """
+        return self._transfer("move", key, new_key, storage_type, new_storage_type, overwrite, if_match)
 
     def _transfer(
-        self, name: str, key: str, new_key: str, storage_type: str, new_storage_type: str | None, *, overwrite: bool
+        self,
+        name: str,
+        key: str,
+        new_key: str,
+        storage_type: str,
+        new_storage_type: str | None,
+        overwrite: bool,
+        if_match: str | None,
     ) -> ObjectInfo:
         source = Call.about(self._core, name, key, storage_type)
         target = Call.about(self._core, name, new_key, storage_type if new_storage_type is None else new_storage_type)
         if not isinstance(overwrite, bool):
             raise TypeError(f"overwrite must be a bool, not {type(overwrite).__name__}")
+        check_etag(if_match)
         backend = source.route.backend
         if backend is not target.route.backend:
-            return _carry(source, target, overwrite=overwrite)
+            return _carry(source, target, overwrite=overwrite, if_match=if_match)
         if source.path == target.path:
             stat = source.run(backend.stat, source.path)
+            if if_match not in (None, stat.etag):
+                source.fail(PreconditionFailedError())
             if not overwrite:
                 target.fail(AlreadyExistsError())
             return target.info(stat)
         method = backend.copy if name == "copy" else backend.move
 
         def transfer() -> Stat:
-            return method(source.path, target.path, overwrite=overwrite)
+            return method(source.path, target.path, overwrite=overwrite, if_match=if_match)
 
         try:
             stat = source.run(transfer)
@@ -233,14 +304,14 @@ def _stream(call: Call, start: int, end: int | None) -> Iterator[bytes]:
                 close()
 
 
-def _carry(source: Call, target: Call, *, overwrite: bool) -> ObjectInfo:
+def _carry(source: Call, target: Call, *, overwrite: bool, if_match: str | None) -> ObjectInfo:
     """A copy between two backends, through this process."""
     backend = source.route.backend
-    stat, chunks = source.do(backend.stream, source.path)
+    stat, chunks = source.do(backend.stream, source.path, 0, None, if_match)
     options = put_options(
         target.key or "", stat.content_type, stat.cache_control, stat.content_encoding, stat.metadata, overwrite
     )
     info = Upload(target, options, stat.size).run(source.each(chunks))
     if source.name == "move":
-        source.do(backend.delete, source.path)
+        source.do(lambda: backend.delete(source.path, if_match=if_match))
     return info

@@ -18,7 +18,7 @@ from storage._facade.values import ReadableFile, file_chunks
 from storage._types import ObjectInfo
 from storage.exceptions import PreconditionFailedError
 
-__all__ = ["Files"]
+__all__ = ["Files", "write_out"]
 
 
 class Files(Facade):
@@ -99,14 +99,14 @@ class Files(Facade):
         if not isinstance(file_obj, (str, os.PathLike)):
             if not hasattr(file_obj, "write"):
                 raise TypeError(f"file_obj must be a file name or a binary file object, not {type(file_obj).__name__}")
-            return _download(call, Sink(file_obj, progress))
+            return write_out(call, Sink(file_obj, progress))
         try:
             with replacing(file_obj) as file:
-                return _download(call, Sink.new_file(file, progress))
+                return write_out(call, Sink.new_file(file, progress))
         except PreconditionFailedError:
             # Replaced meanwhile. Nothing of the old version is left, so the new one may be had, but only once.
             with replacing(file_obj) as file:
-                return _download(call, Sink.new_file(file, progress))
+                return write_out(call, Sink.new_file(file, progress))
 
     @overload
     def open(self, key: str, mode: Literal["rb"] = "rb", storage_type: str = "data") -> BinaryIO: ...
@@ -239,7 +239,8 @@ def _fetch(call: Call, etag: str, start: int, end: int, stopped: Event | None) -
     return pieces
 
 
-def _download(call: Call, sink: Sink) -> ObjectInfo:
+def write_out(call: Call, sink: Sink) -> ObjectInfo:
+    """Writes the blob of a call to a sink; an exception of the caller's own file comes as it is."""
     try:
         return call.info(call.run(download, call.route.backend, call.path, sink))
     except CallerFault as fault:

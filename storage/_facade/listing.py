@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 
 from storage._backend import Stat
 from storage._facade.call import Call, info_of
 from storage._facade.core import Facade
-from storage._facade.options import check_count
-from storage._keys import check_prefix, is_portable
+from storage._facade.options import check_bound, check_count
+from storage._keys import is_portable
 from storage._types import ObjectInfo
 
-__all__ = ["Listing"]
+__all__ = ["Listing", "Scan"]
 
 _PAGE = 1000
 
@@ -27,97 +27,145 @@ class Listing(Facade):
         *,
         limit: int = 1000,
         start_after: str | None = None,
+        end_before: str | None = None,
     ) -> list[str]:
         """Up to ``limit`` keys that start with ``prefix``, in the order of their UTF-8 bytes.
 
         Args:
             prefix: what keys start with (a string, not a folder); ``None``: all.
             storage_type: one of the store's types.
-            limit: 1 to 1,000.
-            start_after: only keys after this one, which need not exist: the last key of the page before continues it.
+            limit: 1 to 1,000; :meth:`iter_list` has no limit.
+            start_after: only keys after this text, which need not be a key: the last key of the page before continues it.
+            end_before: only keys before this text.
 
         Raises:
             InvalidKeyError: a prefix that starts no portable key.
-            ValueError: a ``limit`` out of range.
+            ValueError: a ``limit`` out of range, or a bound that is no text.
         """
+        if isinstance(limit, int) and limit > _PAGE:
+            raise ValueError(f"limit={limit}: use 1 to {_PAGE:,}; iter_list gives all keys")
         check_count("limit", limit, 1, _PAGE)
         call = Call.about_prefix(self._core, "list", prefix, storage_type)
-        return list_(islice(_keys(call, _bound(call, start_after), limit), limit))
+        scan = Scan(call, start_after, end_before, page_size=limit)
+        return list_(islice(scan.keys(), limit))
 
     def iter_list(
-        self, prefix: str | None = None, storage_type: str = "data", *, start_after: str | None = None
+        self,
+        prefix: str | None = None,
+        storage_type: str = "data",
+        *,
+        start_after: str | None = None,
+        end_before: str | None = None,
     ) -> Iterator[str]:
         """All keys that start with ``prefix``, in the order of their UTF-8 bytes, in memory that does not grow with their number.
 
         Args:
             prefix: what keys start with (a string, not a folder); ``None``: all.
             storage_type: one of the store's types.
-            start_after: only keys after this one, which need not exist.
+            start_after: only keys after this text, which need not be a key.
+            end_before: only keys before this text.
 
         Raises:
             InvalidKeyError: a prefix that starts no portable key.
+            ValueError: a bound that is no text.
         """
         call = Call.about_prefix(self._core, "iter_list", prefix, storage_type)
-        return _keys(call, _bound(call, start_after), _PAGE)
+        return Scan(call, start_after, end_before).keys()
 
-    def iter_info(self, prefix: str | None = None, storage_type: str = "data") -> Iterator[ObjectInfo]:
-        """As :meth:`iter_list`, as infos, without one more request for each blob (what a listing does not tell is ``None``)."""
-        return _infos(Call.about_prefix(self._core, "iter_info", prefix, storage_type), storage_type)
+    def iter_info(
+        self,
+        prefix: str | None = None,
+        storage_type: str = "data",
+        *,
+        start_after: str | None = None,
+        end_before: str | None = None,
+    ) -> Iterator[ObjectInfo]:
+        """As :meth:`iter_list`, as infos, without one more request for each blob.
 
-    def iter_dir(self, prefix: str = "", storage_type: str = "data") -> Iterator[str | ObjectInfo]:
+        A listing does not tell ``content_type``, ``cache_control``, ``content_encoding`` and ``metadata``: they are ``None``.
+        """
+        call = Call.about_prefix(self._core, "iter_info", prefix, storage_type)
+        return Scan(call, start_after, end_before, detail=True).infos(storage_type)
+
+    def iter_dir(
+        self,
+        prefix: str = "",
+        storage_type: str = "data",
+        *,
+        start_after: str | None = None,
+        end_before: str | None = None,
+    ) -> Iterator[str | ObjectInfo]:
         """One level below ``prefix``, in order: a ``str`` for a further prefix (whole, ends in a slash), an info for a blob.
 
         Args:
             prefix: as a rule ``""`` or one that ends in a slash.
             storage_type: one of the store's types.
+            start_after: only what sorts after this text; the last entry of the page before continues it.
+            end_before: only what sorts before this text.
 
         Raises:
             InvalidKeyError: a prefix that starts no portable key.
+            ValueError: a bound that is no text.
         """
-        return _level(Call.about_prefix(self._core, "iter_dir", prefix, storage_type), storage_type)
+        call = Call.about_prefix(self._core, "iter_dir", prefix, storage_type)
+        return Scan(call, start_after, end_before, detail=True, delimiter=True).level(storage_type)
 
 
-def _bound(call: Call, start_after: str | None) -> str | None:
-    """``start_after``, checked, as a path of the backend."""
-    if start_after is None:
-        return None
-    if not call.route.raw or not isinstance(start_after, str):
-        check_prefix(start_after)
-    return call.route.prefix + start_after
+class Scan:
+    """A listing of the backend, between two bounds, as the keys of a storage type."""
 
+    def __init__(
+        self,
+        call: Call,
+        start_after: str | None = None,
+        end_before: str | None = None,
+        *,
+        detail: bool = False,
+        delimiter: bool = False,
+        page_size: int = _PAGE,
+    ) -> None:
+        self._call = call
+        self._prefix = prefix = call.route.prefix
+        self._after = None if check_bound("start_after", start_after) is None else prefix + str(start_after)
+        self._before = None if check_bound("end_before", end_before) is None else prefix + str(end_before)
+        self._detail, self._delimiter, self._page_size = detail, delimiter, page_size
 
-def _keys(call: Call, after: str | None, page_size: int) -> Iterator[str]:
-    route = call.route
-    pages = route.backend.scan(call.path, start_after=after, page_size=page_size)
-    cut = len(route.prefix)
-    for path, _ in _scanned(call, pages):
-        key = path[cut:]
-        if route.raw or is_portable(key):
-            yield key
+    def keys(self) -> Iterator[str]:
+        """The keys."""
+        cut, raw = len(self._prefix), self._call.route.raw
+        for path, _ in self._entries():
+            key = path[cut:]
+            if raw or is_portable(key):
+                yield key
 
+    def infos(self, storage_type: str) -> Iterator[ObjectInfo]:
+        """The blobs."""
+        cut, raw = len(self._prefix), self._call.route.raw
+        for path, stat in self._entries():
+            key = path[cut:]
+            if stat is not None and (raw or is_portable(key)):
+                yield info_of(key, storage_type, stat)
 
-def _infos(call: Call, storage_type: str) -> Iterator[ObjectInfo]:
-    route = call.route
-    cut = len(route.prefix)
-    for path, stat in _scanned(call, route.backend.scan(call.path, detail=True)):
-        key = path[cut:]
-        if stat is not None and (route.raw or is_portable(key)):
-            yield info_of(key, storage_type, stat)
+    def level(self, storage_type: str) -> Iterator[str | ObjectInfo]:
+        """The blobs, and the prefixes below which there are more."""
+        cut, raw = len(self._prefix), self._call.route.raw
+        for path, stat in self._entries():
+            key = path[cut:]
+            if raw or is_portable(key if stat is not None else key[:-1]):
+                yield key if stat is None else info_of(key, storage_type, stat)
 
-
-def _level(call: Call, storage_type: str) -> Iterator[str | ObjectInfo]:
-    route = call.route
-    cut = len(route.prefix)
-    for path, stat in _scanned(call, route.backend.scan(call.path, detail=True, delimiter=True)):
-        key = path[cut:]
-        if route.raw or is_portable(key if stat is not None else key[:-1]):
-            yield key if stat is None else info_of(key, storage_type, stat)
-
-
-def _scanned(call: Call, pages: Iterable[Iterable[tuple[str, Stat | None]]]) -> Iterator[tuple[str, Stat | None]]:
-    with call.record():
-        for page in call.each(pages):
-            yield from page
+    def _entries(self) -> Iterator[tuple[str, Stat | None]]:
+        pages = self._call.route.backend.scan(
+            self._call.path,
+            start_after=self._after,
+            end_before=self._before,
+            detail=self._detail,
+            delimiter=self._delimiter,
+            page_size=self._page_size,
+        )
+        with self._call.record():
+            for page in self._call.each(pages):
+                yield from page
 
 
 list_ = list  # the class has a method of that name

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import overload
 
+from storage._backend import Backend
 from storage._facade.blobs import Blobs
 from storage._facade.call import Call
 from storage._facade.concurrent import batched, ordered_map
-from storage._facade.options import check_count
-from storage._facade.routes import Route
+from storage._facade.listing import Scan
+from storage._facade.options import check_count, put_options
 from storage._facade.values import Value
 
-__all__ = ["Many"]
+__all__ = ["Many", "how_many"]
 
 
 class Many(Blobs):
@@ -21,11 +22,29 @@ class Many(Blobs):
     # Two signatures: where a parameter is a union, mypy does not look in it for the values of a dict, and joins text and bytes.
     @overload
     def set_many(
-        self, items: Mapping[str, Value], storage_type: str = "data", *, concurrency: int | None = None
+        self,
+        items: Mapping[str, Value],
+        storage_type: str = "data",
+        *,
+        concurrency: int | None = None,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        overwrite: bool = True,
     ) -> None: ...
     @overload
     def set_many(
-        self, items: Iterable[tuple[str, Value]], storage_type: str = "data", *, concurrency: int | None = None
+        self,
+        items: Iterable[tuple[str, Value]],
+        storage_type: str = "data",
+        *,
+        concurrency: int | None = None,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        overwrite: bool = True,
     ) -> None: ...
     def set_many(
         self,
@@ -33,6 +52,11 @@ class Many(Blobs):
         storage_type: str = "data",
         *,
         concurrency: int | None = None,
+        content_type: str | None = None,
+        cache_control: str | None = None,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        overwrite: bool = True,
     ) -> None:
         """Stores many blobs, several at once.
 
@@ -40,17 +64,37 @@ class Many(Blobs):
             items: a mapping from key to value, or pairs; read as they are needed.
             storage_type: one of the store's types.
             concurrency: how many at once; ``None``: what suits the backend.
+            content_type: for all of them, as for :meth:`set`, like the rest.
+            cache_control: as for :meth:`set`.
+            content_encoding: as for :meth:`set`.
+            metadata: as for :meth:`set`.
+            overwrite: as for :meth:`set`.
 
         Raises:
             StorageError: once the others in flight have ended; of several, the first in the order given. It carries its ``key``.
         """
         route = self._core.route(storage_type)
         pairs = items.items() if isinstance(items, Mapping) else items
+        # A mistake in an option is one error, before anything is read or sent.
+        put_options("", content_type, cache_control, content_encoding, metadata, overwrite)
 
         def store(pair: tuple[str, Value]) -> None:
-            self.set(pair[0], pair[1], storage_type)
+            try:
+                key, value = pair
+            except (TypeError, ValueError):
+                raise TypeError(f"items must be a mapping or pairs of key and value, not {pair!r:.60}") from None
+            self.set(
+                key,
+                value,
+                storage_type,
+                content_type=content_type,
+                cache_control=cache_control,
+                content_encoding=content_encoding,
+                metadata=metadata,
+                overwrite=overwrite,
+            )
 
-        for _ in ordered_map(store, pairs, _concurrency(route, concurrency)):
+        for _ in ordered_map(store, pairs, how_many(route.backend, concurrency)):
             pass
 
     def get_many(
@@ -74,7 +118,7 @@ class Many(Blobs):
         def load(key: str) -> tuple[str, bytes]:
             return key, self.get_bytes(key, storage_type)
 
-        return ordered_map(load, keys, _concurrency(route, concurrency))
+        return ordered_map(load, keys, how_many(route.backend, concurrency))
 
     def delete_many(self, keys: Iterable[str], storage_type: str = "data", *, concurrency: int | None = None) -> None:
         """Deletes many blobs, in batches where the backend can; absent ones are fine.
@@ -87,21 +131,45 @@ class Many(Blobs):
         Raises:
             StorageError: as for :meth:`set_many`.
         """
+        self._delete("delete_many", keys, storage_type, concurrency)
+
+    def delete_prefix(self, prefix: str, storage_type: str = "data", *, concurrency: int | None = None) -> int:
+        """Deletes every blob whose key starts with ``prefix``, in batches where the backend can.
+
+        Args:
+            prefix: a string that is not empty; not a folder: ``"a/b"`` takes ``a/bc`` too.
+            storage_type: one of the store's types.
+            concurrency: how many requests at once; ``None``: what suits the backend.
+
+        Returns:
+            How many blobs there were.
+
+        Raises:
+            InvalidKeyError: a prefix that starts no portable key.
+            StorageError: as for :meth:`set_many`.
+            ValueError: an empty prefix.
+        """
+        if prefix == "":
+            raise ValueError("prefix='': an empty prefix would delete everything; delete_many(iter_list()) does that")
+        call = Call.about_prefix(self._core, "delete_prefix", prefix, storage_type)
+        return self._delete("delete_prefix", Scan(call).keys(), storage_type, concurrency)
+
+    def _delete(self, name: str, keys: Iterable[str], storage_type: str, concurrency: int | None) -> int:
+        """Deletes blobs by their keys, several at once; how many keys there were."""
         route = self._core.route(storage_type)
         backend = route.backend
 
-        def drop(batch: list[str]) -> None:
-            calls = {
-                call.path: call for call in (Call.about(self._core, "delete_many", key, storage_type) for key in batch)
-            }
+        def drop(batch: list[str]) -> int:
+            calls = {call.path: call for call in (Call.about(self._core, name, key, storage_type) for key in batch)}
             failed = next(iter(calls.values())).run(backend.delete_batch, list(calls))
             for path, call in calls.items():
                 if path in failed:
                     call.fail(failed[path])
+            return len(batch)
 
-        for _ in ordered_map(drop, batched(keys, backend.batch_size), _concurrency(route, concurrency)):
-            pass
+        return sum(ordered_map(drop, batched(keys, backend.batch_size), how_many(route.backend, concurrency)))
 
 
-def _concurrency(route: Route, concurrency: int | None) -> int:
-    return route.backend.concurrency if concurrency is None else check_count("concurrency", concurrency)
+def how_many(backend: Backend, concurrency: int | None) -> int:
+    """How many calls to make at once: what the caller wants, or else what suits the backend."""
+    return backend.concurrency if concurrency is None else check_count("concurrency", concurrency)

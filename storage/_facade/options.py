@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import Final
 
-from storage._backend import PutOptions, SignOptions
+from storage._backend import Changes, FormOptions, PutOptions, SignOptions
 from storage._content_types import guess_content_type
-from storage._metadata import check_header, check_metadata
+from storage._metadata import MAX_HEADER, check_header, check_metadata
 
-__all__ = ["check_count", "check_range", "download_options", "expiry_seconds", "put_options", "upload_options"]
+__all__ = [
+    "changes_of",
+    "check_bound",
+    "check_count",
+    "check_etag",
+    "check_range",
+    "download_options",
+    "expiry_seconds",
+    "form_options",
+    "put_options",
+    "upload_options",
+]
 
 MAX_EXPIRY: Final = 7 * 24 * 3600  # seconds: the longest that SigV4 and V4 allow
 _MD5_BYTES: Final = 16
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 # Most writes give no option: one frozen value for each content type of the table.
 _plain = lru_cache(PutOptions)
@@ -46,13 +59,10 @@ def put_options(
         return _plain(guess_content_type(key))
     if not isinstance(overwrite, bool):
         raise TypeError(f"overwrite must be a bool, not {type(overwrite).__name__}")
-    if if_match is not None:
-        if not isinstance(if_match, str):
-            raise TypeError(f"if_match must be an etag (str) or None, not {type(if_match).__name__}")
-        if not overwrite:
-            raise ValueError(
-                "overwrite=False and if_match= exclude each other: a blob cannot be both absent and this version"
-            )
+    if check_etag(if_match) is not None and not overwrite:
+        raise ValueError(
+            "overwrite=False and if_match= exclude each other: a blob cannot be both absent and this version"
+        )
     check_header("content_type", content_type)
     check_header("cache_control", cache_control)
     check_header("content_encoding", content_encoding)
@@ -61,16 +71,62 @@ def put_options(
 
 
 def check_range(start: int, end: int | None) -> None:
-    """Raises ``ValueError`` for a negative bound, ``TypeError`` for one that is no ``int``."""
+    """Checks a range of bytes. A negative ``start`` without ``end`` means the last bytes; any other negative bound is an error.
+
+    Raises:
+        ValueError: a negative bound that is none of these.
+        TypeError: a bound that is no ``int``.
+    """
     for name, value in (("start", start), ("end", end)):
         if value is None and name == "end":
             continue
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-        if value < 0:
+        if value < 0 and not (name == "start" and end is None):
             raise ValueError(
-                f"{name}={value}: count bytes from the start of the blob, 0 or more; info(key).size is its size"
+                f"{name}={value}: count bytes from the start of the blob, 0 or more (start=-n without end means the last n "
+                "bytes); info(key).size is its size"
             )
+
+
+def check_etag(if_match: str | None) -> str | None:
+    """``if_match``, an etag or ``None``; else ``TypeError``."""
+    if if_match is not None and not isinstance(if_match, str):
+        raise TypeError(f"if_match must be an etag (str) or None, not {type(if_match).__name__}")
+    return if_match
+
+
+def check_bound(name: str, value: str | None) -> str | None:
+    """A bound of a listing: any text that a key may sort beside; else ``TypeError`` or ``ValueError``."""
+    if value is not None:
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a str or None, not {type(value).__name__}")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name}={value!r}: it has a lone surrogate, which is no text") from None
+    return value
+
+
+def changes_of(
+    content_type: str | None,
+    cache_control: str | None,
+    content_encoding: str | None,
+    metadata: Mapping[str, str] | None,
+) -> Changes:
+    """The arguments of ``set_metadata``, checked.
+
+    Raises:
+        ValueError: a header or metadata that is not allowed, or nothing to change.
+    """
+    check_header("content_type", content_type)
+    check_header("cache_control", cache_control)
+    check_header("content_encoding", content_encoding)
+    if content_type is None and cache_control is None and content_encoding is None and metadata is None:
+        raise ValueError("nothing to change: give metadata, content_type, cache_control or content_encoding")
+    return Changes(
+        content_type, cache_control, content_encoding, None if metadata is None else check_metadata(metadata)
+    )
 
 
 def check_count(name: str, value: int, least: int = 1, most: int | None = None) -> int:
@@ -95,14 +151,48 @@ def expiry_seconds(expires_in: float | timedelta) -> int:
 
 
 def download_options(
-    method: str, expires_in: float | timedelta, content_disposition: str | None, content_type: str | None
+    method: str,
+    expires_in: float | timedelta,
+    content_disposition: str | None,
+    content_type: str | None,
+    download_name: str | None = None,
 ) -> SignOptions:
     """The options of ``sign_download``, checked."""
     if method not in ("GET", "HEAD"):
         raise ValueError(f"method={method!r}: a download is signed for 'GET' or 'HEAD'")
+    if download_name is not None:
+        if content_disposition is not None:
+            raise ValueError("download_name and content_disposition exclude each other: a name is a disposition")
+        content_disposition = _attachment(download_name)
     check_header("content_disposition", content_disposition)
     check_header("content_type", content_type)
     return SignOptions(method, expiry_seconds(expires_in), content_disposition, content_type)
+
+
+def _attachment(name: str) -> str:
+    """The ``Content-Disposition`` under which a browser saves a file by this name (RFC 6266)."""
+    if not isinstance(name, str):
+        raise TypeError(f"download_name must be a str, not {type(name).__name__}")
+    if not name or _CONTROL.search(name):
+        raise ValueError(f"download_name={name!r}: use a name without control characters and lone surrogates")
+    # Old clients read the first form; it must be ASCII without what has a meaning inside quotes.
+    plain = "".join(char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name)
+    if plain == name:
+        return f'attachment; filename="{plain}"'
+    from urllib.parse import quote
+
+    text = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    if len(text) > MAX_HEADER:
+        raise ValueError(f"download_name={name!r}: encoded it has {len(text):,} bytes, more than {MAX_HEADER:,}")
+    return text
+
+
+def form_options(expires_in: float | timedelta, max_length: int | None, content_type: str | None) -> FormOptions:
+    """The options of ``sign_form``, checked."""
+    check_header("content_type", content_type)
+    if max_length is not None:
+        check_count("max_length", max_length, 0)
+    return FormOptions(expiry_seconds(expires_in), max_length, content_type)
 
 
 def upload_options(

@@ -8,9 +8,9 @@ from typing import Literal
 from storage._backend import SignOptions
 from storage._facade.call import Call
 from storage._facade.core import Facade
-from storage._facade.options import download_options, upload_options
-from storage._facade.served import sign
-from storage._types import SignedRequest
+from storage._facade.options import download_options, form_options, upload_options
+from storage._facade.served import sign, sign_form
+from storage._types import SignedForm, SignedRequest
 
 __all__ = ["Signing"]
 
@@ -26,6 +26,7 @@ class Signing(Facade):
         expires_in: float | timedelta = 3600,
         content_disposition: str | None = None,
         content_type: str | None = None,
+        download_name: str | None = None,
     ) -> str:
         """A URL that anyone can GET until it expires. It does not check that the blob exists.
 
@@ -35,12 +36,13 @@ class Signing(Facade):
             expires_in: seconds or a ``timedelta``, 1 second to 7 days.
             content_disposition: the response's header, as in ``attachment; filename="a.csv"``.
             content_type: the response's header; ``None``: the blob's own.
+            download_name: any text: a browser saves the blob under this name (instead of ``content_disposition``).
 
         Raises:
             SigningError: these credentials cannot sign; the message says what to configure.
             ValueError: an expiry out of range, or a header that is not allowed.
         """
-        options = download_options("GET", expires_in, content_disposition, content_type)
+        options = download_options("GET", expires_in, content_disposition, content_type, download_name)
         return self._sign("get_signed_url", key, storage_type, options).url
 
     def get_upload_url(
@@ -66,10 +68,11 @@ class Signing(Facade):
         expires_in: float | timedelta = 3600,
         content_disposition: str | None = None,
         content_type: str | None = None,
+        download_name: str | None = None,
         method: Literal["GET", "HEAD"] = "GET",
     ) -> SignedRequest:
         """As :meth:`get_signed_url`, as a request; also for ``method="HEAD"``, for which a GET's URL does not serve."""
-        options = download_options(method, expires_in, content_disposition, content_type)
+        options = download_options(method, expires_in, content_disposition, content_type, download_name)
         return self._sign("sign_download", key, storage_type, options)
 
     def sign_upload(
@@ -101,6 +104,35 @@ class Signing(Facade):
         """
         options = upload_options(expires_in, content_type, content_length, content_md5, overwrite)
         return self._sign("sign_upload", key, storage_type, options)
+
+    def sign_form(
+        self,
+        key: str,
+        storage_type: str = "data",
+        *,
+        expires_in: float | timedelta = 3600,
+        max_length: int | None = None,
+        content_type: str | None = None,
+    ) -> SignedForm:
+        """A browser form (``multipart/form-data``) that stores the blob: the fields given here, then the field ``file``.
+
+        A key, type or field other than what was signed is refused, and so is a longer file.
+
+        Args:
+            key: a portable key.
+            storage_type: one of the store's types.
+            expires_in: seconds or a ``timedelta``, 1 second to 7 days.
+            max_length: bytes; ``None``: no limit.
+            content_type: another type is refused; ``None``: not bound.
+
+        Raises:
+            SigningError: these credentials cannot sign; the message says what to configure.
+            UnsupportedOperationError: this backend has no forms.
+            ValueError: an expiry out of range, or an option that is not allowed.
+        """
+        call = Call.about(self._core, "sign_form", key, storage_type)
+        options = form_options(expires_in, max_length, content_type)
+        return call.run(sign_form, call.route.backend, call.path, options)
 
     def _sign(self, name: str, key: str, storage_type: str, options: SignOptions) -> SignedRequest:
         call = Call.about(self._core, name, key, storage_type)

@@ -1,0 +1,312 @@
+"""A local directory as the blobs below a prefix, and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from threading import Lock
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from storage._facade.call import Call
+from storage._facade.concurrent import ordered_map
+from storage._facade.download import Sink
+from storage._facade.files import Files, write_out
+from storage._facade.listing import Scan
+from storage._facade.many import how_many
+from storage._globs import Filter
+from storage._keys import RESERVED, check_key
+from storage.exceptions import InvalidKeyError, PreconditionFailedError, UnsupportedOperationError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # 8 ms
+
+__all__ = ["Directories", "LocalFile", "local_files"]
+
+_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class LocalFile(NamedTuple):
+    """A regular file below a directory.
+
+    Attributes:
+        path: where it is.
+        relative: its path below the directory, with slashes.
+    """
+
+    path: str
+    relative: str
+
+
+class Directories(Files):
+    """The methods of ``Storage`` that move whole directories."""
+
+    def set_dir(
+        self,
+        prefix: str,
+        directory: str | os.PathLike[str],
+        storage_type: str = "data",
+        *,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        concurrency: int | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """Stores every regular file below a local directory under ``prefix`` and its path there, several at once.
+
+        Links are not followed: a link to a file or a directory is left out. Every name is checked before anything is sent.
+
+        Args:
+            prefix: what each key begins with, as a rule with a slash at its end; ``""``: nothing.
+            directory: its path.
+            storage_type: one of the store's types.
+            include: patterns of relative paths to take, as for :meth:`sync_to`; none: all.
+            exclude: patterns of relative paths to leave out.
+            concurrency: how many files at once; ``None``: what suits the backend.
+            progress: called with the number of bytes moved since the last call; one call at a time, from any thread.
+
+        Returns:
+            How many files were stored.
+
+        Raises:
+            InvalidKeyError: a name that makes no portable key; nothing was sent.
+            OSError: the directory or a file in it cannot be read.
+            StorageError: once the others in flight have ended; of several, the first in order. It carries its ``key``.
+        """
+        call = Call.about_prefix(self._core, "set_dir", prefix, storage_type)
+        wanted = Filter(include, exclude)
+        for file in local_files(directory, wanted):
+            if not call.route.raw:
+                check_key(prefix + file.relative)
+        tell = _in_turn(progress)
+
+        def store(file: LocalFile) -> None:
+            self.set_file(prefix + file.relative, file.path, storage_type, progress=tell)
+
+        files = local_files(directory, wanted)
+        return sum(1 for _ in ordered_map(store, files, how_many(call.route.backend, concurrency)))
+
+    def get_dir(
+        self,
+        prefix: str,
+        directory: str | os.PathLike[str],
+        storage_type: str = "data",
+        *,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        concurrency: int | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """Writes every blob whose key begins with ``prefix`` to the rest of its key below a local directory, several at once.
+
+        Each file appears whole or not at all. None is written outside the directory: a link on the way is not followed, and one
+        at a file's place is replaced.
+
+        Args:
+            prefix: what the keys begin with, as a rule with a slash at its end; ``""``: all.
+            directory: its path; made with its parents if it is not there.
+            storage_type: one of the store's types.
+            include: patterns of relative paths to take, as for :meth:`sync_to`; none: all.
+            exclude: patterns of relative paths to leave out.
+            concurrency: how many blobs at once; ``None``: what suits the backend.
+            progress: called with the number of bytes moved since the last call; one call at a time, from any thread.
+
+        Returns:
+            How many files were written.
+
+        Raises:
+            InvalidKeyError: two keys that would be one file, or a key that is no path; nothing was written.
+            OSError: a file cannot be written, or a link stands in the way.
+            StorageError: as for :meth:`set_dir`.
+        """
+        call = Call.about_prefix(self._core, "get_dir", prefix, storage_type)
+        wanted = Filter(include, exclude)
+
+        def names() -> Iterator[str]:
+            for key in Scan(call).keys():  # noqa: SIM118 (no mapping)
+                if wanted(key[len(prefix) :]):
+                    yield key[len(prefix) :]
+
+        os.makedirs(directory, exist_ok=True)
+        with _Target(directory) as target:
+            _check_names(names(), prefix, folds=target.folds_names())
+            tell = _in_turn(progress)
+
+            def fetch(name: str) -> None:
+                one = Call.about(self._core, "get_dir", prefix + name, storage_type)
+                for attempt in (1, 2):
+                    try:
+                        with target.replacing(name) as file:
+                            write_out(one, Sink.new_file(file, tell))
+                        return
+                    except PreconditionFailedError:
+                        if attempt == 2:  # replaced twice meanwhile
+                            raise
+
+            return sum(1 for _ in ordered_map(fetch, names(), how_many(call.route.backend, concurrency)))
+
+
+def local_files(
+    directory: str | os.PathLike[str], wanted: Callable[[str], bool], skipped: Callable[[str], object] | None = None
+) -> Iterator[LocalFile]:
+    """The regular files below a directory whose relative path is ``wanted``, in order. Links are not followed.
+
+    Args:
+        directory: its path.
+        wanted: told each relative path.
+        skipped: called with the path of whatever is neither a regular file nor a directory.
+    """
+
+    def walk(where: str, above: str) -> Iterator[LocalFile]:
+        with os.scandir(where) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            relative = above + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from walk(entry.path, relative + "/")
+            elif entry.is_file(follow_symlinks=False):
+                if wanted(relative):
+                    yield LocalFile(entry.path, relative)
+            elif skipped is not None:
+                skipped(entry.path)
+
+    yield from walk(os.fspath(directory), "")
+
+
+def _check_names(names: Iterable[str], prefix: str, *, folds: bool) -> None:
+    """Refuses names that are no path, and two names that would be one file. ``names`` come in order."""
+    # Whatever begins with a name stands right behind it, so only the names that this one begins with need to be kept.
+    above: list[str] = []
+    folded: dict[str, str] = {}
+    for name in names:
+        try:
+            check_key(name)
+        except InvalidKeyError as exc:
+            raise InvalidKeyError(f"key {prefix + name!r}: {name!r} is no path below a directory ({exc})") from None
+        while above and not name.startswith(above[-1]):
+            above.pop()
+        for other in above:
+            if name.startswith(other + "/"):
+                raise _one_file(prefix, other, name)
+        above.append(name)
+        if folds:
+            other = folded.setdefault(_folded(name), name)
+            if other != name:
+                raise _one_file(prefix, other, name)
+
+
+def _folded(name: str) -> str:
+    from unicodedata import normalize  # only where a file system folds names
+
+    return normalize("NFC", name).casefold()
+
+
+def _one_file(prefix: str, one: str, other: str) -> InvalidKeyError:
+    return InvalidKeyError(
+        f"keys {prefix + one!r} and {prefix + other!r} cannot both be files below one directory; leave one out with exclude="
+    )
+
+
+class _Target:
+    """The directory that blobs are written into. No link below it is followed."""
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        if os.open not in os.supports_dir_fd:
+            raise UnsupportedOperationError(
+                "get_dir: this system cannot keep links out of the way; use get_file for each key"
+            )
+        self._directory = os.fspath(directory)
+
+    def __enter__(self) -> Self:
+        self._root = os.open(self._directory, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._root)
+
+    def folds_names(self) -> bool:
+        """Whether two names that differ in case, or in how a letter is composed, are one file here."""
+        probe = f"{RESERVED}{os.urandom(8).hex()}"
+        os.close(os.open(probe + "a", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._root))
+        try:
+            os.stat(probe + "A", dir_fd=self._root)
+        except FileNotFoundError:
+            return False
+        else:
+            return True
+        finally:
+            os.unlink(probe + "a", dir_fd=self._root)
+
+    def replacing(self, name: str) -> _Staged:
+        """A file that takes the place of ``name`` when the block ends well."""
+        return _Staged(self._root, self._directory, name)
+
+
+class _Staged:
+    """A new file beside its place, that takes it at the end."""
+
+    def __init__(self, root: int, directory: str, name: str) -> None:
+        self._root, self._directory = root, directory
+        *self._folders, self._name = name.split("/")
+        self._temporary = f"{RESERVED}{os.urandom(12).hex()}"
+
+    def __enter__(self) -> BinaryIO:
+        self._parent = self._open_parent()
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+            self._file: BinaryIO = os.fdopen(os.open(self._temporary, flags, 0o666, dir_fd=self._parent), "w+b")
+        except BaseException:
+            self._drop()
+            raise
+        return self._file
+
+    def __exit__(self, kind: object, *exc: object) -> None:
+        try:
+            self._file.close()
+            if kind is None:
+                try:
+                    os.rename(self._temporary, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
+                except OSError as error:
+                    raise self._named(error, [*self._folders, self._name]) from None
+        finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        with suppress(OSError):
+            os.unlink(self._temporary, dir_fd=self._parent)
+        os.close(self._parent)
+
+    def _open_parent(self) -> int:
+        """The folder of the file, made if it is not there, reached without following a link."""
+        here = os.dup(self._root)
+        for depth, folder in enumerate(self._folders, 1):
+            try:
+                with suppress(FileExistsError):
+                    os.mkdir(folder, dir_fd=here)
+                below = os.open(folder, _DIRECTORY, dir_fd=here)
+            except OSError as error:
+                raise self._named(error, self._folders[:depth]) from None
+            finally:
+                os.close(here)
+            here = below
+        return here
+
+    def _named(self, error: OSError, parts: list[str]) -> OSError:
+        """The error, with the path that the caller knows."""
+        path = os.path.join(self._directory, *parts)
+        if os.path.islink(path):
+            return OSError(error.errno, "a symbolic link stands in the way, and is not followed", path)
+        return OSError(error.errno, os.strerror(error.errno or 0), path)
+
+
+def _in_turn(progress: Callable[[int], object] | None) -> Callable[[int], object] | None:
+    """``progress``, called from many threads one at a time."""
+    if progress is None:
+        return None
+    lock = Lock()
+
+    def tell(count: int) -> None:
+        with lock:
+            progress(count)
+
+    return tell
