@@ -24,11 +24,14 @@ class Lack(Enum):
     CREATE_ONLY = "overwrite=False is refused"
     IF_MATCH = "if_match is refused"
     CREATE_ONLY_COPY = "copy and move with overwrite=False are refused"
+    DELETE_IF_MATCH = "delete and move with if_match are refused"
+    SET_METADATA = "set_metadata is refused"
     SIGNING = "signing is refused (UnsupportedOperationError or SigningError)"
     FORK = "a forked child that uses the parent's Storage is refused"
     CASE = "of two keys that the file system folds into one name the second is refused"
 
     # What the server ignores, so that the driver cannot honour it. Asserted: Storage.check() says so.
+    DELETE_IF_MATCH_IGNORED = "delete with if_match deletes any version; Storage.check() reports it"
     CREATE_ONLY_COPY_IGNORED = "copy with overwrite=False overwrites; Storage.check() reports it"
 
     # What the server does otherwise. Asserted: all the rest of the same tests.

@@ -122,6 +122,33 @@ class ListingTests(Suite):
             assert self._same(storage.iter_list(start_after=after), expected), after
             assert storage.list("a", start_after=after) == [key for key in expected if key.startswith("a")], after
 
+    def test_bounds(self, storage: Storage) -> None:
+        """Between two bounds, which may be any text, combined with a prefix, as keys, as infos and on one level."""
+        keys = self._filled(storage)
+        texts = ("", "A", "a", "a/", "a/a", "a/bb", "a~", "b", "b/c", "bb", "zz", "\u00e9", "\U0010fffd", "//", "a//")
+        for before in texts:
+            assert set(storage.list(end_before=before)) == {key for key in keys if key < before}, before
+            assert {info.key for info in storage.iter_info(end_before=before)} == {key for key in keys if key < before}
+        for after in ("a/", "b"):
+            for before in ("a/bb", "b/c", "zz"):
+                expected = {key for key in keys if after < key < before}
+                assert set(storage.iter_list(start_after=after, end_before=before)) == expected, (after, before)
+                assert {info.key for info in storage.iter_info(start_after=after, end_before=before)} == expected
+                assert set(storage.list("a", start_after=after, end_before=before)) == {
+                    key for key in expected if key.startswith("a")
+                }
+        level = [entry if isinstance(entry, str) else entry.key for entry in storage.iter_dir()]
+        for bound in level:
+            between = [entry if isinstance(entry, str) else entry.key for entry in storage.iter_dir(end_before=bound)]
+            assert set(between) == {entry for entry in level if entry < bound}, bound
+            rest = [entry if isinstance(entry, str) else entry.key for entry in storage.iter_dir(start_after=bound)]
+            assert set(rest) == {entry for entry in level if entry > bound}, bound
+        for wrong in ("\ud800", 5):
+            with pytest.raises((TypeError, ValueError)):
+                storage.list(start_after=wrong)  # type: ignore[arg-type]
+            with pytest.raises((TypeError, ValueError)):
+                storage.list(end_before=wrong)  # type: ignore[arg-type]
+
     def test_limits(self, storage: Storage) -> None:
         """``limit`` is from 1 to 1,000."""
         for limit in (0, -1, 1001, 10**9):

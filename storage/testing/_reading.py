@@ -74,10 +74,29 @@ class ReadingTests(Suite):
             assert b"".join(storage.iter_bytes("a", start=start, end=end)) == DATA[start:end], (start, end)
             assert storage.get_bytes("empty", start=start, end=end) == b""
 
-    def test_bad_ranges(self, storage: Storage) -> None:
-        """Negative bounds are a ``ValueError``: they do not count from the end."""
+    def test_the_last_bytes(self, storage: Storage) -> None:
+        """``start=-n`` alone means the last bytes, as in a slice, of an empty blob too."""
         storage.set("a", DATA)
-        bad: list[dict[str, Any]] = [{"start": -1}, {"end": -1}, {"start": -5, "end": 3}, {"start": 2, "end": -2}]
+        storage.set("empty", b"")
+        for start in (-1, -3, -len(DATA), -len(DATA) - 1, -(10**15)):
+            assert storage.get_bytes("a", start=start) == DATA[start:], start
+            assert b"".join(storage.iter_bytes("a", start=start, chunk_size=2)) == DATA[start:], start
+            assert storage.get_bytes("empty", start=start) == b""
+            assert list(storage.iter_bytes("empty", start=start)) == []
+        with pytest.raises(NotFoundError):
+            storage.get_bytes("absent", start=-1)
+        with pytest.raises(NotFoundError):
+            list(storage.iter_bytes("absent", start=-1))
+
+    def test_bad_ranges(self, storage: Storage) -> None:
+        """A negative bound is a ``ValueError``, but for ``start`` alone."""
+        storage.set("a", DATA)
+        bad: list[dict[str, Any]] = [
+            {"end": -1},
+            {"start": -5, "end": 3},
+            {"start": -5, "end": -2},
+            {"start": 2, "end": -2},
+        ]
         for bounds in bad:
             with pytest.raises(ValueError, match="-"):
                 storage.get_bytes("a", **bounds)

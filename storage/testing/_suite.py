@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from storage.testing._batches import BatchTests
+from storage.testing._conditions import ConditionTests
 from storage.testing._copying import CopyTests, TypeTests
+from storage.testing._directories import DirectoryTests
 from storage.testing._files import FileTests
 from storage.testing._forging import ForgingTests
 from storage.testing._headers import HeaderTests
@@ -27,6 +29,8 @@ class Conformance(
     FileTests,
     ListingTests,
     CopyTests,
+    ConditionTests,
+    DirectoryTests,
     BatchTests,
     RaceTests,
     ObjectTests,
