@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.servers.gcs import GCSServer, running_gcs
 
 
 class GCSHarness(Harness):
-    lacks = {Lack.SET_ENCODING: "fake-gcs-server ignores contentEncoding in a PATCH"}
+    lacks: ClassVar[Any] = {Lack.SET_ENCODING: "fake-gcs-server ignores contentEncoding in a PATCH"}
     server: GCSServer
 
     def __init__(self) -> None:
