@@ -1,12 +1,14 @@
-"""What ``storage doctor`` looks at, one finding after the other."""
+"""The findings of ``storage doctor``, one after the other."""
 
 from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Literal, NamedTuple
+
+from click import UsageError
 
 from storage import (
     AuthenticationError,
@@ -20,12 +22,14 @@ from storage._backend import servable
 from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage._facade.routes import Route
+from storage.cli._app import opened
 
-__all__ = ["Finding", "examine"]
+__all__ = ["MOST_OUTSIDE", "Finding", "examine", "outside_message"]
 
 # Seconds that clocks may differ: S3 refuses requests at 15 minutes, and short-lived signed URLs suffer long before.
 _SKEW = 60
 _DATA = b"storage doctor"
+MOST_OUTSIDE = 100_000  # files that are counted
 
 
 class Finding(NamedTuple):
@@ -36,20 +40,29 @@ class Finding(NamedTuple):
     message: str
 
 
+_NOT_YET = Finding("directory", "note", "it does not exist yet; the first write makes it")
+
+
 def examine(url: str | None, storage_type: str) -> Iterator[Finding]:
-    """Everything that can be said of a URL; it ends where the rest would fail for the same reason."""
+    """Everything that can be said of a store; it ends where the rest would fail for the same reason.
+
+    Args:
+        url: a URL or a path; ``None``: as ``Storage()``.
+        storage_type: the type that a blob is written to, and deleted again.
+    """
     try:
-        store = Storage(url)
+        store = opened(url)
         route = core_of(store).route(storage_type)
-    except StorageError as exc:
+    except (StorageError, UsageError) as exc:
         yield Finding("configuration", "wrong", str(exc))
         return
     with store:
         yield Finding("configuration", "good", f"{route.backend.location}, {_driver(route)}, types {_types(store)}")
         bucket = _bucket(route, storage_type)
         yield bucket
-        if bucket.state == "wrong":
+        if bucket.state == "wrong" or bucket == _NOT_YET:
             return
+        yield from _local(store)
         healthy = True
         for finding in _round_trip(store, storage_type):
             healthy = healthy and finding.state != "wrong"
@@ -77,8 +90,40 @@ def _bucket(route: Route, storage_type: str) -> Finding:
     if there:
         return Finding("bucket", "good", "it is there")
     if usable:
-        return Finding("directory", "note", "it does not exist yet; the first write makes it")
+        return _NOT_YET
     return Finding("bucket", "wrong", "it does not exist: create it, or call Storage.setup(create_bucket=True)")
+
+
+def _local(store: Storage) -> Iterator[Finding]:
+    """What is wrong with a store on this machine, and how much lies beside its blobs. Changes nothing."""
+    core = core_of(store)
+    for backend in core.backends():
+        prefixes = [route.prefix for route in core.routes.values() if route.backend is backend]
+        call = Call.about_route("doctor", Route(backend, "", backend.location, raw=False))
+        try:
+            wrong, outside = call.run(backend.examine), call.run(backend.count_outside, prefixes, MOST_OUTSIDE)
+        except StorageError as exc:
+            yield Finding("directory", "wrong", str(exc))
+            continue
+        for line in wrong:
+            yield Finding("directory", "wrong", line)
+        if outside:
+            yield Finding("directory", "note", outside_message(outside, prefixes))
+
+
+def outside_message(count: int, prefixes: Sequence[str]) -> str:
+    """The message that files in a store's directory are no blobs of it, and what to do.
+
+    Args:
+        count: of these files; ``MOST_OUTSIDE`` may be more.
+        prefixes: where the store keeps its blobs.
+    """
+    few = count < MOST_OUTSIDE
+    some = f"{count:,} file{'' if count == 1 else 's'}" if few else f"{count:,} or more files"
+    return (
+        f"{some} outside of {', '.join(prefixes)}, where the blobs of the store are; if the directory is a plain folder, write "
+        "?types=data: in the URL, or give its path on the command line"
+    )
 
 
 def _no_answer(exc: StorageError) -> Finding:

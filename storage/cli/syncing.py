@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from storage import Storage, SyncError, SyncEvent, SyncResult
+from storage._facade.call import Call
+from storage._facade.core import core_of
+from storage._facade.routes import Route
 from storage.cli import _output
 from storage.cli._app import command, is_folder, json_option, opened, usage
+from storage.cli._doctor import MOST_OUTSIDE, outside_message
 from storage.cli._status import FAILED, Ended
 
 __all__: list[str] = []
@@ -116,7 +119,7 @@ def sync(
                 _output.note("interrupted; run it again to go on")
                 raise
         _summary(result, as_json=as_json)
-        _hint(first, source, result)
+        _hint(source, result)
     if failed is not None:
         raise Ended(FAILED)
 
@@ -192,16 +195,17 @@ def _summary(result: SyncResult, *, as_json: bool) -> None:
     _output.note("; ".join(parts))
 
 
-def _hint(first: str, source: Storage, result: SyncResult) -> None:
-    """A folder of files that is taken for a store looks empty, which must not pass for success."""
-    if result.copied or result.same or result.failed or not first.startswith("file:"):
+def _hint(source: Storage, result: SyncResult) -> None:
+    """Tells a folder of files that was taken for a store from an empty store: it must not pass for success."""
+    if result.copied or result.same or result.failed:
         return
-    folder = Path(source.backend.location.removeprefix("file://"))
-    types = ", ".join(f"{name}/" for name in source.storage_types)
-    if folder.is_dir() and any(not child.name.startswith(".storage~") for child in folder.iterdir()):
-        _output.note(
-            f"no blob was found: a file:// URL is a store, with its blobs below {types}; for a plain folder give its path"
-        )
+    core = core_of(source)
+    for backend in core.backends():
+        prefixes = [route.prefix for route in core.routes.values() if route.backend is backend]
+        call = Call.about_route("sync_to", Route(backend, "", backend.location, raw=False))
+        outside = call.run(backend.count_outside, prefixes, MOST_OUTSIDE)
+        if outside:
+            _output.note(f"no blob was found in {backend.location}: {outside_message(outside, prefixes)}")
 
 
 @contextmanager

@@ -336,6 +336,46 @@ def test_doctor(storage, blobs):
     assert blobs.list() == list(BLOBS)
 
 
+def test_doctor_of_a_store_that_is_not_there(storage, tmp_path, monkeypatch):
+    """It says that the directory does not exist yet, and makes nothing; status 0. A path is as good as a URL."""
+    monkeypatch.chdir(tmp_path)
+    for words in (["--url", "phtos"], ["--url", f"file://{tmp_path}/phtos"], []):
+        ran = storage("doctor", *words)
+        assert ran.status == 0
+        assert ran.lines[1:] == ["note  directory: it does not exist yet; the first write makes it"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_counts_files_beside_the_blobs(storage, store, tmp_path):
+    """Files outside of the storage types are counted, and the remedy is named; none of ours is among them."""
+    store.set("k", "1")
+    store.get_upload_url("k")
+    assert not any("outside" in line for line in storage("doctor").lines)
+    (tmp_path / "store/photos").mkdir()
+    (tmp_path / "store/photos/a.jpg").write_text("1")
+    (tmp_path / "store/b.jpg").write_text("1")
+    ran = storage("doctor")
+    assert ran.status == 0
+    (line,) = [line for line in ran.lines if "outside" in line]
+    assert line.startswith("note  directory: 2 files outside of data/, tmp/, result/")
+    assert "?types=data:" in line
+
+
+def test_doctor_finds_a_secret_that_others_can_read(storage, store, tmp_path):
+    """A secret that other users can read signs for them: that is wrong, and the line says what to run."""
+    store.get_upload_url("k")
+    store.set("k", "1")
+    secret = tmp_path / "store/.storage~/secret"
+    secret.chmod(0o640)
+    ran = storage("doctor")
+    assert ran.status == 3
+    (line,) = [line for line in ran.lines if line.startswith("WRONG")]
+    assert f"chmod 600 {secret}" in line
+    assert secret.read_text().strip() not in ran.out.decode()
+    secret.chmod(0o600)
+    assert storage("doctor").status == 0
+
+
 def test_doctor_counts_foreign_names(storage, blobs, tmp_path):
     """Names that are no keys are a note, not an error."""
     (tmp_path / "store/data/back\\slash").write_text("x")
@@ -349,6 +389,7 @@ def test_doctor_counts_foreign_names(storage, blobs, tmp_path):
     "url, words",
     [
         ("nowhere://x", "nowhere"),
+        ("s3:bucket", "write s3://bucket"),
         ("s3://", "bucket"),
         ("file:///tmp/x?typo=1", "typo"),
         ("file:///nonexistent-root-of-storage/x?create=false", "does not exist"),

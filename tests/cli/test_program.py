@@ -310,3 +310,18 @@ def test_the_default_store(spawn, tmp_path):
     assert spawn("set", "k", "--text", "mine", **variables).status == 0
     assert spawn("get", "k", **variables).out == b"mine"
     assert Storage(tmp_path / "data/storage-facade").get("k") == "mine"
+
+
+def test_ls_of_a_store_that_is_not_there(url, tmp_path):
+    """On a terminal a mistyped path is told from an empty store; status 0, nothing on standard output, nothing made."""
+    status, printed, shown = on_terminal("ls", "--url", "phtos", url=url, cwd=tmp_path)
+    assert (status, printed) == (0, b"")
+    assert re.fullmatch(r"storage: file://\S+/phtos does not exist yet; the first write makes it\r\n", shown)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "photos").mkdir()
+    assert on_terminal("ls", "--url", "photos", url=url, cwd=tmp_path) == (0, b"", "")
+
+
+def test_ls_of_a_store_that_is_not_there_in_a_script(spawn, tmp_path):
+    """Off a terminal nothing is said."""
+    assert spawn("ls", "--url", "phtos") == (0, b"", "")

@@ -120,7 +120,8 @@ def test_a_folder_that_is_taken_for_a_store(storage, other, tmp_path):
     (tmp_path / "photos/p.jpg").write_text("1")
     ran = storage("sync", f"file://{tmp_path}/photos", other)
     assert ran.status == 0
-    assert "for a plain folder give its path" in ran.err
+    assert "1 file outside of data/, tmp/, result/" in ran.err
+    assert "give its path on the command line" in ran.err
 
 
 @pytest.mark.parametrize(
