@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-__all__ = ["MAX_HEADER", "check_header", "check_metadata", "decode_value", "encode_value"]
+__all__ = ["MAX_HEADER", "RESERVED", "check_header", "check_metadata", "decode_value", "encode_value"]
+
+RESERVED = "storage--"
+"""What the names of metadata begin with that belong to the drivers."""
 
 _NAME = re.compile(r"[a-z0-9-]{1,128}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -59,8 +62,8 @@ def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
     """A copy of ``metadata``, checked.
 
     Raises:
-        ValueError: a name that is not ``[a-z0-9-]{1,128}``, a value with a control character, or more than 2,048 bytes of
-            names and values, counted as they are written where only ASCII is taken.
+        ValueError: a name that is not ``[a-z0-9-]{1,128}`` or is reserved, a value with a control character, or more than
+            2,048 bytes of names and values, counted as they are written where only ASCII is taken.
         TypeError: not a mapping from ``str`` to ``str``.
     """
     if metadata is None:
@@ -73,6 +76,8 @@ def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
             raise TypeError(f"metadata must map str to str, not {name!r} to {type(value).__name__}")
         if not _NAME.fullmatch(name):
             raise ValueError(f"metadata name {name!r}: only a-z, 0-9 and '-', 1 to 128 of them; write it in lower case")
+        if name.startswith(RESERVED):
+            raise ValueError(f"metadata name {name!r}: names that begin with {RESERVED!r} are this library's own")
         if _CONTROL.search(value):
             raise ValueError(
                 f"metadata {name!r}: a value may hold no control character or lone surrogate; encode it first"

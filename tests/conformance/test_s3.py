@@ -32,7 +32,6 @@ class ServerHarness(Harness):
 
 class SeaweedFSHarness(ServerHarness):
     lacks: ClassVar = {
-        Lack.LISTING_ORDER: "SeaweedFS lists depth first: a, a/b, a-b",
         Lack.CREATE_ONLY_BESIDE_FOLDER: "SeaweedFS takes the directory of a/b for a blob named a",
         Lack.EMPTY_FOLDERS: "SeaweedFS keeps directories, and clears empty ones away later",
         Lack.OCTET_STREAM: "SeaweedFS takes application/octet-stream for no type, and guesses by suffix",

@@ -67,7 +67,9 @@ def _stub() -> Iterator[tuple[FaultProxy, Storage]]:
 @pytest.fixture
 def stub(_stub: tuple[FaultProxy, Storage]) -> tuple[FaultProxy, Storage]:
     """A proxy with no server behind it, which answers what a test tells it to, and a store that asks it; no retries."""
-    proxy, _ = _stub
+    proxy, store = _stub
+    store.backend._has_batches = True
+    store.backend._lister._depth_first = None
     proxy.plan = None
     proxy.requests.clear()
     return _stub

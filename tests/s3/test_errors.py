@@ -13,8 +13,7 @@ from urllib3 import exceptions as urllib3_exceptions
 
 import storage as s
 from storage import Storage
-from storage.backends._s3_errors import CODES
-from storage.backends.s3._errors import classify
+from storage.backends.s3._errors import CODES, classify
 from storage.testing.faults import RESET, STALL, FaultProxy, answer
 from tests.s3.conftest import at_once
 

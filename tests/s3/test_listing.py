@@ -33,10 +33,8 @@ def test_seaweedfs_goes_on_inside_a_folder(stub) -> None:
         answer(200, page_of(["p/data/a/b", "p/data/b"], None), server),
     ]
     proxy.script(*pages, pages[1])
-    store.backend._depth_first = False
     assert store.list(start_after="a") == ["a/b", "b"]
     assert store.list(start_after="a") == ["a/b", "b"]
-    store.backend._depth_first = False
     assert [request.target.partition("start-after=")[2].partition("&")[0] for request in proxy.requests] == [
         "p%2Fdata%2Fa",
         "p%2Fdata%2Fa%2F",

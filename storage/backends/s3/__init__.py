@@ -1,18 +1,23 @@
-"""``s3://BUCKET/PREFIX``: Amazon S3, and servers that speak its protocol, through boto3."""
+"""``s3://BUCKET/PREFIX``: Amazon S3, and servers that speak its protocol."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from storage._retry import Retries, Timeout
 from storage._urls import StorageURL, endpoint
 from storage.backends.s3._backend import S3Backend
-from storage.backends.s3._client import Settings
+from storage.backends.s3._settings import Settings
 from storage.exceptions import ConfigurationError
 
 __all__ = ["S3Backend", "create"]
 
 _DEFAULT_TIMEOUT = Timeout(9.5, 120)
+
+# It is loaded when something needs it, which may be late or never; that it is missing should be said at once.
+if find_spec("boto3") is None:
+    raise ModuleNotFoundError("No module named 'boto3'", name="boto3")
 
 
 def create(
@@ -29,6 +34,8 @@ def create(
         profile=str,
         addressing_style=("path", "virtual", "auto"),
         anonymous=bool,
+        ca_bundle=_ca_bundle,
+        checksums=bool,
         sse=("AES256", "aws:kms", "aws:kms:dsse"),
         sse_kms_key_id=str,
         keys=("raw",),
@@ -44,13 +51,24 @@ def create(
         options["profile"],
         options["addressing_style"],
         bool(options["anonymous"]),
+        options["ca_bundle"],
+        options["checksums"] is not False,
     )
     return S3Backend(settings, retries or Retries(), _encryption(url, options["sse"], options["sse_kms_key_id"]))
 
 
+def _ca_bundle(text: str) -> str:
+    import os
+
+    path = os.path.expanduser(text)
+    if not os.path.exists(path):
+        raise ValueError(f"there is no file or directory {text!r}")
+    return path
+
+
 def _encryption(url: StorageURL, sse: str | None, key_id: str | None) -> dict[str, str]:
     if key_id is None:
-        return {} if sse is None else {"ServerSideEncryption": sse}
+        return {} if sse is None else {"x-amz-server-side-encryption": sse}
     if sse == "AES256":
         raise ConfigurationError(f"{url}: sse_kms_key_id goes with sse=aws:kms or sse=aws:kms:dsse, not with AES256")
-    return {"ServerSideEncryption": sse or "aws:kms", "SSEKMSKeyId": key_id}
+    return {"x-amz-server-side-encryption": sse or "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id": key_id}

@@ -1,34 +1,35 @@
-"""The backend: one bucket through boto3."""
+"""The backend: one bucket."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
-from botocore.exceptions import ClientError
-
-from storage._backend import Backend, Download, PutOptions, Setup, SignOptions, Stat
-from storage._keys import is_portable
+from storage._backend import Backend, Changes, Download, FormOptions, PutOptions, Setup, SignOptions, Stat
 from storage._multipart import PART_SIZE, PartWriter
-from storage._retry import Retries
-from storage._types import SignedRequest
-from storage.backends._s3_listing import Page
-from storage.backends.s3 import _bucket, _reading, _signing, _writing
-from storage.backends.s3._client import POOL_SIZE, Settings, SharedClient
+from storage._retry import Attempts, Retries, outcome_unknown
+from storage._types import SignedForm, SignedRequest
+from storage.backends.s3 import _bucket, _listing, _reading, _signing, _writing
+from storage.backends.s3._answers import expect, head
+from storage.backends.s3._calls import Call
+from storage.backends.s3._checksums import upload_headers
 from storage.backends.s3._copying import Copier
-from storage.backends.s3._errors import classify, code_of, is_transient, status_of
-from storage.backends.s3._headers import Encryption, stat_of
-from storage.backends.s3._listing import list_page
+from storage.backends.s3._documents import Part, delete_objects, failed_deletions
+from storage.backends.s3._errors import classify, code_of, status_of
+from storage.backends.s3._headers import Encryption, quoted
 from storage.backends.s3._requests import Requests
-from storage.exceptions import StorageError
+from storage.backends.s3._settings import POOL_SIZE, Settings
+from storage.backends.s3._wire import client_error
+from storage.exceptions import PreconditionFailedError, StorageError, UnavailableError
 
 __all__ = ["S3Backend"]
 
-_MULTIPART_FROM = 4 * PART_SIZE  # bytes: below it, whole bodies that are in memory anyway go up in one request
-_XML_CANNOT = frozenset(map(chr, [*range(0x20), 0xFFFE, 0xFFFF]))
+_MULTIPART_FROM: Final = 4 * PART_SIZE  # bytes: below it, whole bodies that are in memory anyway go up in one request
+_XML_CANNOT: Final = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
+_BATCH_STATUSES: Final = {"InternalError": 500, "SlowDown": 503, "ServiceUnavailable": 503, "AccessDenied": 403}
 
 
 class S3Backend(Backend):
@@ -49,14 +50,19 @@ class S3Backend(Backend):
     def __init__(self, settings: Settings, retries: Retries, encryption: Encryption | None = None) -> None:
         self._settings, self._retries = settings, retries
         self._encryption = dict(encryption or {})
-        self._shared = SharedClient(settings)
-        self._requests = Requests(self._shared, settings.bucket, retries)
+        self._requests = Requests(settings, retries)
         self._copier = Copier(self._requests, self._encryption)
-        self._depth_first = False  # known from the first listing on
+        self._lister = _listing.Lister(self._requests)
+        self._has_batches = True
 
     @property
     def client(self) -> Any:
-        return self._shared.get()
+        return self._requests.gate.shared.get()
+
+    @property
+    def way(self) -> str:
+        """One line: which way requests go, and why."""
+        return self._requests.gate.describe()
 
     @property
     def location(self) -> str:
@@ -78,7 +84,7 @@ class S3Backend(Backend):
             writer.abort()
             raise
 
-    def writer(self, path: str, options: PutOptions, size: int | None = None) -> PartWriter[dict[str, Any]]:
+    def writer(self, path: str, options: PutOptions, size: int | None = None) -> PartWriter[Part]:
         return PartWriter(_writing.S3Parts(self._requests, path, options, self._encryption), size)
 
     def get(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> bytes:
@@ -88,51 +94,117 @@ class S3Backend(Backend):
         return _reading.stream(self._requests, path, start, end, if_match)
 
     def stat(self, path: str) -> Stat:
-        try:
-            return stat_of(self._requests.send("head_object", Key=path))
-        except ClientError as exc:
-            self._look_closer(path, exc)
-            raise
+        attempts = self._requests.attempts()
+        call = Call("head_object", "HEAD", path)
+        while True:
+            try:
+                return head(self._requests.once(call))
+            except Exception as exc:
+                self._look_closer(path, exc)
+                self._requests.failed(attempts, exc)
 
     def delete(self, path: str, *, if_match: str | None = None) -> None:
-        del if_match
-        # A DELETE does not say whether there was anything. It may be repeated: a lost answer does no harm.
-        self.stat(path)
-        try:
-            self._requests.send("delete_object", Key=path)
-        except ClientError as exc:
-            if code_of(exc) != "NoSuchKey":  # some servers say so to whoever comes second
-                raise
+        # A DELETE does not say whether there was anything.
+        found = self.stat(path)
+        if if_match not in (None, found.etag):
+            raise PreconditionFailedError
+        self._delete(path, if_match)
+
+    def _delete(self, path: str, if_match: str | None = None) -> None:
+        """Deletes what is there or not; with ``if_match`` one version, or raises."""
+        headers = {} if if_match is None else {"if-match": quoted(if_match)}
+        call = Call("delete_object", "DELETE", path, "", headers, repeatable=if_match is None)
+        attempts = self._requests.attempts()
+        while True:
+            try:
+                expect(self._requests.once(call), 204)
+            except Exception as exc:
+                if status_of(exc) in (404, 412) and code_of(exc) != "NoSuchBucket":
+                    if if_match is None:
+                        return  # some servers say so to whoever comes second; a lost answer does no harm
+                    if attempts.lost:
+                        raise outcome_unknown(f"the delete of {path!r}") from exc
+                    raise PreconditionFailedError from exc
+                self._requests.failed(attempts, exc)
+            else:
+                return
 
     def delete_batch(self, paths: Sequence[str]) -> Mapping[str, Exception]:
-        if any(not _XML_CANNOT.isdisjoint(path) for path in paths):
-            return super().delete_batch(paths)  # keys=raw: what XML cannot say is deleted one by one
+        if not self._has_batches or any(map(_XML_CANNOT.search, paths)):
+            return self._delete_singly(paths)
         attempts = self._requests.attempts()
         failed: dict[str, Exception] = {}
         todo = list(dict.fromkeys(paths))
         while True:
-            objects = [{"Key": path} for path in todo]
-            response = self._requests.send_within(
-                attempts, "delete_objects", Delete={"Objects": objects, "Quiet": True}
-            )
-            errors = {error.get("Key", ""): _error_of(error) for error in response.get("Errors", ())}
+            try:
+                errors = self._delete_at_once(attempts, todo)
+            except Exception as exc:
+                if status_of(exc) in (405, 501):  # a small server, which knows no batches
+                    self._has_batches = False
+                    return {**failed, **self._delete_singly(todo)}
+                raise
             failed.update((path, exc) for path, exc in errors.items() if code_of(exc) != "NoSuchKey")
-            todo = [path for path, exc in errors.items() if self._mendable(exc)]
+            todo = [path for path, exc in errors.items() if self._requests.mendable(exc)]
             if not todo:
                 return failed
             try:
                 self._requests.failed(attempts, errors[todo[0]])
-            except ClientError:
+            except type(errors[todo[0]]):
                 return failed
             for path in todo:
                 del failed[path]
 
-    def _mendable(self, exc: Exception) -> bool:
-        return bool(is_transient(exc)) or self._retries.retryable(status_of(exc))
+    def _delete_at_once(self, attempts: Attempts, paths: list[str]) -> dict[str, Exception]:
+        """What became of those that could not be deleted."""
+        body = delete_objects(paths)
+        call = Call(
+            "delete_objects",
+            "POST",
+            None,
+            "delete=",
+            upload_headers(body, "crc32" if self._requests.gate.aws else "md5"),
+            body,
+            lambda: {"Delete": {"Objects": [{"Key": path} for path in paths], "Quiet": True}},
+        )
+        asked = set(paths)
+        while True:
+            try:
+                failures = failed_deletions(self._requests.once(call).body)
+                if not asked.issuperset(path for path, _, _ in failures):
+                    raise UnavailableError("the service tells of keys that nobody asked it to delete")  # noqa: TRY301
+            except Exception as exc:
+                self._requests.failed(attempts, exc)
+            else:
+                return {
+                    path: client_error(
+                        "delete_objects", _BATCH_STATUSES.get(code, 400), {}, {"Code": code, "Message": message}
+                    )
+                    for path, code, message in failures
+                }
+
+    def _delete_singly(self, paths: Sequence[str]) -> dict[str, Exception]:
+        from storage._threads import Pool
+
+        def fault(path: str) -> Exception | None:
+            try:
+                self._delete(path)
+            except Exception as exc:
+                return exc
+            return None
+
+        with Pool(min(len(paths), self.concurrency), "storage-delete") as pool:
+            return {path: exc for path, exc in zip(paths, pool.map(fault, paths), strict=True) if exc is not None}
 
     def copy(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
-        del if_match
-        return self._copier.copy(source, target, overwrite=overwrite)
+        return self._copier.copy(source, target, overwrite=overwrite, if_match=if_match)
+
+    def move(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
+        stat = self.copy(source, target, overwrite=overwrite, if_match=if_match)
+        self._delete(source, if_match)
+        return stat
+
+    def update(self, path: str, changes: Changes, *, if_match: str | None = None) -> Stat:
+        return self._copier.update(path, changes, if_match)
 
     # ---- listing -----------------------------------------------------------------------------------------------
 
@@ -141,70 +213,41 @@ class S3Backend(Backend):
         prefix: str,
         *,
         start_after: str | None = None,
+        end_before: str | None = None,
         detail: bool = False,
         delimiter: bool = False,
         page_size: int = 1000,
     ) -> Iterator[list[tuple[str, Stat | None]]]:
-        params: dict[str, Any] = {"Prefix": prefix, "MaxKeys": min(page_size, 1000), "EncodingType": "url"}
-        if delimiter:
-            params["Delimiter"] = "/"
-        if start_after:
-            params["StartAfter"] = start_after + "/" if self._depth_first else start_after
-        while True:
-            page = self._page(params, detail=detail)
-            if page.depth_first and not self._depth_first:
-                self._depth_first = True
-                if start_after:
-                    # SeaweedFS lists `a/b` straight after `a`, but after "a" it goes on behind all of `a/`.
-                    params["StartAfter"] = start_after + "/"
-                    continue
-            entries = page.entries
-            if delimiter and start_after:
-                # A folder that `start_after` lies in has been given already.
-                entries = [entry for entry in entries if entry[1] is not None or not start_after.startswith(entry[0])]
-            if entries:
-                yield entries
-            if not page.truncated:
-                return
-            if page.token is not None:
-                params["ContinuationToken"] = page.token
-            else:
-                params["StartAfter"] = page.entries[-1][0]  # a server that knows no tokens
-
-    def _page(self, params: dict[str, Any], *, detail: bool) -> Page:
-        attempts = self._requests.attempts()
-        while True:
-            try:
-                return list_page(self._shared.get(), {"Bucket": self._settings.bucket, **params}, detail=detail)
-            except Exception as exc:
-                self._requests.failed(attempts, exc)
+        bounds = _listing.Bounds(prefix, start_after, end_before)
+        return filter(None, self._lister.pages(bounds, detail=detail, delimiter=delimiter, page_size=page_size))
 
     # ---- signing -----------------------------------------------------------------------------------------------
 
     def sign(self, path: str, options: SignOptions) -> SignedRequest:
-        return _signing.sign(self._shared, self._settings.bucket, path, options, self._encryption)
+        return _signing.sign(self._requests.gate.shared, self._settings.bucket, path, options, self._encryption)
+
+    def sign_form(self, path: str, options: FormOptions) -> SignedForm:
+        return _signing.sign_form(self._requests.gate.shared, self._settings.bucket, path, options, self._encryption)
 
     # ---- errors ------------------------------------------------------------------------------------------------
 
     def classify(self, exc: BaseException) -> type[StorageError] | None:
         return classify(exc)
 
-    def _look_closer(self, path: str, exc: ClientError) -> None:
+    def _look_closer(self, path: str, exc: Exception) -> None:
         """A HEAD that is refused does not say why; a GET does, in its body. Raises what it says."""
         if status_of(exc) not in (400, 403):
             return
         try:
-            body = self._requests.once("get_object", Key=path, Range="bytes=0-0")["Body"]
-        except ClientError as told:
+            self._requests.once(Call("get_object", "GET", path, "", {"range": "bytes=0-0"}), stream=True).close()
+        except Exception as told:
             if status_of(told) == status_of(exc):
                 raise told from exc
-        else:
-            body.close()
 
     def bucket_exists(self) -> bool:
         try:
-            self._requests.send("head_bucket")
-        except ClientError as exc:
+            self._requests.send(Call("head_bucket", "HEAD"))
+        except Exception as exc:
             if status_of(exc) not in (301, 404):
                 raise
             return status_of(exc) == 301  # it is there, in another region
@@ -213,56 +256,23 @@ class S3Backend(Backend):
     # ---- the bucket itself -------------------------------------------------------------------------------------
 
     def setup(self, wanted: Setup) -> Sequence[str]:
-        return _bucket.setup(self._requests, wanted, self.client.meta.region_name)
+        return _bucket.setup(self._requests, wanted)
 
     def sweep(self) -> Sequence[str]:
-        old = datetime.now(timezone.utc) - timedelta(days=_bucket.ABORT_DAYS)
-        ended = 0
-        markers: dict[str, str] = {}
-        while True:
-            response = self._requests.send("list_multipart_uploads", **markers)
-            for upload in response.get("Uploads", ()):
-                if upload["Initiated"] < old:
-                    self._requests.send("abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"])
-                    ended += 1
-            if not response.get("IsTruncated"):
-                break
-            markers = {"KeyMarker": response["NextKeyMarker"], "UploadIdMarker": response["NextUploadIdMarker"]}
-        return [f"ended {ended} uploads that nobody completed in {_bucket.ABORT_DAYS} days"] if ended else []
+        return _bucket.sweep(self._requests)
 
     def lint(self, prefix: str) -> Sequence[str]:
-        folders = others = 0
-        for page in self.scan(prefix):
-            for path, _ in page:
-                if not is_portable(path[len(prefix) :]):
-                    folders += path.endswith("/")
-                    others += not path.endswith("/")
-        lines = []
-        if folders:
-            lines.append(f"{folders} folder markers (keys that end in a slash)")
-        if others:
-            lines.append(f"{others} blobs whose names are no portable keys")
-        return lines
+        return _bucket.foreign_names((path for page in self.scan(prefix) for path, _ in page), prefix)
 
     def close(self) -> None:
-        self._shared.close()
+        self._requests.gate.close()
 
     def __repr__(self) -> str:
         return f"S3Backend({self.location!r})"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[Callable[[], S3Backend], tuple[()]]:
         if self._settings.auth is not None:
             raise TypeError(
                 f"{self!r} has an explicit auth, which pickling would write out; make it anew where it is needed"
             )
         return partial(S3Backend, self._settings, self._retries, self._encryption), ()
-
-
-def _error_of(error: Mapping[str, Any]) -> ClientError:
-    """The failure of one key in a batch, as the exception that a request for it alone would raise."""
-    code = error.get("Code", "")
-    status = {"InternalError": 500, "SlowDown": 503, "ServiceUnavailable": 503, "AccessDenied": 403}.get(code, 400)
-    return ClientError(
-        {"Error": {"Code": code, "Message": error.get("Message", "")}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
-        "DeleteObjects",
-    )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from storage._backend import Setup
+from storage._keys import is_portable
 from storage.backends.s3._errors import code_of
 from storage.backends.s3._requests import Requests
+from storage.exceptions import UnavailableError
 
-__all__ = ["ABORT_DAYS", "setup"]
+__all__ = ["ABORT_DAYS", "foreign_names", "setup", "sweep"]
 
 ABORT_DAYS = 7
 """Days after which the lifecycle rule ends an upload in parts that nobody completed."""
@@ -18,11 +22,11 @@ _ABORT_ID = "storage-abort-uploads"
 _MAX_ID = 255
 
 
-def setup(requests: Requests, wanted: Setup, region: str | None) -> list[str]:
+def setup(requests: Requests, wanted: Setup) -> list[str]:
     """Makes the bucket, its CORS rule and its lifecycle rules as ``wanted``; a line for each change."""
     lines = []
     if wanted.create_bucket:
-        lines += _create(requests, region)
+        lines += _create(requests)
     if wanted.cors_origins is not None:
         lines += _cors(requests, wanted.cors_origins)
     if wanted.tmp_days is not None:
@@ -30,18 +34,19 @@ def setup(requests: Requests, wanted: Setup, region: str | None) -> list[str]:
     return lines
 
 
-def _create(requests: Requests, region: str | None) -> list[str]:
+def _create(requests: Requests) -> list[str]:
     try:
-        requests.send("head_bucket")
+        requests.rare("head_bucket")
     except Exception as exc:
         if code_of(exc) not in ("404", "NoSuchBucket"):
             raise
     else:
         return []
+    region = requests.gate.shared.get().meta.region_name
     # The default region is the one that may not be named.
     where = {} if region in (None, "us-east-1") else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
-        requests.send("create_bucket", **where)
+        requests.rare("create_bucket", **where)
     except Exception as exc:
         if code_of(exc) != "BucketAlreadyOwnedByYou":
             raise
@@ -51,7 +56,7 @@ def _create(requests: Requests, region: str | None) -> list[str]:
 
 def _cors(requests: Requests, origins: tuple[str, ...]) -> list[str]:
     try:
-        rules = requests.send("get_bucket_cors")["CORSRules"]
+        rules = requests.rare("get_bucket_cors")["CORSRules"]
     except Exception as exc:
         if code_of(exc) != "NoSuchCORSConfiguration":
             raise
@@ -75,18 +80,18 @@ def _cors(requests: Requests, origins: tuple[str, ...]) -> list[str]:
     if old == ([ours] if origins else []):
         return []
     if origins:
-        requests.send("put_bucket_cors", CORSConfiguration={"CORSRules": [*others, ours]})
+        requests.rare("put_bucket_cors", CORSConfiguration={"CORSRules": [*others, ours]})
         return [f"CORS rule {_CORS_ID!r}: {', '.join(sorted(origins))} may GET, HEAD and PUT"]
     if others:
-        requests.send("put_bucket_cors", CORSConfiguration={"CORSRules": others})
+        requests.rare("put_bucket_cors", CORSConfiguration={"CORSRules": others})
     else:
-        requests.send("delete_bucket_cors")
+        requests.rare("delete_bucket_cors")
     return [f"CORS rule {_CORS_ID!r}: removed"]
 
 
 def _lifecycle(requests: Requests, prefix: str, days: int) -> list[str]:
     try:
-        rules = requests.send("get_bucket_lifecycle_configuration")["Rules"]
+        rules = requests.rare("get_bucket_lifecycle_configuration")["Rules"]
     except Exception as exc:
         if code_of(exc) != "NoSuchLifecycleConfiguration":
             raise
@@ -107,7 +112,7 @@ def _lifecycle(requests: Requests, prefix: str, days: int) -> list[str]:
         return []
     replaced = {rule["ID"] for rule in missing}
     rules = [rule for rule in rules if rule.get("ID") not in replaced] + missing
-    requests.send("put_bucket_lifecycle_configuration", LifecycleConfiguration={"Rules": rules})
+    requests.rare("put_bucket_lifecycle_configuration", LifecycleConfiguration={"Rules": rules})
     words = {
         expire_id: f"lifecycle rule {expire_id!r}: blobs below {prefix!r} expire after {days} days",
         _ABORT_ID: f"lifecycle rule {_ABORT_ID!r}: uploads that nobody completes end after {ABORT_DAYS} days",
@@ -118,3 +123,38 @@ def _lifecycle(requests: Requests, prefix: str, days: int) -> list[str]:
 def _same(rule: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether a server's rule is ours; it may say the same in more words."""
     return all(other.get(name) == value for name, value in rule.items())
+
+
+def sweep(requests: Requests) -> list[str]:
+    """Ends the uploads in parts that nobody has completed for :data:`ABORT_DAYS`."""
+    old = datetime.now(timezone.utc) - timedelta(days=ABORT_DAYS)
+    ended = 0
+    markers: dict[str, str] = {}
+    while True:
+        response = requests.rare("list_multipart_uploads", **markers)
+        for upload in response.get("Uploads", ()):
+            if upload["Initiated"] < old:
+                requests.rare("abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"])
+                ended += 1
+        if not response.get("IsTruncated"):
+            break
+        following = {"KeyMarker": response["NextKeyMarker"], "UploadIdMarker": response["NextUploadIdMarker"]}
+        if following == markers:
+            raise UnavailableError("a listing of uploads goes round in a circle: the server gave the same page again")
+        markers = following
+    return [f"ended {ended} uploads that nobody completed in {ABORT_DAYS} days"] if ended else []
+
+
+def foreign_names(paths: Iterable[str], prefix: str) -> list[str]:
+    """A line for each kind of name that is no portable key, with its count."""
+    folders = others = 0
+    for path in paths:
+        if not is_portable(path[len(prefix) :]):
+            folders += path.endswith("/")
+            others += not path.endswith("/")
+    lines = []
+    if folders:
+        lines.append(f"{folders} folder markers (keys that end in a slash)")
+    if others:
+        lines.append(f"{others} blobs whose names are no portable keys")
+    return lines

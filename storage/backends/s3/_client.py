@@ -1,174 +1,111 @@
-"""The boto3 client: credentials, configuration, and one client a process."""
+"""boto3's client, which is also the user's, and requests that go through it."""
 
 from __future__ import annotations
 
 import os
 import threading
 from base64 import b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from hashlib import md5
-from typing import Any, ClassVar, cast
-from urllib.parse import urlsplit
-from weakref import WeakSet
+from typing import Any, Final, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-import boto3
-import botocore.session
-from botocore import UNSIGNED
-from botocore.config import Config
-from botocore.credentials import CredentialProvider, CredentialResolver, Credentials, ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.handlers import add_expect_header
+from storage._backend import trace
+from storage.backends.s3 import _sdk
+from storage.backends.s3._calls import DOCUMENTS, Call
+from storage.backends.s3._headers import META
+from storage.backends.s3._settings import POOL_SIZE, Settings, given_keys, is_boto3_session
+from storage.exceptions import UnsupportedOperationError
 
-from storage._retry import Timeout
-from storage.backends.s3._listing import keep_body
-from storage.exceptions import ConfigurationError
+__all__ = ["SdkWire", "SharedClient", "is_aws"]
 
-__all__ = ["POOL_SIZE", "Settings", "SharedClient"]
-
-POOL_SIZE = 64
-"""Connections kept open: as many calls as pay off at once."""
-
-_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".api.amazonwebservices.com.cn")
-_NEEDS_MD5 = ("DeleteObjects", "PutBucketCors", "PutBucketLifecycleConfiguration")
-_AUTH_NAMES = ("access_key_id", "secret_access_key", "session_token")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a client is made from. Its ``repr`` shows no credentials.
-
-    Attributes:
-        auth: ``None``, a ``boto3.Session``, a ``botocore`` credentials object, or a mapping (checked here).
-    """
-
-    bucket: str
-    timeout: Timeout
-    auth: Any = field(default=None, repr=False)
-    region: str | None = None
-    endpoint_url: str | None = None
-    profile: str | None = None
-    addressing_style: str | None = None
-    anonymous: bool = False
-
-    def __post_init__(self) -> None:
-        if self.auth is None:
-            return
-        if self.anonymous:
-            raise ConfigurationError(f"s3://{self.bucket}: anonymous=true and auth=… exclude each other")
-        if self.profile is not None:
-            raise ConfigurationError(
-                f"s3://{self.bucket}: profile and auth=… exclude each other; a boto3.Session can name one"
-            )
-        if isinstance(self.auth, Mapping):
-            _check_mapping(self.auth)
-        elif not isinstance(self.auth, (boto3.Session, Credentials, ReadOnlyCredentials)):
-            raise ConfigurationError(
-                f"auth for s3:// must be None, a boto3.Session, a botocore credentials object, or a mapping with "
-                f"{', '.join(_AUTH_NAMES)}; not {type(self.auth).__name__}"
-            )
-
-    def session(self) -> boto3.Session:
-        """A session with these credentials; the caller's own where they gave one."""
-        auth = self.auth
-        if isinstance(auth, boto3.Session):
-            return auth
-        core = botocore.session.Session(profile=self.profile)
-        keys: tuple[Any, ...] = (None, None, None)
-        if isinstance(auth, Mapping):
-            keys = tuple(auth.get(name) for name in _AUTH_NAMES)
-        elif isinstance(auth, ReadOnlyCredentials):
-            keys = (auth.access_key, auth.secret_key, auth.token)
-        elif auth is not None:
-            # The object itself, not its present values: it may be one that refreshes itself.
-            core.register_component("credential_provider", CredentialResolver([_Given(auth)]))
-        return _with_shared_loader(core, *keys)
+_AWS_HOSTS: Final = (
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    ".amazonaws.eu",
+    ".api.aws",
+    ".api.amazonwebservices.com.cn",
+)
+_NEEDS_MD5: Final = ("DeleteObjects", "PutBucketCors", "PutBucketLifecycleConfiguration")
+# The SDK names the kind of listing itself, and counts a checksum whose algorithm is named.
+_SDKS_OWN: Final = ("list-type", "x-amz-checksum-crc32")
+_SUMS: Final = ("content-md5", "x-amz-sdk-checksum-algorithm")  # which it adds where a request must have one
+_PIECE: Final = 128 * 1024  # bytes
 
 
-_loader: Any = None
+def is_aws(endpoint_url: str) -> bool:
+    """Whether an endpoint is one of Amazon's own."""
+    return (urlsplit(endpoint_url).hostname or "").endswith(_AWS_HOSTS)
 
 
-def _with_shared_loader(
-    core: botocore.session.Session, access_key: str | None, secret_key: str | None, token: str | None
-) -> boto3.Session:
-    """A boto3 session that reads botocore's description of S3, 100 ms of work, once a process."""
-    global _loader  # noqa: PLW0603 (a cache; two at once make two)
-    if _loader is None:
-        _loader = core.get_component("data_loader")
-    else:
-        core.register_component("data_loader", _loader)
-    session = boto3.Session(access_key, secret_key, token, botocore_session=core)
-    # Each boto3 session adds its own directory to the loader.
-    _loader.search_paths[:] = dict.fromkeys(_loader.search_paths)
-    return session
+class _State:
+    """What belongs to one process: a connection that two processes share gives one of them the other's answer."""
 
-
-def _check_mapping(auth: Mapping[str, Any]) -> None:
-    unknown = sorted(str(name) for name in auth if name not in _AUTH_NAMES)
-    if unknown:
-        raise ConfigurationError(f"auth: unknown entry {unknown[0]!r}; allowed are {', '.join(_AUTH_NAMES)}")
-    for name in _AUTH_NAMES[:2]:
-        if not isinstance(auth.get(name), str) or not auth[name]:
-            raise ConfigurationError(f"auth: {name!r} is missing or not a str")
-    if not isinstance(auth.get("session_token"), (str, type(None))):
-        raise ConfigurationError("auth: 'session_token' must be a str or None")
-
-
-class _Given(CredentialProvider):
-    """Provides one credentials object."""
-
-    METHOD = "storage"
-
-    def __init__(self, credentials: Credentials) -> None:
-        super().__init__()
-        self._credentials = credentials
-
-    def load(self) -> Credentials:
-        return self._credentials
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.lock = threading.Lock()
+        self.core: Any = None
+        self.session: Any = None
+        self.client: Any = None
+        self.aws = True
+        self.regional = False
 
 
 class SharedClient:
-    """One boto3 client for every thread of a process, made at its first use, and anew in a child after ``fork``.
+    """One botocore session and one boto3 client for every thread of a process, each made at its first use.
 
-    A connection that two processes share gives one of them the other's answer.
+    Args:
+        settings: what they are made from.
+        told: called when the user registers an event handler at the client.
     """
 
-    _alive: ClassVar[WeakSet[SharedClient]] = WeakSet()
+    def __init__(self, settings: Settings, told: Callable[[], object] = lambda: None) -> None:
+        self._settings, self._told = settings, told
+        self._state = _State()
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._client: Any = None
-        self._session: boto3.Session | None = None
-        self._aws = True
-        self._regional = settings.region is not None
-        SharedClient._alive.add(self)
+    def _mine(self) -> _State:
+        state = self._state
+        if state.process != os.getpid():
+            state = self._state = _State()
+        return state
+
+    def core(self) -> Any:
+        """The botocore session: credentials and configuration."""
+        state = self._mine()
+        if state.core is None:
+            with state.lock:
+                state.core = state.core or _make_core(self._settings)
+        return state.core
 
     def get(self) -> Any:
         """The client."""
-        client = self._client
-        return self._open() if client is None else client
+        state = self._mine()
+        if state.client is None:
+            self.core()
+            with state.lock:
+                if state.client is None:
+                    state.client = self._build(state, self._settings.region)
+        return state.client
 
     @property
     def aws(self) -> bool:
-        """Whether it talks to AWS, and not to some other server."""
+        """Whether the client talks to AWS, and not to some other server."""
         self.get()
-        return self._aws
+        return self._mine().aws
 
-    def credentials(self) -> Credentials | None:
+    def credentials(self) -> Any:
         """The credentials that requests are signed with; ``None``: there are none."""
-        self.get()
-        if self._settings.anonymous or self._session is None:
-            return None
-        return self._session.get_credentials()
+        return None if self._settings.anonymous else self.core().get_credentials()
 
     def regional(self) -> Any:
         """The client, and sure of the bucket's region: for signing, which asks no server and so is told nothing.
 
         The first time, where no region is given anywhere, this looks at the bucket.
         """
-        client = self.get()
-        if self._regional or not self._aws:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        client, state = self.get(), self._mine()
+        if state.regional or not state.aws:
             return client
         try:
             headers = client.head_bucket(Bucket=self._settings.bucket)["ResponseMetadata"]["HTTPHeaders"]
@@ -176,36 +113,35 @@ class SharedClient:
             headers = exc.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         except BotoCoreError:
             return client
-        with self._lock:
+        with state.lock:
             region = headers.get("x-amz-bucket-region")
             if region and region != client.meta.region_name:
-                client = self._client = self._build(region)
-            self._regional = True
+                client = state.client = self._build(state, region)
+            state.regional = True
         return client
 
     def close(self) -> None:
         """Closes every connection. The next use opens new ones."""
-        with self._lock:
-            client, self._client, self._session = self._client, None, None
-        if client is not None:
-            client.close()
+        state, self._state = self._mine(), _State()
+        if state.client is not None:
+            state.client.close()
 
-    def _open(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                self._client = self._build(self._settings.region)
-            return self._client
+    def _build(self, state: _State, region: str | None) -> Any:
+        from botocore import UNSIGNED
+        from botocore.config import Config
+        from botocore.handlers import add_expect_header
 
-    def _build(self, region: str | None) -> Any:
-        settings = self._settings
-        session = self._session = self._session or settings.session()
-        self._regional = self._regional or session.region_name is not None
+        settings, core = self._settings, state.core
+        if state.session is None:
+            state.session = settings.auth if is_boto3_session(settings.auth) else _with_shared_loader(core)
+        session = state.session
+        state.regional = (region or session.region_name) is not None
         if region is None and session.region_name is None:
             region = "us-east-1"  # where AWS answers for buckets of every region, and what other servers expect
         options: dict[str, Any] = {}
-        self._aws = settings.endpoint_url is None or _is_aws(settings.endpoint_url)
+        state.aws = settings.endpoint_url is None or is_aws(settings.endpoint_url)
         while True:
-            if not self._aws:
+            if not state.aws:
                 # Other servers choke on AWS's newer checksums.
                 options = {
                     name: "when_required"
@@ -216,44 +152,125 @@ class SharedClient:
                 "s3",
                 region_name=region,
                 endpoint_url=settings.endpoint_url,
+                verify=settings.ca_bundle,
                 config=Config(
                     signature_version=UNSIGNED if settings.anonymous else "s3v4",
                     retries={"total_max_attempts": 1, "mode": "standard"},
                     connect_timeout=settings.timeout.connect,
                     read_timeout=settings.timeout.read,
                     max_pool_connections=POOL_SIZE,
-                    s3=cast(
-                        "Any", {"addressing_style": settings.addressing_style} if settings.addressing_style else None
-                    ),
+                    s3=cast("Any", self._addressing(core)),
                     **options,
                 ),
             )
-            if self._aws and not _is_aws(client.meta.endpoint_url):
+            if state.aws and not is_aws(client.meta.endpoint_url):
                 # AWS_ENDPOINT_URL, or a profile, named another server.
-                self._aws = False
+                state.aws = False
                 client.close()
                 continue
             break
         events = client.meta.events
         # It would cost a second round trip for a kilobyte.
         events.unregister("before-call.s3", add_expect_header)
-        events.register("before-parse.s3.ListObjectsV2", keep_body)
+        events.register("before-parse.s3", _keep_body)
         events.register_last("before-parameter-build.s3", _follow_no_redirect)
-        if not self._aws:
+        if not state.aws:
             for operation in _NEEDS_MD5:
                 events.register(f"before-sign.s3.{operation}", _use_md5)
+        _sdk.watch(events, self._told)
         return client
+
+    def _addressing(self, core: Any) -> dict[str, str] | None:
+        style = self._settings.addressing_style
+        if style in (None, "auto") and self._mine().aws:
+            # Left to itself botocore signs for a host that newer regions refuse. The bucket's name goes into the path still
+            # where no host can have it.
+            style = None if style is None and _has_style(core) else "virtual"
+        return {"addressing_style": style} if style else None
+
+
+def _has_style(core: Any) -> bool:
+    """Whether the SDK's configuration names an addressing style."""
+    section = core.get_scoped_config().get("s3")
+    return isinstance(section, dict) and "addressing_style" in section
+
+
+def _make_core(settings: Settings) -> Any:
+    from botocore.exceptions import ProfileNotFound
+    from botocore.session import Session
+
+    auth = settings.auth
+    if is_boto3_session(auth):
+        return _sdk.core_of(auth)
+    core = Session(profile=settings.profile)
+    if auth is not None:
+        try:
+            core.get_scoped_config()
+        except ProfileNotFound:
+            # A variable names a profile that is not there; with credentials given nobody needs it.
+            core = Session(session_vars={"profile": (None, None, None, None)})
+    if isinstance(auth, Mapping):
+        core.set_credentials(*given_keys(auth))
+    elif isinstance(auth, tuple):  # botocore's ReadOnlyCredentials
+        core.set_credentials(*auth[:3])
+    elif auth is not None:
+        # The object itself, not its present values: it may be one that refreshes itself.
+        core.register_component("credential_provider", _Given(auth))
+    return core
+
+
+class _Given:
+    """Resolves to one credentials object."""
+
+    def __init__(self, credentials: Any) -> None:
+        self._credentials = credentials
+
+    def load_credentials(self) -> Any:
+        return self._credentials
+
+
+_loader: Any = None
+
+
+def _with_shared_loader(core: Any) -> Any:
+    """A boto3 session that reads botocore's description of S3, 100 ms of work, once a process."""
+    global _loader  # noqa: PLW0603 (a cache; two at once make two)
+    import boto3
+
+    if _loader is None:
+        _loader = core.get_component("data_loader")
+    else:
+        core.register_component("data_loader", _loader)
+    session = boto3.Session(botocore_session=core)
+    # Each boto3 session adds its own directory to the loader.
+    _loader.search_paths[:] = dict.fromkeys(_loader.search_paths)
+    return session
+
+
+# ---- event handlers ----------------------------------------------------------------------------------------------------
+
+
+class _Raw(threading.local):
+    """Whether this thread wants answers unparsed: the client is also the user's, whose answers stay as they are."""
+
+    wanted: bool = False
+
+
+_raw = _Raw()
+_BODY: Final = "storage-body"
+
+
+def _keep_body(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Keeps an answer's body from botocore's parser, and hands it on as it is."""
+    if _raw.wanted and response_dict["status_code"] < 300:
+        customized_response_dict[_BODY] = response_dict["body"]
+        response_dict["body"] = b"<Result/>"
 
 
 def _follow_no_redirect(model: Any, context: dict[str, Any], **_: Any) -> None:
     """To know where a redirect leads botocore asks with HeadBucket: one that is itself redirected would ask for ever."""
     if model.name == "HeadBucket":
         context.setdefault("s3_redirect", {})["redirected"] = True
-
-
-def _is_aws(endpoint_url: str) -> bool:
-    host = urlsplit(endpoint_url).hostname or ""
-    return host.endswith(_AWS_HOSTS)
 
 
 def _use_md5(request: Any, **_: Any) -> None:
@@ -266,11 +283,124 @@ def _use_md5(request: Any, **_: Any) -> None:
         request.headers["Content-MD5"] = b64encode(md5(body, usedforsecurity=False).digest()).decode()
 
 
-def _forget_after_fork() -> None:
-    for shared in list(SharedClient._alive):  # noqa: SLF001 (its own module)
-        shared._lock = threading.Lock()  # noqa: SLF001
-        shared._client = shared._session = None  # noqa: SLF001
+# ---- requests ----------------------------------------------------------------------------------------------------------
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+class SdkWire:
+    """Sends requests through boto3's client, where all that its user configured or registered has its say."""
+
+    def __init__(self, shared: SharedClient, bucket: str) -> None:
+        self._shared, self._bucket = shared, bucket
+
+    def send(self, call: Call, *, stream: bool = False) -> SdkAnswer:
+        """Makes a request; ``stream``: the answer's body is left to ``read``. Raises what botocore raises."""
+        client = self._shared.get()
+        parameters = self._parameters(client, call)
+        _raw.wanted = call.name in DOCUMENTS
+        try:
+            response = getattr(client, call.name)(**parameters)
+        finally:
+            _raw.wanted = False
+        trace.request_id = response["ResponseMetadata"].get("RequestId")
+        answer = SdkAnswer(response)
+        if not stream:
+            answer.load()
+        return answer
+
+    def _parameters(self, client: Any, call: Call) -> dict[str, Any]:
+        """The call as boto3's client takes it, by the names in botocore's own description of S3."""
+        model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[call.name])
+        members = {
+            shape.serialization["name"].lower(): (name, shape.type_name)
+            for name, shape in model.input_shape.members.items()
+            if shape.serialization.get("location") in ("header", "querystring")
+        }
+        parameters: dict[str, Any] = {"Bucket": self._bucket}
+        if call.path is not None:
+            parameters["Key"] = call.path
+        metadata = {name[len(META) :]: value for name, value in call.headers.items() if name.startswith(META)}
+        if metadata:
+            parameters["Metadata"] = metadata
+        for name, value in (*call.headers.items(), *parse_qsl(call.query)):
+            if name.startswith(META) or name in _SDKS_OWN:
+                continue
+            if name.lower() in members:
+                parameter, kind = members[name.lower()]
+                parameters[parameter] = int(value) if kind in ("integer", "long") else value
+            elif name not in _SUMS:
+                raise UnsupportedOperationError(f"{name}: this version of boto3 cannot send it; install a newer one")
+        parameters.update(self._body(call))
+        if "CopySource" in parameters:
+            bucket, _, key = unquote(parameters["CopySource"]).partition("/")
+            parameters["CopySource"] = {"Bucket": bucket, "Key": key}
+        return parameters
+
+    @staticmethod
+    def _body(call: Call) -> dict[str, Any]:
+        if call.document is not None:
+            return call.document()
+        if call.name == "upload_part" and not _sdk.intercepted():
+            return {"Body": _Body(call.body)}  # made here, so that each try reads from the start
+        return {"Body": bytes(call.body)} if call.body else {}
+
+
+class SdkAnswer:
+    """An answer of boto3's client, as :class:`storage.backends.s3._calls.Answer` describes it."""
+
+    def __init__(self, response: dict[str, Any]) -> None:
+        metadata = response["ResponseMetadata"]
+        self.status: int = metadata["HTTPStatusCode"]
+        self.headers: Mapping[str, str] = metadata["HTTPHeaders"]
+        length = self.headers.get("content-length", "")
+        self.length = int(length) if length.isdigit() else None
+        self.body: bytes = response.get(_BODY, b"")
+        self._stream = response.get("Body")
+
+    def load(self) -> None:
+        """Reads a body that is streamed into ``body``."""
+        if self._stream is not None:
+            try:
+                self.body = self._stream.read()
+            finally:
+                self._stream.close()
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; ``b""`` after the last, when botocore has compared what came with what was announced."""
+        return b"" if self._stream is None else self._stream.read(size)
+
+    def close(self) -> None:
+        """Ends the connection unless the body was read whole."""
+        if self._stream is not None:
+            self._stream.close()
+
+
+class _Body:
+    """A file to read ``data`` from, in views of it.
+
+    botocore would make a ``BytesIO`` of bytes. That copies all of them twice: to hash them, a MiB at a time, in an arena of
+    each thread (20 MiB of a large upload's memory), and to send them, 16 KiB at a time.
+    """
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._view = memoryview(data)
+        self._position = 0
+
+    def __len__(self) -> int:
+        return len(self._view)
+
+    def read(self, size: int | None = None) -> memoryview:
+        """The next bytes: ``size``, or more where that is little (urllib3 sends each answer with one call); all if ``None``."""
+        begin = self._position
+        end = len(self._view) if size is None or size < 0 else min(begin + max(size, _PIECE), len(self._view))
+        self._position = end
+        return self._view[begin:end]
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As of a file."""
+        base = (0, self._position, len(self._view))[whence]
+        self._position = min(max(base + offset, 0), len(self._view))
+        return self._position
+
+    def tell(self) -> int:
+        """As of a file."""
+        return self._position

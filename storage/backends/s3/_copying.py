@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Final
+from urllib.parse import quote, urlencode
 
-from storage._backend import PutOptions, Stat
+from storage._backend import Changes, PutOptions, Stat
+from storage._metadata import encode_value
 from storage._threads import Pool
+from storage.backends.s3._answers import Asked, head
+from storage.backends.s3._calls import Answer, Call
+from storage.backends.s3._documents import copy_result
 from storage.backends.s3._errors import status_of
-from storage.backends.s3._headers import Encryption, add_nonce, copied, quoted, stat_of
+from storage.backends.s3._headers import META, Encryption, add_nonce, copied, put_headers, quoted
+from storage.backends.s3._reading import read
 from storage.backends.s3._requests import Requests
 from storage.backends.s3._writing import Condition, S3Parts, put
-from storage.exceptions import PreconditionFailedError
+from storage.exceptions import PreconditionFailedError, UnsupportedOperationError
 
 __all__ = ["COPY_LIMIT", "COPY_PART", "THROUGH_CLIENT", "Copier"]
 
@@ -30,17 +36,16 @@ _IN_FLIGHT = 8
 _AT_MOST = 4  # times a copy is begun anew because its source changed meanwhile
 
 # What a copy in parts, or one with metadata of its own, must be told, as CopyObject would take it along by itself.
-_KEPT = (
-    "CacheControl",
-    "ContentDisposition",
-    "ContentEncoding",
-    "ContentLanguage",
-    "ContentType",
-    "Expires",
-    "StorageClass",
-    "WebsiteRedirectLocation",
+_KEPT: Final = (
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "expires",
+    "x-amz-storage-class",
+    "x-amz-website-redirect-location",
 )
-_UNKNOWN_TO_PUT = ("ContentDisposition", "ContentLanguage", "Expires", "StorageClass", "WebsiteRedirectLocation")
 
 
 class Copier:
@@ -55,25 +60,40 @@ class Copier:
         self._requests, self._encryption = requests, encryption
         self.limit, self.part = COPY_LIMIT, COPY_PART
 
-    def copy(self, source: str, target: str, *, overwrite: bool) -> Stat:
-        """Copies one version of ``source``; begins anew where it is replaced meanwhile."""
-        for left in range(_AT_MOST, 0, -1):
-            response = self._requests.send("head_object", Key=source)
+    def copy(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
+        """Copies one version of ``source``; begins anew where it is replaced meanwhile, unless ``if_match`` names it."""
+        for _ in range(_AT_MOST):
+            origin = _Source(self._requests, source, if_match)
             try:
-                return self._copy(source, target, response, overwrite=overwrite)
+                return self._copy(origin, target, overwrite=overwrite)
             except _SourceChangedError as changed:
-                if left == 1:
-                    raise PreconditionFailedError(
-                        f"{source!r} was replaced again and again while it was copied"
-                    ) from changed
-        raise AssertionError  # pragma: no cover
+                if if_match is not None:
+                    raise PreconditionFailedError from changed
+                cause = changed
+        raise PreconditionFailedError(f"{source!r} was replaced again and again while it was copied") from cause
 
-    def _copy(self, source: str, target: str, head: dict[str, Any], *, overwrite: bool) -> Stat:
-        stat = stat_of(head)
-        origin = {
-            "CopySource": {"Bucket": self._requests.bucket, "Key": source},
-            "CopySourceIfMatch": quoted(stat.etag),
-        }
+    def update(self, path: str, changes: Changes, if_match: str | None) -> Stat:
+        """Copies a blob onto itself with other headers, on the condition that it is still the version that was looked at."""
+        for _ in range(_AT_MOST):
+            origin = _Source(self._requests, path, if_match)
+            stat = origin.stat
+            options = PutOptions(
+                changes.content_type or stat.content_type or "application/octet-stream",
+                stat.cache_control if changes.cache_control is None else changes.cache_control,
+                stat.content_encoding if changes.content_encoding is None else changes.content_encoding,
+                (stat.metadata or {}) if changes.metadata is None else changes.metadata,
+                if_match=stat.etag,
+            )
+            try:
+                return self._rewrite(origin, path, options)
+            except (_SourceChangedError, PreconditionFailedError) as changed:
+                if if_match is not None:
+                    raise PreconditionFailedError from changed
+                cause = changed
+        raise PreconditionFailedError(f"{path!r} was replaced again and again while it was updated") from cause
+
+    def _copy(self, source: _Source, target: str, *, overwrite: bool) -> Stat:
+        stat = source.stat
         options = PutOptions(
             stat.content_type or "application/octet-stream",
             stat.cache_control,
@@ -82,67 +102,90 @@ class Copier:
             overwrite,
         )
         if stat.size > self.limit:
-            return self._in_parts(target, head, stat, origin, options)
+            return self._in_parts(source, target, options, source.kept())
         if overwrite:
-            return self._at_once(target, stat, origin)
-        if self._requests.shared.aws and self._knows_condition():
-            return self._create_only(target, head, stat, origin, options)
+            return self._at_once(source, target)
+        if self._requests.gate.aws:
+            try:
+                return self._on_condition(source, target, options, source.kept())
+            except UnsupportedOperationError:
+                pass  # this boto3 cannot say so; nothing was sent
         # CopyObject with a condition is AWS's, and others copy without a word. A conditional PUT, and completing an upload
         # on a condition, are older and understood by many more.
         if stat.size <= THROUGH_CLIENT:
-            return self._through_client(source, target, head, stat, options)
-        return self._in_parts(target, head, stat, origin, options)
+            return self._through_client(source, target, options)
+        return self._in_parts(source, target, options, source.kept())
 
-    def _at_once(self, target: str, stat: Stat, origin: dict[str, Any]) -> Stat:
-        try:
-            response = self._requests.send("copy_object", Key=target, **origin, **self._encryption)
-        except Exception as exc:
-            _note_change(exc)
-            raise
-        return copied(stat, response["CopyObjectResult"], response)
+    def _rewrite(self, source: _Source, path: str, options: PutOptions) -> Stat:
+        kept = {name: value for name, value in source.kept().items() if not name.startswith(META)}
+        headers = {**kept, **put_headers(options, {}, None)}
+        if self._requests.gate.aws and source.stat.size <= self.limit:
+            return self._on_condition(source, path, options, headers)
+        if source.stat.size == 0:  # there is nothing that could be a part
+            return put(self._requests, path, b"", options, {**headers, **self._encryption})
+        return self._in_parts(source, path, options, headers)
 
-    def _create_only(
-        self, target: str, head: dict[str, Any], stat: Stat, origin: dict[str, Any], options: PutOptions
-    ) -> Stat:
-        condition = Condition(self._requests, target, options)
+    def _at_once(self, source: _Source, target: str) -> Stat:
         attempts = self._requests.attempts()
-        params = {**_kept(head, condition.nonce), "MetadataDirective": "REPLACE", **origin, **self._encryption}
+        call = Call("copy_object", "PUT", target, "", {**source.headers, **self._encryption})
         while True:
             try:
-                response = self._requests.once("copy_object", Key=target, **params, **condition.params)
+                return _copied(source.stat, self._requests.once(call))
+            except Exception as exc:
+                _note_change(exc)
+                self._requests.failed(attempts, exc)
+
+    def _on_condition(self, source: _Source, target: str, options: PutOptions, kept: Mapping[str, str]) -> Stat:
+        """CopyObject with a condition on its target, which is AWS's."""
+        condition = Condition(self._requests, target, options)
+        attempts = self._requests.attempts()
+        headers = {
+            **kept,
+            "x-amz-metadata-directive": "REPLACE",
+            **source.headers,
+            **self._encryption,
+            **condition.headers,
+        }
+        add_nonce(headers, condition.nonce)
+        described = source.stat._replace(
+            content_type=options.content_type,
+            cache_control=options.cache_control,
+            content_encoding=options.content_encoding,
+            metadata=options.metadata,
+        )
+        call = Call("copy_object", "PUT", target, "", headers, repeatable=False)
+        while True:
+            try:
+                return _copied(described, self._requests.once(call))
             except Exception as exc:
                 if condition.failed_by(exc):
                     # Either condition may have failed: that of the source is looked at first.
-                    self._check_source(origin, stat)
+                    if not options.overwrite:
+                        source.check()
                     return condition.settle(exc, attempts)
                 self._requests.failed(attempts, exc)
-            else:
-                return copied(stat, response["CopyObjectResult"], response)
 
-    def _check_source(self, origin: dict[str, Any], stat: Stat) -> None:
-        head = self._requests.send("head_object", Key=origin["CopySource"]["Key"])
-        if stat_of(head).etag != stat.etag:
-            raise _SourceChangedError
-
-    def _through_client(self, source: str, target: str, head: dict[str, Any], stat: Stat, options: PutOptions) -> Stat:
+    def _through_client(self, source: _Source, target: str, options: PutOptions) -> Stat:
         try:
-            data = read_all(self._requests, source, IfMatch=quoted(stat.etag)) if stat.size else b""
+            data = source.read()
         except Exception as exc:
             _note_change(exc)
             raise
-        others = {name: head[name] for name in _UNKNOWN_TO_PUT if head.get(name) is not None}
-        return put(self._requests, target, data, options, {**others, **self._encryption})
+        others = {name: value for name, value in source.kept().items() if not name.startswith(META)}
+        return put(self._requests, target, data, options, {**others, **source.tags(), **self._encryption})
 
-    def _in_parts(
-        self, target: str, head: dict[str, Any], stat: Stat, origin: dict[str, Any], options: PutOptions
-    ) -> Stat:
+    def _in_parts(self, source: _Source, target: str, options: PutOptions, kept: Mapping[str, str]) -> Stat:
         parts = S3Parts(self._requests, target, options, self._encryption)
-        parts.start({**_kept(head, parts.nonce), **self._encryption})
+        headers = {**kept, **source.tags(), **self._encryption}
+        add_nonce(headers, parts.nonce)
+        parts.start(headers)
+        size = source.stat.size
         try:
-            ranges = enumerate(_ranges(stat.size, self.part), 1)
+            ranges = enumerate(_ranges(size, self.part), 1)
             with Pool(_IN_FLIGHT, "storage-copy") as pool:
                 futures = [
-                    pool.submit(parts.copy_part, number, CopySourceRange=text, **origin) for number, text in ranges
+                    pool.submit(parts.copy_part, number, {**source.headers, "x-amz-copy-source-range": text})
+                    for number, text in ranges
                 ]
                 try:
                     results = [future.result() for future in futures]
@@ -154,45 +197,72 @@ class Copier:
             _note_change(exc)
             raise
         try:
-            return parts.finish(results, stat.size)
+            return parts.finish(results, size)
         except BaseException:
             parts.cancel()
             raise
-
-    def _knows_condition(self) -> bool:
-        """Whether this boto3 can send the condition: since the end of 2025."""
-        operation = self._requests.shared.get().meta.service_model.operation_model("CopyObject")
-        return "IfNoneMatch" in operation.input_shape.members
 
 
 class _SourceChangedError(Exception):
     """The source is no longer the version that was looked at."""
 
 
-def read_all(requests: Requests, path: str, **params: Any) -> bytes:
-    """A small blob's bytes."""
-    attempts = requests.attempts()
-    while True:
-        try:
-            body = requests.once("get_object", Key=path, **params)["Body"]
-            data: bytes = body.read()
-            return data
-        except Exception as exc:
-            requests.failed(attempts, exc)
+class _Source:
+    """One version of a blob that is copied.
+
+    Attributes:
+        stat: what it is.
+        headers: name it to the service.
+    """
+
+    def __init__(self, requests: Requests, path: str, if_match: str | None) -> None:
+        self._requests, self._path = requests, path
+        self._answer = requests.send(Call("head_object", "HEAD", path))
+        self.stat = head(self._answer)
+        if if_match not in (None, self.stat.etag):
+            raise PreconditionFailedError
+        self.headers = {
+            "x-amz-copy-source": quote(f"{requests.bucket}/{path}", errors="surrogateescape"),
+            "x-amz-copy-source-if-match": quoted(self.stat.etag),
+        }
+
+    def kept(self) -> dict[str, str]:
+        """The headers and metadata of the blob, for its copy."""
+        headers = self._answer.headers
+        kept = {name: headers[name] for name in _KEPT if name in headers}
+        stat = self.stat
+        if "content-encoding" in kept:
+            del kept["content-encoding"]
+            if stat.content_encoding is not None:
+                kept["content-encoding"] = stat.content_encoding
+        return {**kept, **{META + name: encode_value(value) for name, value in (stat.metadata or {}).items()}}
+
+    def tags(self) -> dict[str, str]:
+        """The header that gives a new blob this one's tags; CopyObject takes them along by itself."""
+        if self._answer.headers.get("x-amz-tagging-count", "0") == "0":
+            return {}
+        tags = self._requests.rare("get_object_tagging", Key=self._path)["TagSet"]
+        return {"x-amz-tagging": urlencode({tag["Key"]: tag["Value"] for tag in tags})}
+
+    def read(self) -> bytes:
+        """Its bytes."""
+        return read(self._requests, self._path, Asked(if_match=self.stat.etag))[0] if self.stat.size else b""
+
+    def check(self) -> None:
+        """Raises ``_SourceChangedError`` if it was replaced."""
+        if head(self._requests.send(Call("head_object", "HEAD", self._path))).etag != self.stat.etag:
+            raise _SourceChangedError
+
+
+def _copied(stat: Stat, answer: Answer) -> Stat:
+    etag, moment, _ = copy_result(answer.body, "CopyObjectResult")
+    return copied(stat, etag, moment, answer.headers)
 
 
 def _note_change(exc: BaseException) -> None:
     """Raises that the source has changed, where that is what ``exc`` says."""
-    if status_of(exc) == 412:
+    if status_of(exc) == 412 or type(exc) is PreconditionFailedError:
         raise _SourceChangedError from exc
-
-
-def _kept(head: dict[str, Any], nonce: str | None) -> dict[str, Any]:
-    """The headers and metadata of a blob, for its copy."""
-    params = {name: head[name] for name in _KEPT if head.get(name) is not None}
-    metadata = dict(head.get("Metadata", {}))
-    add_nonce(metadata, nonce)
-    return {**params, "Metadata": metadata}
 
 
 def _ranges(size: int, part: int) -> Iterator[str]:

@@ -1,52 +1,169 @@
-"""Pages of a listing, past botocore's parser."""
+"""Listings: pages between two bounds, in the order of UTF-8."""
 
 from __future__ import annotations
 
-import threading
-from typing import Any
-from xml.etree.ElementTree import ParseError
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
-from botocore.parsers import ResponseParserError
+from storage._backend import Stat
+from storage.backends.s3._calls import Call, query
+from storage.backends.s3._documents import Page, listing
+from storage.backends.s3._order import LAST, DepthFirst
+from storage.backends.s3._requests import Requests
+from storage.exceptions import UnavailableError
 
-from storage._backend import trace
-from storage.backends._s3_listing import Page, parse_page
+__all__ = ["Bounds", "Lister"]
 
-__all__ = ["keep_body", "list_page"]
+Entry = tuple[str, "Stat | None"]
 
-_BODY = "storage-body"
-
-
-class _RawListing(threading.local):
-    """Whether this thread wants listings unparsed: the client is also the user's, whose listings stay as they are."""
-
-    wanted: bool = False
-
-
-_raw_listing = _RawListing()
-
-
-def keep_body(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """An event handler: keeps an answer's body from botocore's parser and hands it on as it is."""
-    if _raw_listing.wanted and response_dict["status_code"] == 200:
-        customized_response_dict[_BODY] = response_dict["body"]
-        response_dict["body"] = b"<ListBucketResult/>"
+# What cannot stand in the XML that repeats a bound, or in a URL; the bound that a server is given ends before it.
+_UNSAYABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+# What comes before a slash in the order of UTF-8, and after it where a server lists depth first.
+_BEFORE_SLASH: Final = re.compile("[\x20-\x2e]")
+_MAX_BOUND: Final = 1024  # bytes of UTF-8: as many as a key has at most
+_MAX_PAGE: Final = 1000
 
 
-def list_page(client: Any, params: dict[str, Any], *, detail: bool) -> Page:
-    """Asks for one page.
+class Bounds(NamedTuple):
+    """Which paths are meant: those that start with ``prefix``, after ``start``, before ``end``, in the order of UTF-8."""
 
-    Raises:
-        ResponseParserError: the answer is none; and what else the SDK raises.
+    prefix: str
+    start: str | None = None
+    end: str | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether no path can be meant."""
+        prefix, start, end = self
+        past = start is not None and start >= prefix and not start.startswith(prefix)
+        return past or (end is not None and (end <= prefix or (start is not None and end <= start)))
+
+    def after(self, *, depth_first: bool) -> str | None:
+        """What a server may list after: it leaves out none that is meant."""
+        start, prefix = self.start, self.prefix
+        if start is None or not start.startswith(prefix):
+            return None
+        unsayable = _UNSAYABLE.search(start)
+        start = start if unsayable is None else start[: unsayable.start()]
+        start = start.encode()[:_MAX_BOUND].decode(errors="ignore")
+        if depth_first:
+            # `a/b` comes before `a-b` there. (After "a" SeaweedFS goes on behind all of `a/`, but not after "a/".)
+            early = _BEFORE_SLASH.search(start, len(prefix))
+            start = start if early is None else start[: early.start()]
+            return f"{start.rstrip('/')}/" if len(start) > len(prefix) else None
+        return start or None
+
+
+class Lister:
+    """Lists a bucket, and remembers in which order the server does it.
+
+    Args:
+        requests: send the requests.
     """
-    _raw_listing.wanted = True
-    try:
-        response = client.list_objects_v2(**params)
-    finally:
-        _raw_listing.wanted = False
-    metadata = response["ResponseMetadata"]
-    trace.request_id = metadata.get("RequestId")
-    try:
-        page = parse_page(response[_BODY], detail=detail)
-    except ParseError as exc:
-        raise ResponseParserError(str(exc)) from exc
-    return page._replace(depth_first=metadata["HTTPHeaders"].get("server", "").startswith("SeaweedFS"))
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._depth_first: bool | None = None  # known from the first answer on
+
+    def pages(self, bounds: Bounds, *, detail: bool, delimiter: bool, page_size: int) -> Iterator[list[Entry]]:
+        """The pages of a listing; some may be empty.
+
+        Args:
+            bounds: what is wanted.
+            detail: give each blob's ``Stat``.
+            delimiter: one level.
+            page_size: at most this many are asked for at once.
+        """
+        if bounds.empty:
+            return
+        prefix, start, end = bounds
+        after = bounds.after(depth_first=bool(self._depth_first))
+        listed = _Listed(self, detail=detail, delimiter=delimiter, page_size=min(page_size, _MAX_PAGE))
+        if self._depth_first is None:
+            listed.first = listed.page(prefix, after, None)
+            if self._depth_first and bounds.after(depth_first=True) != after:
+                after, listed.first = bounds.after(depth_first=True), None
+        pages: Iterator[list[Entry]] = (entries for entries, _ in listed.fetch(prefix, after, None))
+        if self._depth_first:
+            pages = DepthFirst(listed.fetch, start).pages(prefix, after)
+        for page in pages:
+            yield [entry for entry in page if (start is None or entry[0] > start) and (end is None or entry[0] < end)]
+            if end is not None and page and page[-1][0] >= end:
+                return
+
+    def ask(self, parameters: dict[str, str], *, detail: bool) -> Page:
+        """One page."""
+        call = Call("list_objects_v2", "GET", None, query(**parameters))
+        attempts = self._requests.attempts()
+        while True:
+            try:
+                answer = self._requests.once(call)
+                page = listing(answer.body, detail=detail)
+                self._depth_first = answer.headers.get("server", "").startswith("SeaweedFS")
+                return page
+            except Exception as exc:
+                self._requests.failed(attempts, exc)
+
+
+class _Listed:
+    """One listing, as the server orders it.
+
+    Attributes:
+        first: a page that was asked for already.
+    """
+
+    def __init__(self, lister: Lister, *, detail: bool, delimiter: bool, page_size: int) -> None:
+        self._lister, self._detail, self._delimiter, self._page_size = lister, detail, delimiter, page_size
+        self.first: Page | None = None
+
+    def page(self, prefix: str, after: str | None, token: str | None, at_most: int | None = None) -> Page:
+        """One page."""
+        parameters = {
+            "encoding_type": "url",
+            "list_type": "2",
+            "max_keys": str(at_most or self._page_size),
+            "prefix": prefix,
+        }
+        if self._delimiter:
+            parameters["delimiter"] = "/"
+        if after is not None:
+            parameters["start_after"] = after
+        if token is not None:
+            parameters["continuation_token"] = token
+        return self._lister.ask(parameters, detail=self._detail)
+
+    def fetch(self, prefix: str, after: str | None, at_most: int | None) -> Iterator[tuple[list[Entry], bool]]:
+        """The pages that start with ``prefix`` and are listed after ``after``, each with whether there is another."""
+        loop, token = _Loop(), None
+        page, self.first = self.first, None
+        while True:
+            page = page or self.page(prefix, after, token, at_most)
+            yield page.entries, page.truncated
+            if not page.truncated:
+                return
+            token = page.token
+            if token is None:  # a server that knows no tokens
+                after = page.entries[-1][0]
+                if self._delimiter and after.endswith("/"):
+                    after += LAST  # behind all of the folder
+            loop.step(token or after or "", page.entries[0][0] if page.entries else None)
+            page = None
+
+
+class _Loop:
+    """Notices that a listing goes round in a circle, of whatever length, and remembers two places only (Brent's way)."""
+
+    def __init__(self) -> None:
+        self._marked: str | None = None
+        self._first: str | None = None
+        self._steps, self._until = 0, 1
+
+    def step(self, place: str, first: str | None) -> None:
+        """Counts a page that begins with ``first`` and says that the next one begins at ``place``."""
+        if place == self._marked or (first is not None and first == self._first):
+            raise UnavailableError("a listing goes round in a circle: the server gave the same page again")
+        self._first = first
+        self._steps += 1
+        if self._steps == self._until:
+            self._marked, self._steps, self._until = place, 0, 2 * self._until

@@ -4,109 +4,229 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from typing import Any
+from typing import Final
 
-from botocore.exceptions import IncompleteReadError
-
-from storage._backend import Download
+from storage._backend import Download, Stat
 from storage._retry import Attempts
+from storage.backends.s3._answers import Asked, Window, head, window
+from storage.backends.s3._calls import Answer, Call
+from storage.backends.s3._checksums import Checksum, checksum_of
 from storage.backends.s3._errors import status_of
-from storage.backends.s3._headers import quoted, stat_of, total_size
+from storage.backends.s3._headers import etag_of, stat_of
 from storage.backends.s3._requests import Requests
+from storage.exceptions import IntegrityError, PreconditionFailedError, UnavailableError, UnsupportedOperationError
 
-__all__ = ["get", "stream"]
+__all__ = ["get", "read", "stream"]
 
-_CHUNK = 256 * 1024  # bytes: as fast as larger ones, and ten streams at once hold little
-_SMALL = 1024 * 1024  # bytes: below it, a body that was cut is read anew
+_CHUNK: Final = 256 * 1024  # bytes: as fast as larger ones, and ten streams at once hold little
+_SMALL: Final = 1024 * 1024  # bytes: below it, a body that was cut is read anew
+_CHECKED: Final = {"x-amz-checksum-mode": "ENABLED"}
 
 
 def get(requests: Requests, path: str, start: int, end: int | None, if_match: str | None) -> bytes:
     """The bytes of a range; ``b""`` where it begins past the end."""
+    return read(requests, path, Asked(start, end, if_match))[0]
+
+
+def read(requests: Requests, path: str, asked: Asked) -> tuple[bytes, Answer | None]:
+    """The bytes of a range, and the answer that brought them; ``None`` where it begins past the end."""
     attempts = requests.attempts()
+    call = _call(requests, path, asked)
     while True:
         try:
-            response = requests.once("get_object", Key=path, **_params(start, end, if_match))
-            if response["ContentLength"] <= _SMALL:
-                data: bytes = response["Body"].read()
-                return data
-            break
+            answer = requests.once(call, stream=True)
+            try:
+                part = window(asked, answer)
+                if part.skip + part.end - part.start <= _SMALL:
+                    return _all(requests, answer, part), answer
+            except BaseException:
+                answer.close()
+                raise
         except Exception as exc:
             if status_of(exc) == 416:
-                return b""
+                if asked.if_match is not None:
+                    _past_the_end(requests, path, asked)
+                return b"", None
             requests.failed(attempts, exc)
-    return b"".join(_Body(requests, path, start, response, attempts))
+            continue
+        try:
+            return b"".join(Body(requests, path, part, answer, attempts)), answer
+        except IntegrityError as exc:
+            requests.failed(attempts, exc)
+
+
+def _all(requests: Requests, answer: Answer, part: Window) -> bytes:
+    """The wanted bytes of a small body, checked."""
+    wanted = part.skip + part.end - part.start
+    data = _exactly(answer, wanted)
+    if wanted == answer.length:
+        answer.read(1)  # botocore now compares what came with what it knows, and gives the connection back
+    if part.whole:
+        checksum = checksum_of(answer.headers) if requests.compare else None
+        if checksum is not None:
+            checksum.update(data)
+            checksum.check()
+    return data[part.skip :] if part.skip else data
+
+
+def _exactly(answer: Answer, size: int) -> bytes:
+    if not size:
+        return b""
+    data = answer.read(size)
+    if len(data) == size:
+        return data
+    pieces, got = [data], len(data)
+    while data and got < size:
+        data = answer.read(size - got)
+        pieces.append(data)
+        got += len(data)
+    if got < size:
+        raise UnavailableError(f"a body was cut: {got} of {size} bytes came")
+    return b"".join(pieces)
+
+
+def _past_the_end(requests: Requests, path: str, asked: Asked) -> Stat:
+    """The blob whose end a range begins past, as the service says: it is looked at whether that can be."""
+    condition = asked._replace(start=0, end=None)
+    stat = head(requests.send(Call("head_object", "HEAD", path, "", condition.headers)))
+    if asked.if_match not in (None, stat.etag):
+        raise PreconditionFailedError
+    if 0 <= asked.start < stat.size:
+        raise IntegrityError(
+            f"the service says that byte {asked.start} is past the end, and that there are {stat.size}"
+        )
+    return stat
 
 
 def stream(requests: Requests, path: str, start: int, end: int | None, if_match: str | None) -> Download:
     """The bytes of a range in pieces, and the blob's ``Stat``."""
+    asked = Asked(start, end, if_match)
     attempts = requests.attempts()
-    try:
-        response = requests.send_within(attempts, "get_object", Key=path, **_params(start, end, if_match))
-    except Exception as exc:
-        if status_of(exc) != 416:
-            raise
-        condition = {} if if_match is None else {"IfMatch": quoted(if_match)}
-        return Download(stat_of(requests.send("head_object", Key=path, **condition)), iter(()))
-    return Download(stat_of(response, total_size(response)), iter(_Body(requests, path, start, response, attempts)))
-
-
-def _params(start: int, end: int | None, if_match: str | None) -> dict[str, str]:
-    params = {}
-    if start or end is not None:
-        params["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
-    if if_match is not None:
-        params["IfMatch"] = quoted(if_match)
-    return params
-
-
-class _Body:
-    """The body of an answer to a GET that began at ``start``; what is cut off is asked for again, by etag."""
-
-    def __init__(self, requests: Requests, path: str, start: int, response: Any, attempts: Attempts) -> None:
-        self._requests, self._path = requests, path
-        self._etag = response["ETag"].strip('"')
-        self._position = start
-        self._end = start + int(response["ContentLength"])
-        self._response = response
-        self._attempts = attempts
-
-    def __iter__(self) -> Iterator[bytes]:
-        body = self._response["Body"]
-        process = os.getpid()
+    call = _call(requests, path, asked)
+    while True:
         try:
-            while self._position < self._end:
-                try:
-                    if body is None or os.getpid() != process:
-                        # In a forked child the connection is its parent's.
-                        body, process = self._ask(), os.getpid()
-                    chunk = body.read(_CHUNK)
-                    self._check(chunk)
-                except Exception as exc:
-                    _close(body)
-                    body = None
-                    self._requests.failed(self._attempts, exc)
-                    continue
-                self._position += len(chunk)
-                # Tries are counted anew for what is left: the server does deliver.
-                self._attempts = self._requests.attempts()
-                yield chunk
-            if body is not None and os.getpid() == process:
-                body.read()  # checks the checksum, and gives the connection back
-                body = None
-        finally:
-            _close(body)
+            answer = requests.once(call, stream=True)
+            try:
+                part = window(asked, answer)
+                stat = stat_of(answer.headers, part.total)
+            except BaseException:
+                answer.close()
+                raise
+            return Download(stat, Body(requests, path, part, answer, attempts))
+        except Exception as exc:
+            if status_of(exc) == 416:
+                return Download(_past_the_end(requests, path, asked), _Nothing())
+            requests.failed(attempts, exc)
 
-    def _check(self, chunk: bytes) -> None:
+
+def _call(requests: Requests, path: str, asked: Asked) -> Call:
+    headers = asked.headers
+    if requests.compare and "range" not in headers and requests.gate.aws:
+        headers.update(_CHECKED)
+    return Call("get_object", "GET", path, "", headers)
+
+
+def _same_end(part: Window, end: int) -> None:
+    if part.end != end:
+        raise IntegrityError(f"the blob has {part.total} bytes now, and had more under the same etag")
+
+
+class _Nothing:
+    """No bytes."""
+
+    def __iter__(self) -> _Nothing:
+        return self
+
+    def __next__(self) -> bytes:
+        raise StopIteration
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Body:
+    """The bytes of an answer to a GET; what is cut off is asked for again, by etag."""
+
+    def __init__(self, requests: Requests, path: str, part: Window, answer: Answer, attempts: Attempts) -> None:
+        self._requests, self._path = requests, path
+        self._etag = etag_of(answer.headers)
+        self._position, self._end, self._skip = part.start, part.end, part.skip
+        self._answer: Answer | None = answer
+        self._exact = self._skip + self._end - self._position == answer.length
+        self._attempts = attempts
+        self._process = os.getpid()
+        self._checksum: Checksum | None = checksum_of(answer.headers) if requests.compare and part.whole else None
+        if self._position == self._end:
+            self._finish()
+
+    def __iter__(self) -> Body:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._position >= self._end:
+            raise StopIteration
+        if os.getpid() != self._process:
+            raise UnsupportedOperationError(
+                f"reading {self._path!r} was begun before this process was forked, and is its parent's; begin it here"
+            )
+        while True:
+            try:
+                chunk = self._next()
+                break
+            except Exception as exc:
+                self._drop()
+                self._requests.failed(self._attempts, exc)
+        self._position += len(chunk)
+        # Tries are counted anew for what is left: the server does deliver.
+        self._attempts = self._requests.attempts()
+        if self._checksum is not None:
+            self._checksum.update(chunk)
+        if self._position == self._end:
+            self._finish()
+        return chunk
+
+    def _next(self) -> bytes:
+        answer = self._answer or self._ask()
+        while self._skip:
+            passed = answer.read(min(self._skip, _CHUNK))
+            if not passed:
+                raise UnavailableError("a body was cut before the wanted bytes came")
+            self._skip -= len(passed)
+        chunk = answer.read(min(_CHUNK, self._end - self._position))
         if not chunk:
-            raise IncompleteReadError(actual_bytes=self._position, expected_bytes=self._end)
+            raise UnavailableError(f"a body was cut at byte {self._position} of {self._end}")
+        return chunk
 
-    def _ask(self) -> Any:
-        params = _params(self._position, self._end, self._etag)
-        return self._requests.once("get_object", Key=self._path, **params)["Body"]
+    def _ask(self) -> Answer:
+        asked = Asked(self._position, self._end, self._etag)
+        answer = self._requests.once(_call(self._requests, self._path, asked), stream=True)
+        try:
+            part = window(asked, answer)
+            _same_end(part, self._end)
+        except BaseException:
+            answer.close()
+            raise
+        self._answer, self._skip = answer, part.skip
+        self._exact = part.skip + part.end - part.start == answer.length
+        return answer
 
+    def _finish(self) -> None:
+        answer, checksum = self._answer, self._checksum
+        try:
+            if answer is not None and self._exact:
+                answer.read(1)  # botocore now compares what came with what it knows, and gives the connection back
+        finally:
+            self._drop()
+        if checksum is not None:
+            checksum.check()
 
-def _close(body: Any) -> None:
-    if body is not None:
-        with contextlib.suppress(Exception):
-            body.close()
+    def _drop(self) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            with contextlib.suppress(Exception):
+                answer.close()
+
+    def close(self) -> None:
+        """Ends the iteration, and gives the connection back. Idempotent."""
+        self._position = self._end
+        self._drop()

@@ -1,14 +1,17 @@
-"""One request of boto3's client, with this library's retries around it."""
+"""One request about the bucket, with this library's retries around it."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from storage._backend import trace
 from storage._retry import Attempts, Retries
-from storage.backends.s3._body import Body
-from storage.backends.s3._client import SharedClient
-from storage.backends.s3._errors import is_transient, status_of, was_sent
+from storage.backends.s3._calls import Answer, Call
+from storage.backends.s3._errors import is_transient, response_of, status_of, was_sent
+from storage.backends.s3._gate import Gate
+from storage.backends.s3._settings import Settings
+from storage.backends.s3._wire import ElsewhereError
 
 __all__ = ["Requests"]
 
@@ -17,59 +20,70 @@ class Requests:
     """Sends requests about one bucket.
 
     Attributes:
-        shared: where the client comes from.
+        gate: which way they go.
         bucket: its name.
+        compare: whether bytes that come are compared with the service's checksums.
+        bare_etags: whether the server compares ``If-Match`` on a write with the etag without quotes, as Ceph does.
     """
 
-    def __init__(self, shared: SharedClient, bucket: str, retries: Retries) -> None:
-        self.shared, self.bucket = shared, bucket
+    def __init__(self, settings: Settings, retries: Retries) -> None:
+        self.gate = Gate(settings)
+        self.bucket = settings.bucket
+        self.compare = settings.checksums
+        self.bare_etags = False
         self._retries = retries
 
     def attempts(self) -> Attempts:
         """The tries of a new operation."""
         return Attempts(self._retries)
 
-    def once(self, name: str, **params: Any) -> Any:
-        """One try of the client's method ``name``; its answer, or what the SDK raises."""
-        if name == "upload_part":
-            params["Body"] = Body(params["Body"])  # here, so that each try reads from the start
-        response = getattr(self.shared.get(), name)(Bucket=self.bucket, **params)
-        trace.request_id = response["ResponseMetadata"].get("RequestId")
-        return response
+    def once(self, call: Call, *, stream: bool = False) -> Answer:
+        """One try; its answer, or what the transport or the SDK raises. ``stream``: the body is left to ``read``."""
+        gate = self.gate
+        try:
+            return cast("Answer", gate.wire().send(call, stream=stream))
+        except ElsewhereError:
+            answer = gate.sdk.send(call, stream=stream)
+            gate.elsewhere()
+            return answer
 
-    def send(self, name: str, **params: Any) -> Any:
+    def send(self, call: Call) -> Answer:
         """As ``once``, tried as often as the caller allows."""
-        return self.send_within(self.attempts(), name, **params)
+        return self.send_within(self.attempts(), call)
 
-    def send_within(self, attempts: Attempts, name: str, **params: Any) -> Any:
+    def send_within(self, attempts: Attempts, call: Call, *, stream: bool = False) -> Answer:
         """As ``send``, as one step of an operation whose tries are counted together."""
         while True:
             try:
-                return self.once(name, **params)
+                return self.once(call, stream=stream)
             except Exception as exc:
                 self.failed(attempts, exc)
 
+    def rare(self, name: str, **parameters: Any) -> Any:
+        """The result of a method of boto3's client, for what happens seldom; tried as often as the caller allows."""
+        attempts = self.attempts()
+        while True:
+            try:
+                result = getattr(self.gate.shared.get(), name)(Bucket=self.bucket, **parameters)
+                trace.request_id = result["ResponseMetadata"].get("RequestId")
+                return result
+            except Exception as exc:
+                self.failed(attempts, exc)
+
+    def mendable(self, exc: Exception) -> bool:
+        """Whether another try may help."""
+        return bool(is_transient(exc)) or self._retries.retryable(status_of(exc))
+
     def failed(self, attempts: Attempts, exc: Exception) -> None:
         """Waits before the next try, or raises ``exc`` again."""
-        note(exc)
-        retryable = is_transient(exc)
-        attempts.failed(exc, status=status_of(exc), retryable=retryable, wait=retry_after(exc), sent=was_sent(exc))
-
-
-def note(exc: Exception) -> None:
-    """Notes the service's id of a request that failed."""
-    request_id = _metadata(exc).get("RequestId")
-    if request_id:
-        trace.request_id = request_id
-
-
-def retry_after(exc: Exception) -> float | None:
-    """The seconds that a server asks to wait."""
-    text = _metadata(exc).get("HTTPHeaders", {}).get("retry-after", "")
-    return float(text) if text.isdigit() else None
-
-
-def _metadata(exc: Exception) -> dict[str, Any]:
-    response: dict[str, Any] = getattr(exc, "response", None) or {}
-    metadata: dict[str, Any] = response.get("ResponseMetadata") or {}
-    return metadata
+        metadata: Mapping[str, Any] = response_of(exc).get("ResponseMetadata") or {}
+        if metadata.get("RequestId"):
+            trace.request_id = metadata["RequestId"]
+        text = metadata.get("HTTPHeaders", {}).get("retry-after", "")
+        attempts.failed(
+            exc,
+            status=status_of(exc),
+            retryable=is_transient(exc),
+            wait=float(text) if text.isdigit() else None,
+            sent=was_sent(exc),
+        )

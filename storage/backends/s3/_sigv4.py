@@ -1,22 +1,35 @@
-"""AWS Signature Version 4 in a URL's query, as S3 reads it. Pure: the clock is passed in.
+"""AWS Signature Version 4 in headers, as S3 reads it. Pure: the clock is passed in.
 
-https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from collections.abc import Mapping
-from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
-from urllib.parse import quote, urlsplit
+from typing import Final, NamedTuple, Protocol
 
-__all__ = ["Keys", "presign"]
+__all__ = ["EMPTY", "UNSIGNED", "Keys", "Secrets", "canonical_request", "sign"]
 
-_ALGORITHM = "AWS4-HMAC-SHA256"
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+UNSIGNED: Final = "UNSIGNED-PAYLOAD"
+"""In place of a body's hash: the body is checked by another header, and travels over TLS."""
+
+EMPTY: Final = hashlib.sha256(b"").hexdigest()
+"""The hash of no body."""
+
+
+class Secrets(Protocol):
+    """Credentials at one moment, as botocore freezes them."""
+
+    @property
+    def access_key(self) -> str: ...
+    @property
+    def secret_key(self) -> str: ...
+    @property
+    def token(self) -> str | None: ...
 
 
 class Keys(NamedTuple):
@@ -30,64 +43,62 @@ class Keys(NamedTuple):
         return "Keys(…)"
 
 
-def presign(
+def sign(
     method: str,
-    base: str,
-    path: str | None,
+    path: str,
+    query: str,
+    headers: Mapping[str, str],
+    payload: str,
     *,
-    keys: Keys,
+    keys: Secrets,
     region: str,
-    now: datetime,
-    expires_in: int,
-    query: Mapping[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> str:
-    """A URL that anyone can send until it expires.
+    now: float,
+) -> dict[str, str]:
+    """The headers of a signed request.
 
     Args:
         method: the HTTP method.
-        base: ``http(s)://HOST[:PORT]``, with a path (already encoded) where the bucket stands in it, without a slash at its end.
-        path: a key, not encoded; ``None``: what ``base`` names, the bucket itself.
+        path: percent-encoded.
+        query: percent-encoded and sorted by name.
+        headers: names in lower case, ``host`` among them; all of them are signed.
+        payload: the body's SHA-256 in hexadecimal, or :data:`UNSIGNED`.
         keys: who signs.
         region: of the bucket.
-        now: when, aware, UTC.
-        expires_in: seconds.
-        query: further parameters, not encoded; bound.
-        headers: what must be sent with the request, exactly so; bound.
+        now: seconds since 1970.
     """
-    parts = urlsplit(base)
-    host = parts.hostname or ""
-    if ":" in host:
-        host = f"[{host}]"
-    if parts.port is not None and parts.port != _DEFAULT_PORTS.get(parts.scheme):
-        host = f"{host}:{parts.port}"
-    bound = {name.lower(): " ".join(value.split()) for name, value in (headers or {}).items()}
-    bound["host"] = host
-    names = ";".join(sorted(bound))
-    stamp = now.strftime("%Y%m%dT%H%M%SZ")
-    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
-    params = {
-        **(query or {}),
-        "X-Amz-Algorithm": _ALGORITHM,
-        "X-Amz-Credential": f"{keys.access_key}/{scope}",
-        "X-Amz-Date": stamp,
-        "X-Amz-Expires": str(expires_in),
-        "X-Amz-SignedHeaders": names,
-    }
+    stamp = _stamp(int(now))
+    signed = {**headers, "x-amz-content-sha256": payload, "x-amz-date": stamp}
     if keys.token:
-        params["X-Amz-Security-Token"] = keys.token
-    encoded = "&".join(sorted(f"{quote(name, '')}={quote(value, '')}" for name, value in params.items()))
-    target = (parts.path or "/") if path is None else f"{parts.path}/{quote(path)}"
-    lines = "".join(f"{name}:{bound[name]}\n" for name in sorted(bound))
-    request = f"{method}\n{target}\n{encoded}\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
-    text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    signature = hmac.new(_signing_key(keys.secret_key, stamp[:8], region), text.encode(), "sha256").hexdigest()
-    return f"{parts.scheme}://{parts.netloc}{target}?{encoded}&X-Amz-Signature={signature}"
+        signed["x-amz-security-token"] = keys.token
+    names = sorted(signed)
+    request = canonical_request(method, path, query, signed, names, payload)
+    key, scope, credential = _scope(keys.access_key, keys.secret_key, stamp[:8], region)
+    text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    signature = hmac.digest(key, text.encode(), "sha256").hex()
+    signed["authorization"] = f"{credential}{';'.join(names)}, Signature={signature}"
+    return signed
+
+
+def canonical_request(
+    method: str, path: str, query: str, headers: Mapping[str, str], names: list[str], payload: str
+) -> str:
+    """What is signed, but for time and scope. ``names`` are those of ``headers``, sorted."""
+    lines = "".join([f"{name}:{headers[name]}\n" for name in names])
+    if "  " in lines or "\t" in lines:
+        lines = "".join([f"{name}:{' '.join(headers[name].split())}\n" for name in names])
+    return f"{method}\n{path}\n{query}\n{lines}\n{';'.join(names)}\n{payload}"
+
+
+@lru_cache(maxsize=8)
+def _stamp(second: int) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
 
 
 @lru_cache(maxsize=64)
-def _signing_key(secret_key: str, date: str, region: str) -> bytes:
+def _scope(access_key: str, secret_key: str, day: str, region: str) -> tuple[bytes, str, str]:
+    """The signing key of a day, its scope, and how the header begins."""
     key = f"AWS4{secret_key}".encode()
-    for part in (date, region, "s3", "aws4_request"):
+    for part in (day, region, "s3", "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
-    return key
+    scope = f"{day}/{region}/s3/aws4_request"
+    return key, scope, f"AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders="

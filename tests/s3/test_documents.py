@@ -1,13 +1,13 @@
-"""Answers to ListObjectsV2, as every S3 driver reads them."""
+"""The XML of requests and answers."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from xml.etree.ElementTree import ParseError
 
 import pytest
 
-from storage.backends._s3_listing import parse_page
+from storage import UnavailableError
+from storage.backends.s3._documents import listing
 
 UTC = timezone.utc
 AWS = b"""<?xml version="1.0" encoding="UTF-8"?>
@@ -23,7 +23,7 @@ AWS = b"""<?xml version="1.0" encoding="UTF-8"?>
 
 def test_page() -> None:
     """Keys come back exactly, with size, etag and time; blobs and prefixes in order; and the token."""
-    page = parse_page(AWS, detail=True)
+    page = listing(AWS, detail=True)
     (first, blob), (second, folder), (third, other) = page.entries
     assert (first, second, third) == ("p/a b+c%ü&<", "p/f /", "p/z")
     assert folder is None
@@ -35,13 +35,13 @@ def test_page() -> None:
     assert (other.size, other.etag) == (0, "bare-2")
     assert page.truncated
     assert page.token == "1ueGcxLPRx1Tr/XYExHnhbYLgveDs2J/wm36Hy4vbOwM="
-    assert parse_page(AWS, detail=False).entries == [(first, None), (second, None), (third, None)]
+    assert listing(AWS, detail=False).entries == [(first, None), (second, None), (third, None)]
 
 
 def test_page_that_is_not_encoded() -> None:
     """A server that does not encode keys is taken at its word."""
     body = AWS.replace(b"<EncodingType>url</EncodingType>", b"")
-    assert parse_page(body, detail=False).entries[0][0] == "p/a+b%2Bc%25%C3%BC&%3C"
+    assert listing(body, detail=False).entries[0][0] == "p/a+b%2Bc%25%C3%BC&%3C"
 
 
 @pytest.mark.parametrize(
@@ -60,15 +60,15 @@ def test_page_that_is_not_encoded() -> None:
 )
 def test_page_that_is_none(body) -> None:
     """What is cut or garbled is an error that is worth another try, never a shorter listing."""
-    with pytest.raises(ParseError):
-        parse_page(body, detail=True)
+    with pytest.raises(UnavailableError):
+        listing(body, detail=True)
 
 
 @pytest.mark.parametrize("fraction", ["", ".000", ".1", ".123456", ".123456789"])
 def test_time(fraction) -> None:
     """Times with any number of digits."""
     body = AWS.replace(b"2026-11-22T19:05:11.000Z", f"2026-11-22T19:05:11{fraction}Z".encode())
-    _, blob = parse_page(body, detail=True).entries[0]
+    _, blob = listing(body, detail=True).entries[0]
     assert blob is not None
     found = blob.last_modified
     assert found.tzinfo is UTC

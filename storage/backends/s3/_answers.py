@@ -1,0 +1,110 @@
+"""What came, held against what was asked for: the one place where answers about a blob are believed."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from storage._backend import Stat
+from storage.backends.s3._calls import Answer
+from storage.backends.s3._headers import etag_of, quoted, stat_of
+from storage.exceptions import IntegrityError, PreconditionFailedError, UnavailableError
+
+__all__ = ["Asked", "Window", "expect", "head", "window"]
+
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
+_LENGTH: Final = re.compile(r"\d{1,18}")
+
+
+class Asked(NamedTuple):
+    """A range of a blob, as ``Backend.get`` takes it, and the version that it must be of."""
+
+    start: int = 0
+    end: int | None = None
+    if_match: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What asks for it."""
+        headers = {} if self.if_match is None else {"if-match": quoted(self.if_match)}
+        if self.start < 0:
+            headers["range"] = f"bytes={self.start}"
+        elif self.start or self.end is not None:
+            headers["range"] = f"bytes={self.start}-{'' if self.end is None else self.end - 1}"
+        return headers
+
+    def bounds(self, total: int) -> tuple[int, int]:
+        """The first byte and the one after the last, in a blob of ``total`` bytes."""
+        start = max(0, total + self.start) if self.start < 0 else self.start
+        return start, max(start, total if self.end is None else min(self.end, total))
+
+
+class Window(NamedTuple):
+    """The part of a blob that an answer brings.
+
+    Attributes:
+        total: bytes of the whole blob.
+        start: where the wanted bytes begin in the blob.
+        end: where they end.
+        skip: how many bytes of the body come before them.
+    """
+
+    total: int
+    start: int
+    end: int
+    skip: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of the blob."""
+        return self.start == 0 and self.end == self.total
+
+
+def window(asked: Asked, answer: Answer) -> Window:
+    """What the answer to a GET brings.
+
+    Raises:
+        PreconditionFailedError: it is of another version.
+        IntegrityError: it is another range.
+        UnavailableError: it is not the service's answer.
+    """
+    headers, status, length = answer.headers, answer.status, answer.length
+    etag = etag_of(headers)
+    if asked.if_match is not None and etag != asked.if_match:
+        raise PreconditionFailedError
+    if length is None:
+        raise UnavailableError("the answer does not tell how long the blob is; look at what is between")
+    if status == 200:  # all of it, asked for or not
+        start, end = asked.bounds(length)
+        return Window(length, min(start, length), min(end, length), min(start, length))
+    if status != 206:
+        raise UnavailableError(f"a GET was answered with status {status}, so the answer is not the service's")
+    match = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+    if match is None:
+        raise IntegrityError("the answer is a part of the blob and does not tell which")
+    first, last, total = map(int, match.groups())
+    if asked.bounds(total) != (first, last + 1) or length != last + 1 - first:
+        raise IntegrityError(
+            f"bytes {asked.headers.get('range', 'all')!r} were asked for; "
+            f"the answer has {length} bytes and says {match[0]!r}; try again, or look at what is between"
+        )
+    return Window(total, first, last + 1, 0)
+
+
+def head(answer: Answer) -> Stat:
+    """What the answer to a HEAD says of the blob.
+
+    Raises:
+        UnavailableError: it is not the service's answer.
+    """
+    length = answer.headers.get("content-length", "")
+    if answer.status != 200 or _LENGTH.fullmatch(length) is None:
+        raise UnavailableError("the answer does not tell how long the blob is, so it is not the service's")
+    return stat_of(answer.headers, int(length))
+
+
+def expect(answer: Answer, status: int) -> None:
+    """Raises ``UnavailableError`` unless the answer has this status, and no body where the service sends none."""
+    if answer.status == status or (answer.status == 200 and "x-amz-request-id" in answer.headers):
+        return
+    raise UnavailableError(f"an answer has status {answer.status} and not {status}, so it is not the service's")

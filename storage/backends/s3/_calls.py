@@ -1,0 +1,76 @@
+"""Requests of S3's protocol before they are signed, and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import quote
+
+__all__ = ["DOCUMENTS", "Answer", "Call", "query"]
+
+DOCUMENTS: Final = frozenset(
+    {
+        "complete_multipart_upload",
+        "copy_object",
+        "create_multipart_upload",
+        "delete_objects",
+        "list_objects_v2",
+        "upload_part_copy",
+    }
+)
+"""Calls that are answered by an XML document."""
+
+_NONE: Final[Mapping[str, str]] = {}
+
+
+class Call(NamedTuple):
+    """A request about the bucket or about one blob in it.
+
+    Attributes:
+        name: the method of boto3's client that makes this request.
+        method: the HTTP method.
+        path: the blob's, as it is; ``None``: the bucket itself.
+        query: percent-encoded and sorted by name, as a signature needs it.
+        headers: names in lower case. None that the sender adds: host, length, date, authorization.
+        body: what is sent.
+        document: the parameter of boto3's client that says the same as an XML ``body``.
+        repeatable: carrying it out twice does no more than once.
+    """
+
+    name: str
+    method: str
+    path: str | None = None
+    query: str = ""
+    headers: Mapping[str, str] = _NONE
+    body: bytes | memoryview = b""
+    document: Callable[[], dict[str, Any]] | None = None
+    repeatable: bool = True
+
+
+class Answer(Protocol):
+    """A successful answer.
+
+    Attributes:
+        status: 200 to 299.
+        headers: names in lower case.
+        length: bytes of the body that are announced; ``None``: it is not said.
+        body: all of it, unless it is streamed (``b""`` then).
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    length: int | None
+    body: bytes
+
+    def read(self, size: int) -> bytes:
+        """The next bytes of a streamed body, at most ``size``; ``b""`` after the last."""
+
+    def close(self) -> None:
+        """Gives the connection back, or ends it where the body was not read whole. Idempotent."""
+
+
+def query(**parameters: str) -> str:
+    """A query string; an underscore in a name stands for a hyphen."""
+    return "&".join(
+        f"{name}={quote(value, '')}" for name, value in sorted((n.replace("_", "-"), v) for n, v in parameters.items())
+    )

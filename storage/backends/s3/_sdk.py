@@ -1,0 +1,95 @@
+"""Every name of botocore, boto3 and moto that is not documented, in one place; ``tests/s3/test_sdk.py`` fails when one goes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from types import FunctionType
+from typing import Any, Final
+
+__all__ = ["core_of", "expiry_of", "intercepted", "is_foreign", "strangers", "watch"]
+
+# What tests and tracers replace: where one of these is not botocore's own, a request must pass through it.
+_PARTS: Final = (
+    ("botocore.client", "BaseClient", "__init__"),
+    ("botocore.client", "BaseClient", "_make_api_call"),
+    ("botocore.endpoint", "Endpoint", "_send"),
+    ("botocore.httpsession", "URLLib3Session", "send"),
+    ("botocore.awsrequest", "AWSConnection", "request"),
+)
+_CONNECTIONS: Final = ("AWSHTTPConnection", "AWSHTTPSConnection")
+_OURS: Final = ("boto3.", "botocore.", "s3transfer.", "storage.backends.s3.")
+
+
+def intercepted() -> bool:
+    """Whether something stands between botocore and the network at this moment: ``mock_aws``, a patched method, a recorder."""
+    modules = sys.modules
+    moto = modules.get("moto.core.models")
+    if moto is not None and moto.botocore_stubber.enabled:
+        return True
+    if "botocore.client" not in modules:
+        return False
+    for module, owner, name in _PARTS:
+        part = getattr(getattr(modules.get(module), owner, None), name, None)
+        if part is not None and (type(part) is not FunctionType or part.__module__ != module):
+            return True
+    requests = modules.get("botocore.awsrequest")
+    return requests is not None and any(
+        getattr(requests, name).__module__ != "botocore.awsrequest" for name in _CONNECTIONS
+    )
+
+
+def is_foreign(handler: object) -> bool:
+    """Whether an event handler is somebody's own: not botocore's, boto3's or this driver's.
+
+    moto's is known, and counts while it is switched on; that of botocore's ``Stubber`` answers in a test's place.
+    """
+    owner: Any = getattr(handler, "func", handler)  # a partial
+    owner = getattr(owner, "__self__", owner)  # a bound method
+    module = owner.__module__ if isinstance(owner, (FunctionType, type)) else type(owner).__module__
+    if module == "moto.core.botocore_stubber":
+        return False
+    return not f"{module}.".startswith(_OURS) or module == "botocore.stub"
+
+
+def strangers(emitter: Any) -> bool:
+    """Whether any handler that is registered at an emitter is foreign."""
+    return any(is_foreign(handler) for handler in _handlers(_hierarchy(emitter)._handlers._root))  # noqa: SLF001
+
+
+def _hierarchy(emitter: Any) -> Any:
+    return getattr(emitter, "_emitter", emitter)  # a client's translates names first
+
+
+def _handlers(node: dict[str, Any]) -> Iterator[object]:
+    for group in node["values"] or ():
+        yield from group
+    for child in node["children"].values():
+        yield from _handlers(child)
+
+
+def watch(emitter: Any, told: Callable[[], object]) -> None:
+    """Calls ``told`` when a foreign handler is registered at a client's emitter from now on."""
+
+    def watched(register: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(event_name: str, handler: Any, *args: Any, **kwargs: Any) -> Any:
+            if is_foreign(handler):
+                told()
+            return register(event_name, handler, *args, **kwargs)
+
+        return wrapper
+
+    for name in ("register", "register_first", "register_last"):
+        setattr(emitter, name, watched(getattr(emitter, name)))
+
+
+def core_of(session: Any) -> Any:
+    """The ``botocore.session.Session`` in a ``boto3.Session``."""
+    return session._session  # noqa: SLF001
+
+
+def expiry_of(credentials: Any) -> datetime | None:
+    """When credentials end; ``None``: never, or they do not say."""
+    end = getattr(credentials, "_expiry_time", None)
+    return end if isinstance(end, datetime) else None
