@@ -12,7 +12,7 @@ from storage._backend import Backend
 from storage._frozen import Frozen
 from storage.exceptions import ConfigurationError, MissingDependencyError
 
-__all__ = ["DRIVERS", "ENTRY_POINTS", "Driver", "StorageURL", "endpoint", "factory_for", "register"]
+__all__ = ["DRIVERS", "ENTRY_POINTS", "WRAPPERS", "Driver", "StorageURL", "endpoint", "factory_for", "register"]
 
 ENTRY_POINTS: Final = "storage.backends"
 
@@ -36,6 +36,12 @@ DRIVERS: Final = {
     "memory": Driver("storage.backends.memory"),
     "s3": Driver("storage.backends.s3", "s3"),
     "s3+boto3": Driver("storage.backends.s3", "s3"),
+}
+
+# A scheme ``NAME+SCHEME`` is a backend around that of SCHEME.
+WRAPPERS: Final = {
+    "cached": Driver("storage.backends.cached"),
+    "readonly": Driver("storage.backends.readonly"),
 }
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
@@ -173,7 +179,7 @@ def register(scheme: str, factory: Factory) -> None:
     """
     if not isinstance(scheme, str) or not _SCHEME.fullmatch(scheme):
         raise ConfigurationError(f"scheme {scheme!r}: use a-z, then a-z, 0-9, '+', '.' or '-'")
-    if scheme in DRIVERS:
+    if scheme in DRIVERS or scheme.partition("+")[0] in WRAPPERS:
         raise ConfigurationError(f"scheme {scheme!r} is built in; register another name")
     if not callable(factory):
         raise ConfigurationError(
@@ -189,7 +195,7 @@ def factory_for(scheme: str) -> Factory:
         ConfigurationError: nobody offers this scheme.
         MissingDependencyError: the driver's package is not installed; the message has the ``pip`` line.
     """
-    driver = DRIVERS.get(scheme)
+    driver = DRIVERS.get(scheme) or (WRAPPERS.get(scheme.partition("+")[0]) if "+" in scheme else None)
     if driver is not None:
         try:
             return importlib.import_module(driver.module).create  # type: ignore[no-any-return]

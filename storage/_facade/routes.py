@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from storage._backend import Backend, is_backend
 from storage._keys import MAX_PREFIX, reason
 from storage._retry import Retries, Timeout
-from storage._urls import StorageURL, factory_for
+from storage._urls import WRAPPERS, StorageURL, factory_for
 from storage.exceptions import ConfigurationError
 
 __all__ = ["DEFAULT_TYPES", "Route", "StorageTypes", "build_routes", "default_url", "parse_url"]
@@ -114,7 +114,9 @@ class _Opener:
 
 
 def _family(scheme: str) -> str:
-    base = scheme.partition("+")[0]
+    base, _, rest = scheme.partition("+")
+    if base in WRAPPERS:
+        return _family(rest)
     return "gs" if base == "gcs" else base
 
 
