@@ -1,6 +1,7 @@
 """The examples of README.md and docs/ run as they stand, top to bottom, each page in a directory of its own.
 
-A block of ``python`` is executed, one that begins with ``>>>`` is a doctest, and the blocks of a page share their names.
+A block of ``python`` is executed, one that begins with ``>>>`` is a doctest, and the blocks of a page share their names. One that
+begins with ``# a program of its own`` runs in a process of its own.
 What cannot run here (a real cloud, a web framework) stands under a comment that says why: ``<!-- not run: reason -->``.
 """
 
@@ -8,6 +9,8 @@ from __future__ import annotations
 
 import doctest
 import re
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +22,7 @@ from tests.servers.s3 import S3Server, moto_s3
 __all__ = ["moto_s3"]
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts)]
 _BLOCK = re.compile(r"(?P<not_run><!-- not run: [^>]+ -->\n+)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -44,6 +47,11 @@ def run(block: Block, page: Path, names: dict[str, Any]) -> None:
         test.globs = names  # the blocks of a page share them; DocTest would copy
         doctest.DebugRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).run(test, clear_globs=False)
         return
+    if block.code.startswith("# a program of its own"):
+        program = Path("program.py")
+        program.write_text(block.code, encoding="utf-8")
+        subprocess.run([sys.executable, str(program)], check=True, timeout=60)
+        return
     exec(compile("\n" * block.line + block.code, str(page), "exec"), names)
 
 
@@ -57,7 +65,7 @@ def aws(moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     urllib.request.urlopen(urllib.request.Request(f"{moto_s3.endpoint_url}/my-bucket", method="PUT")).close()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix().removeprefix("docs/"))
 def test_examples_run(page, tmp_path, monkeypatch, request):
     """Every example of a page does what it says."""
     if page.name == "s3.md":
@@ -80,3 +88,28 @@ def test_failing_examples_fail():
         run(Block(0, ">>> 1 + 1\n3\n"), Path("page"), {})
     with pytest.raises(ZeroDivisionError):
         run(Block(0, "1 / 0\n"), Path("page"), {})
+
+
+def test_guarantees_name_tests_that_exist():
+    """The page of promises names real tests: functions of the conformance suite, and files."""
+    text = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    suite = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "storage" / "testing").glob("*.py"))
+    functions = re.findall(r"`(test_\w+)`", text)
+    files = re.findall(r"`(tests/[^`]+)`", text)
+    assert len(functions) > 20
+    assert len(files) > 8
+    assert [name for name in functions if f"def {name}(" not in suite] == []
+    assert [name for name in files if not (ROOT / name).exists()] == []
+
+
+def test_links_lead_somewhere():
+    """Every relative link of a page leads to a file."""
+    pages = [path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts]
+    link = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in link.findall(page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert broken == []
