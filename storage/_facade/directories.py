@@ -6,22 +6,24 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from threading import Lock
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from storage._facade.call import Call
 from storage._facade.concurrent import ordered_map
+from storage._facade.core import Core, core_of
 from storage._facade.download import Sink
 from storage._facade.files import Files, write_out
 from storage._facade.listing import Scan
 from storage._facade.many import how_many
 from storage._globs import Filter
 from storage._keys import RESERVED, check_key
+from storage._types import ObjectInfo
 from storage.exceptions import InvalidKeyError, PreconditionFailedError, UnsupportedOperationError
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # 8 ms
 
-__all__ = ["Directories", "LocalFile", "local_files"]
+__all__ = ["Directories", "LocalFile", "local_files", "store_directory", "write_files"]
 
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -73,18 +75,8 @@ class Directories(Files):
             OSError: the directory or a file in it cannot be read.
             StorageError: once the others in flight have ended; of several, the first in order. It carries its ``key``.
         """
-        call = Call.about_prefix(self._core, "set_dir", prefix, storage_type)
         wanted = Filter(include, exclude)
-        for file in local_files(directory, wanted):
-            if not call.route.raw:
-                check_key(prefix + file.relative)
-        tell = _in_turn(progress)
-
-        def store(file: LocalFile) -> None:
-            self.set_file(prefix + file.relative, file.path, storage_type, progress=tell)
-
-        files = local_files(directory, wanted)
-        return sum(1 for _ in ordered_map(store, files, how_many(call.route.backend, concurrency)))
+        return store_directory(self, prefix, directory, storage_type, wanted, concurrency, progress)
 
     def get_dir(
         self,
@@ -127,23 +119,99 @@ class Directories(Files):
                 if wanted(key[len(prefix) :]):
                     yield key[len(prefix) :]
 
-        os.makedirs(directory, exist_ok=True)
-        with _Target(directory) as target:
-            _check_names(names(), prefix, folds=target.folds_names())
-            tell = _in_turn(progress)
+        return write_files(self._core, prefix, names, directory, storage_type, concurrency, progress)
 
-            def fetch(name: str) -> None:
-                one = Call.about(self._core, "get_dir", prefix + name, storage_type)
-                for attempt in (1, 2):
-                    try:
-                        with target.replacing(name) as file:
-                            write_out(one, Sink.new_file(file, tell))
-                        return
-                    except PreconditionFailedError:
-                        if attempt == 2:  # replaced twice meanwhile
-                            raise
 
-            return sum(1 for _ in ordered_map(fetch, names(), how_many(call.route.backend, concurrency)))
+def store_directory(
+    store: Files,
+    prefix: str,
+    directory: str | os.PathLike[str],
+    storage_type: str,
+    wanted: Callable[[str], bool],
+    concurrency: int | None = None,
+    progress: Callable[[int], object] | None = None,
+    *,
+    stored: Callable[[ObjectInfo], object] | None = None,
+    skipped: Callable[[str], object] | None = None,
+    **options: Any,
+) -> int:
+    """As ``set_dir``, with the options of ``set``.
+
+    Args:
+        store: to store in.
+        prefix: what each key begins with.
+        directory: its path.
+        storage_type: one of the store's types.
+        wanted: told each relative path.
+        concurrency: how many files at once.
+        progress: called with the number of bytes moved since the last call.
+        stored: called with each new blob, in order.
+        skipped: called with the path of whatever is neither a regular file nor a directory.
+        options: those of ``set``, for each file.
+    """
+    call = Call.about_prefix(core_of(store), "set_dir", prefix, storage_type)
+    for file in local_files(directory, wanted, skipped):
+        if not call.route.raw:
+            check_key(prefix + file.relative)
+    tell = _in_turn(progress)
+
+    def store_one(file: LocalFile) -> ObjectInfo:
+        return store.set_file(prefix + file.relative, file.path, storage_type, progress=tell, **options)
+
+    count = 0
+    files = local_files(directory, wanted)
+    for info in ordered_map(store_one, files, how_many(call.route.backend, concurrency)):
+        count += 1
+        if stored is not None:
+            stored(info)
+    return count
+
+
+def write_files(
+    core: Core,
+    prefix: str,
+    names: Callable[[], Iterable[str]],
+    directory: str | os.PathLike[str],
+    storage_type: str,
+    concurrency: int | None = None,
+    progress: Callable[[int], object] | None = None,
+    *,
+    written: Callable[[ObjectInfo], object] | None = None,
+) -> int:
+    """As ``get_dir``, for keys that the caller names.
+
+    Args:
+        core: to read from.
+        prefix: what each key begins with.
+        names: gives the rest of each key, in order; called twice.
+        directory: its path.
+        storage_type: one of the store's types.
+        concurrency: how many blobs at once.
+        progress: called with the number of bytes moved since the last call.
+        written: called with each blob that was written, in order.
+    """
+    route = core.route(storage_type)
+    os.makedirs(directory, exist_ok=True)
+    with _Target(directory) as target:
+        _check_names(names(), prefix, folds=target.folds_names())
+        tell = _in_turn(progress)
+
+        def fetch(name: str) -> ObjectInfo:
+            with target.replacing(name) as file:
+                return write_out(Call.about(core, "get_dir", prefix + name, storage_type), Sink.new_file(file, tell))
+
+        def fetch_one_version(name: str) -> ObjectInfo:
+            try:
+                return fetch(name)
+            except PreconditionFailedError:
+                return fetch(name)  # it was replaced meanwhile: once from the start
+
+        count = 0
+        for info in ordered_map(fetch_one_version, names(), how_many(route.backend, concurrency)):
+            count += 1
+            if written is not None:
+                written(info)
+    return count
 
 
 def local_files(

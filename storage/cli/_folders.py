@@ -1,132 +1,134 @@
-"""A folder becomes a prefix, and a prefix a folder: ``set -r``, ``get -r``, ``get --keys-from``."""
+"""Local folders, by the rules of ``set_dir`` and ``get_dir``: ``set -r``; ``get`` with ``-r``, ``--glob`` or ``--keys-from``."""
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from storage import InvalidKeyError, NotFoundError, ObjectInfo, Storage
-from storage._facade.call import Call
+from storage import NotFoundError, ObjectInfo, Storage
 from storage._facade.core import core_of
-from storage._keys import RESERVED, is_portable
+from storage._facade.directories import store_directory, write_files
+from storage._globs import Filter
+from storage._keys import RESERVED
 from storage.cli import _output
-from storage.cli._many import Glob, Outcome, each, folder
+from storage.cli._many import Glob, folder
 
-__all__ = ["download", "download_all", "fetch", "upload"]
+__all__ = ["download_folder", "download_keys", "download_matches", "fetch", "upload_folder"]
 
 
-def upload(
+def upload_folder(
     store: Storage,
-    prefix: str,
+    key: str,
     directory: str,
     storage_type: str,
-    options: dict[str, Any],
     concurrency: int | None,
+    options: dict[str, Any],
     *,
     as_json: bool,
 ) -> None:
-    """Stores every file below ``directory`` under ``prefix`` and its relative path. Links to files are followed."""
-    prefix = folder(prefix)
-    outcome = Outcome()
-    # A mistake in what is common to all of them is one error, before anything is sent.
-    Call.about(core_of(store), "set_file", f"{prefix}x", storage_type)
-    with os.scandir(directory):
-        pass
-
+    """Stores every file below ``directory`` below the folder ``key``; says what was left out."""
+    done = _Done(as_json=as_json)
     with _output.transfer_progress(directory, None) as progress:
-
-        def store_one(file: tuple[str, str]) -> ObjectInfo:
-            path, relative = file
-            key = prefix + relative
-            return store.set_file(key, path, storage_type, progress=progress, **options)
-
-        files = _files(directory)
-        _finish(each(store_one, files, concurrency or store.backend.concurrency), outcome, as_json=as_json)
-    outcome.end()
-
-
-def _files(directory: str) -> Iterator[tuple[str, str]]:
-    """Path and path below ``directory`` of each file, with slashes, in order. What is neither file nor folder is noted."""
-
-    def fail(exc: OSError) -> None:
-        raise exc
-
-    for where, folders, names in os.walk(directory, onerror=fail):
-        folders.sort()
-        for name in folders:
-            if os.path.islink(os.path.join(where, name)):
-                _output.note(f"{os.path.join(where, name)!r} is a link to a folder: left out")
-        for name in sorted(names):
-            path = os.path.join(where, name)
-            try:
-                regular = stat.S_ISREG(os.stat(path).st_mode)
-            except FileNotFoundError:
-                regular = False
-            if regular:
-                yield path, os.path.relpath(path, directory).replace(os.sep, "/")
-            else:
-                _output.note(f"{path!r} is no file: left out")
+        store_directory(
+            store,
+            folder(key),
+            directory,
+            storage_type,
+            Filter(),
+            concurrency,
+            progress,
+            stored=done.add,
+            skipped=_say_left_out,
+            **options,
+        )
+    done.end()
 
 
-def download_all(
-    store: Storage, prefix: str, directory: str, storage_type: str, concurrency: int | None, *, as_json: bool
+def download_folder(
+    store: Storage, key: str, directory: str, storage_type: str, concurrency: int | None, *, as_json: bool
 ) -> None:
-    """Writes every blob below the folder ``prefix`` into ``directory``."""
-    prefix = folder(prefix)
+    """Writes every blob below the folder ``key`` into ``directory``."""
+    prefix = folder(key)
     where = f"of type {storage_type!r} in {store.backend.location}"
-    error = NotFoundError(f"get({prefix!r}) {where}: there is no blob below this folder")
-    keys = _nonempty(store.iter_list(prefix, storage_type), error)
-    download(store, keys, prefix, directory, storage_type, concurrency, as_json=as_json)
+    none = NotFoundError(f"get({prefix!r}) {where}: there is no blob below this folder", storage_type=storage_type)
+    keys = partial(store.iter_list, prefix, storage_type)
+    _download(store, prefix, keys, directory, storage_type, concurrency, none, as_json=as_json)
 
 
-def download_glob(
+def download_matches(
     store: Storage, pattern: str, directory: str, storage_type: str, concurrency: int | None, *, as_json: bool
 ) -> None:
-    """Writes every blob whose key matches a pattern into ``directory``."""
+    """Writes every blob whose key matches a pattern into ``directory``, without the folder that the pattern names."""
     glob = Glob.parse(pattern)
-    keys = _nonempty(glob.keys(store, storage_type), glob.no_match(store, storage_type))
-    download(store, keys, glob.folder, directory, storage_type, concurrency, as_json=as_json)
+    keys = partial(glob.keys, store, storage_type)
+    none = glob.no_match(store, storage_type)
+    _download(store, glob.folder, keys, directory, storage_type, concurrency, none, as_json=as_json)
 
 
-def _nonempty(keys: Iterable[str], error: Exception) -> Iterator[str]:
-    empty = True
-    for key in keys:
-        empty = False
-        yield key
-    if empty:
-        raise error
+def download_keys(
+    store: Storage, keys: Iterable[str], directory: str, storage_type: str, concurrency: int | None, *, as_json: bool
+) -> None:
+    """Writes each blob to the path below ``directory`` that its key is."""
+    wanted = sorted(set(keys))
+    _download(store, "", lambda: wanted, directory, storage_type, concurrency, None, as_json=as_json)
 
 
-def download(
+def _download(
     store: Storage,
-    keys: Iterable[str],
     prefix: str,
+    keys: Callable[[], Iterable[str]],
     directory: str,
     storage_type: str,
     concurrency: int | None,
+    none: NotFoundError | None,
     *,
     as_json: bool,
 ) -> None:
-    """Writes each blob to the path below ``directory`` that its key is, without ``prefix``."""
-    outcome = Outcome()
-    os.makedirs(directory, exist_ok=True)
+    """``none``: the error if there are no keys."""
+    done = _Done(as_json=as_json)
+    new = not os.path.isdir(directory)
     with _output.transfer_progress(prefix or "blobs", None) as progress:
+        count = write_files(
+            core_of(store),
+            prefix,
+            lambda: (key[len(prefix) :] for key in keys()),
+            directory,
+            storage_type,
+            concurrency,
+            progress,
+            written=done.add,
+        )
+    if count == 0 and none is not None:
+        if new:
+            with suppress(OSError):
+                os.rmdir(directory)
+        raise none
+    done.end()
 
-        def fetch_one(key: str) -> ObjectInfo:
-            relative = key[len(prefix) :]
-            if not is_portable(relative):
-                # keys=raw may have `..` in a key, which must not lead out of the folder.
-                raise InvalidKeyError(f"key {key!r} is no portable key, so it is no path below {directory!r}", key=key)
-            Call.about(core_of(store), "get_file", key, storage_type)
-            path = os.path.join(directory, *relative.split("/"))
-            if len(relative.split("/")) > 1:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-            return fetch(store, key, path, storage_type, progress)
 
-        _finish(each(fetch_one, keys, concurrency or store.backend.concurrency), outcome, as_json=as_json)
-    outcome.end()
+class _Done:
+    """What was moved: printed as JSON where that is wanted, and counted."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._count = self._size = 0
+
+    def add(self, info: ObjectInfo) -> None:
+        self._count += 1
+        self._size += info.size
+        if self._as_json:
+            _output.emit_json(_output.info_fields(info))
+
+    def end(self) -> None:
+        _output.note(f"{self._count:,} blob{'' if self._count == 1 else 's'}, {_output.human(self._size)}")
+
+
+def _say_left_out(path: str) -> None:
+    why = "a link, which is not followed" if os.path.islink(path) else "neither a file nor a folder"
+    _output.note(f"left out: {path!r} is {why}")
 
 
 def fetch(
@@ -139,17 +141,3 @@ def fetch(
         if isinstance(exc.filename, str) and os.path.basename(exc.filename).startswith(RESERVED):
             exc.filename, exc.filename2 = path, None
         raise
-
-
-def _finish(
-    results: Iterable[tuple[Any, ObjectInfo | None, Exception | None]], outcome: Outcome, *, as_json: bool
-) -> None:
-    count = size = 0
-    for _, info, error in results:
-        if error is not None:
-            outcome.failed(error)
-        elif info is not None:
-            count, size = count + 1, size + info.size
-            if as_json:
-                _output.emit_json(_output.info_fields(info))
-    _output.note(f"{count:,} blobs, {_output.human(size)}")

@@ -68,7 +68,8 @@ def set_(
 ) -> None:
     """Store a file, a text, or standard input.
 
-    Without FILE, or with '-', standard input is stored. The blob is replaced whole or not at all.
+    Without FILE, or with '-', standard input is stored. The blob is replaced whole or not at all. With -r every name is checked
+    before anything is sent; links are not followed, and what is left out is named.
     """
     options: dict[str, Any] = {
         "content_type": content_type,
@@ -84,7 +85,7 @@ def set_(
         if recursive:
             if text is not None or file in (None, "-") or if_match is not None:
                 usage("-r stores a folder: name it as FILE, without --text and --if-match.")
-            _folders.upload(store, key, str(file), storage_type, options, concurrency, as_json=as_json)
+            _folders.upload_folder(store, key, str(file), storage_type, concurrency, options, as_json=as_json)
             return
         info = _store(store, key, file, text, storage_type, options)
     if as_json:
@@ -156,16 +157,16 @@ def get(
     with opened(url) as store:
         if keys_from is not None:
             keys = all_keys(store, (), keys_from, storage_type, Outcome())
-            _folders.download(store, keys, "", words[0] if words else ".", storage_type, concurrency, as_json=as_json)
+            _folders.download_keys(store, keys, words[0] if words else ".", storage_type, concurrency, as_json=as_json)
             return
         key, file = words[0], words[1] if len(words) == 2 else None
         if glob:
-            _folders.download_glob(store, key, file or ".", storage_type, concurrency, as_json=as_json)
+            _folders.download_matches(store, key, file or ".", storage_type, concurrency, as_json=as_json)
             return
         if recursive:
             if file in (None, "-"):
                 usage("-r writes into a folder: name it as FILE.")
-            _folders.download_all(store, key, str(file), storage_type, concurrency, as_json=as_json)
+            _folders.download_folder(store, key, str(file), storage_type, concurrency, as_json=as_json)
             return
         info = _fetch(store, key, file, storage_type, as_json=as_json)
     if as_json:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import click
 
-from storage import NotFoundError
+from storage import NotFoundError, Storage
+from storage._facade.call import Call
+from storage._facade.core import core_of
 from storage.cli import _output
 from storage.cli._app import (
     command,
@@ -17,6 +19,7 @@ from storage.cli._app import (
     opened,
     type_option,
     url_option,
+    usage,
 )
 from storage.cli._many import Outcome, all_keys, each
 
@@ -26,10 +29,12 @@ __all__: list[str] = []
 @command(
     "rm",
     "storage rm reports/a.csv reports/b.csv",
+    "storage rm -r reports/2019/",
     "storage rm --glob 'reports/2019-*.csv'",
-    "storage ls -r reports/2019 | storage rm --keys-from -",
+    "storage ls -r reports/ | grep old | storage rm --keys-from -",
 )
 @click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
+@click.option("-r", "--recursive", is_flag=True, help="KEY is a prefix: delete every key that ls -r KEY lists.")
 @click.option("-f", "--missing-ok", is_flag=True, help="A blob that is not there is fine.")
 @glob_option
 @keys_from_option
@@ -38,6 +43,7 @@ __all__: list[str] = []
 @url_option
 def rm(
     keys: Sequence[str],
+    recursive: bool,
     missing_ok: bool,
     glob: bool,
     keys_from: str | None,
@@ -48,10 +54,16 @@ def rm(
     """Delete blobs.
 
     Every key of the command line is checked before the first blob is deleted. A blob that is not there is exit status 1; the
-    others are deleted all the same.
+    others are deleted all the same. With -r, KEY is what keys start with, a string and not a folder: 'rep' deletes reports/ too,
+    'reports/' that folder alone.
     """
+    if recursive and (glob or keys_from is not None):
+        usage("-r, --glob and --keys-from exclude each other.")
     outcome = Outcome()
     with opened(url) as store:
+        if recursive:
+            _delete_prefixes(store, keys, storage_type, missing_ok=missing_ok, as_json=as_json)
+            return
         wanted = all_keys(store, keys, keys_from, storage_type, outcome, glob=glob)
 
         def drop(key: str) -> bool:
@@ -69,4 +81,27 @@ def rm(
                 outcome.failed(error)
             elif as_json:
                 _output.emit_json({"key": key, "storage_type": storage_type, "deleted": deleted})
+    outcome.end()
+
+
+def _delete_prefixes(
+    store: Storage, prefixes: Sequence[str], storage_type: str, *, missing_ok: bool, as_json: bool
+) -> None:
+    if not prefixes:
+        usage("Missing argument 'KEY': give a prefix.")
+    core = core_of(store)
+    for prefix in prefixes:
+        if not prefix:
+            usage("An empty prefix would delete everything: use 'storage ls -r | storage rm --keys-from -' for that.")
+        Call.about_prefix(core, "delete_prefix", prefix, storage_type)  # which checks it
+    outcome = Outcome()
+    for prefix in prefixes:
+        count = store.delete_prefix(prefix, storage_type)
+        if as_json:
+            _output.emit_json({"prefix": prefix, "storage_type": storage_type, "deleted": count})
+        elif count:
+            _output.note(f"{count:,} blob{'' if count == 1 else 's'} deleted")
+        if not (count or missing_ok):
+            where = f"of type {storage_type!r} in {store.backend.location}"
+            outcome.failed(NotFoundError(f"delete_prefix({prefix!r}) {where}: no key starts with this"))
     outcome.end()

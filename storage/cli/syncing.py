@@ -119,6 +119,7 @@ def sync(
                 _output.note("interrupted; run it again to go on")
                 raise
         _summary(result, as_json=as_json)
+        _say_left_out(source, storage_type)
         _hint(source, result)
     if failed is not None:
         raise Ended(FAILED)
@@ -193,6 +194,15 @@ def _summary(result: SyncResult, *, as_json: bool) -> None:
         if count
     ]
     _output.note("; ".join(parts))
+
+
+def _say_left_out(source: Storage, storage_type: str | None) -> None:
+    """Names the kinds of things in a directory that were not copied, such as links, which are not followed."""
+    for name in source.storage_types if storage_type is None else (storage_type,):
+        route = core_of(source).route(name)
+        if route.backend.owns_path:
+            for line in Call.about_route("sync_to", route, name).run(route.backend.lint, route.prefix):
+                _output.note(f"left out of {route.url}: {line}")
 
 
 def _hint(source: Storage, result: SyncResult) -> None:

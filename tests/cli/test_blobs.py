@@ -390,53 +390,119 @@ def test_get_of_no_folder(storage, tmp_path):
 
 
 def test_files_that_are_no_files(storage, store, tmp_path):
-    """Links to files are followed; links to folders, dangling ones and pipes are left out, and named."""
+    """Links, to files and to folders, and pipes are left out, and named."""
     source = tmp_path / "in"
     source.mkdir()
     (tmp_path / "target").write_text("linked")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/f").write_text("linked")
     (source / "file").symlink_to(tmp_path / "target")
     (source / "dir").symlink_to(tmp_path / "folder")
     (source / "dangling").symlink_to("nowhere")
+    (source / "real").write_text("1")
     os.mkfifo(source / "pipe")
     ran = storage("set", "-r", "p", str(source))
-    assert ran.status == 0
-    assert store.list() == ["p/file"]
-    assert store.get("p/file") == "linked"
-    for name in ("dir", "dangling", "pipe"):
-        assert f"{name}'" in ran.err
+    assert (ran.status, store.list()) == (0, ["p/real"])
+    assert sorted(line.partition(": left out: ")[2] for line in ran.err.splitlines()) == [
+        "",  # the count
+        f"{str(source / 'dangling')!r} is a link, which is not followed",
+        f"{str(source / 'dir')!r} is a link, which is not followed",
+        f"{str(source / 'file')!r} is a link, which is not followed",
+        f"{str(source / 'pipe')!r} is neither a file nor a folder",
+    ]
+    assert ran.err.endswith("storage: 1 blob, 1 B\n")
 
 
-def test_one_failure_of_a_folder(storage, store, tmp_path):
-    """A file whose name is no key is named, and the others are stored."""
+def test_one_wrong_name_in_a_folder(storage, store, tmp_path):
+    """A file whose name is no key is named, before anything is sent."""
     source = tmp_path / "in"
     source.mkdir()
     (source / "good").write_text("1")
-    (source / "bad\\name").write_text("1")
-    (source / ".storage~x").write_text("1")
+    (source / "z\\bad").write_text("1")
     ran = storage("set", "-r", "p", str(source))
     assert ran.status == 2
-    assert store.list() == ["p/good"]
     assert "backslash" in ran.err
+    assert store.list() == []
 
 
-def test_a_key_beside_its_folder_in_a_folder(storage, store, tmp_path):
-    """A local folder cannot hold 'a' and 'a/b': one is named as the failure, the other is there."""
+def test_a_folder_with_options(storage, store, tmp_path):
+    """Every file of a folder gets the options of ``set``, and --json prints each blob."""
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        (tmp_path / "in" / name).write_text(name)
+    words = ("set", "-r", "p", str(tmp_path / "in"), "--cache-control", "max-age=60", "--no-overwrite")
+    assert [shown["key"] for shown in storage(*words, "--json").objects] == ["p/a", "p/b"]
+    assert {store.info(key).cache_control for key in store.list()} == {"max-age=60"}
+    ran = storage(*words)
+    assert ran.status == 3
+    assert "'p/a'" in ran.err
+
+
+def test_keys_that_would_be_one_file(storage, store, tmp_path):
+    """A local folder cannot hold 'a' and 'a/b': both are named, and nothing is written."""
     store.set_many({"a": "1", "a/b": "2", "c": "3"})
-    ran = storage("get", "-r", "", str(tmp_path / "out"), "--concurrency", "1")
-    assert ran.status == 2
-    assert tree(tmp_path / "out") == {"a": b"1", "c": b"3"}
+    for words in (["-r", ""], ["--glob", "**"], ["--keys-from", "-"]):
+        ran = storage("get", *words, str(tmp_path / "out"), stdin=b"c\na/b\na\n")
+        assert ran.status == 2, words
+        assert "'a' and 'a/b'" in ran.err
+        assert tree(tmp_path / "out") == {}
 
 
 def test_a_raw_key_does_not_leave_the_folder(storage, tmp_path):
-    """A key with '..', which keys=raw allows, is written nowhere."""
+    """A key with '..', which keys=raw allows, is named, and nothing is written."""
     raw = "memory://cli-raw?keys=raw"
     with Storage(raw) as store:
         store.set("../evil", "x")
         store.set("good", "x")
-    ran = storage("get", "-r", "", str(tmp_path / "a/out"), "--url", raw)
+    for words in (["-r", ""], ["--glob", "**"], ["--keys-from", "-"]):
+        ran = storage("get", *words, str(tmp_path / "a/out"), "--url", raw, stdin=b"../evil\n")
+        assert ran.status == 2, words
+        assert "../evil" in ran.err
+        assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("words", [["-r", ""], ["--glob", "d/*"], ["--keys-from", "-"]])
+def test_a_link_in_the_way(storage, store, tmp_path, words):
+    """No link is followed on the way to a file, so that nothing is written elsewhere."""
+    store.set("d/a", "1")
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (out / "d").symlink_to(tmp_path / "elsewhere")
+    (out / "a").symlink_to(tmp_path / "elsewhere/target")
+    ran = storage("get", *words, str(out), stdin=b"d/a\n")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    if words[0] == "--glob":  # the link stands at the file's own place, which it loses
+        assert (ran.status, (out / "a").read_text()) == (0, "1")
+    else:
+        assert ran.status in (2, 3)
+        assert "link" in ran.err
+
+
+def test_rm_of_a_prefix(storage, store):
+    """``rm -r`` deletes just the keys that ``ls -r`` lists: a string prefix, or with a slash a folder."""
+    store.set_many({"p/a": "", "p/b/c": "", "pq": "", "q": ""})
+    assert storage("ls", "-r", "p/").lines == ["p/a", "p/b/c"]
+    assert storage("rm", "-r", "p/") == (0, b"", "storage: 2 blobs deleted\n")
+    assert store.list() == ["pq", "q"]
+    store.set("p/a", "")
+    assert storage("rm", "-r", "p", "--json").objects == [{"prefix": "p", "storage_type": "data", "deleted": 2}]
+    assert store.list() == ["q"]
+    assert storage("rm", "-r", "p").status == 1
+    assert storage("rm", "-r", "-f", "p", "q").status == 0
+    assert store.list() == []
+
+
+@pytest.mark.parametrize(
+    "words", [["-r"], ["-r", ""], ["-r", "a", "/"], ["-r", "--glob", "a"], ["-r", "--keys-from", "-"]]
+)
+def test_rm_of_no_prefix(storage, store, words):
+    """An empty prefix, one that starts no key, or two ways at once: wrong usage, and nothing is deleted."""
+    store.set("a", "1")
+    ran = storage("rm", *words)
     assert ran.status == 2
-    assert tree(tmp_path) == {"a/out/good": b"x"}
+    assert ran.err.count("\n") == 1
+    assert store.list() == ["a"]
 
 
 def test_json_is_one_object_a_line(storage, store):

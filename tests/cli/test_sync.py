@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -112,6 +113,37 @@ def test_a_plain_folder(storage, other, tmp_path, monkeypatch):
     assert storage("sync", "in", "out").err.startswith("storage: 0 copied")
     assert storage("sync", "./nope", other, "--delete").status == 3
     assert contents(Storage(other), "data").keys() == {("data", "data/g"), ("data", "deep/f.txt")}
+
+
+def test_a_plain_folder_stays_plain(storage, tmp_path, monkeypatch):
+    """A copy of one plain folder to another leaves nothing of the library's in either."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in/deep").mkdir(parents=True)
+    (tmp_path / "in/deep/f.txt").write_bytes(os.urandom(3_000_000))
+    (tmp_path / "in/g").write_text("2")
+    assert storage("sync", "./in", "./out").status == 0
+    for name in ("in", "out"):
+        assert sorted(str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*")) == [
+            "deep",
+            "deep/f.txt",
+            "g",
+        ]
+    assert (tmp_path / "out/deep/f.txt").read_bytes() == (tmp_path / "in/deep/f.txt").read_bytes()
+
+
+def test_what_a_sync_leaves_out(storage, other, tmp_path):
+    """Links are not followed, and pipes are no files: both are counted by kind, so that a copy is not taken for all there is."""
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "f").write_text("1")
+    (source / "link").symlink_to("f")
+    (source / "dir").symlink_to(tmp_path)
+    os.mkfifo(source / "pipe")
+    ran = storage("sync", str(source), other)
+    assert ran.status == 0
+    assert contents(Storage(other), "data").keys() == {("data", "f")}
+    assert re.search(r"left out of file://\S+/in: 2 symbolic links", ran.err)
+    assert re.search(r"left out of file://\S+/in: 1 special file", ran.err)
 
 
 def test_a_folder_that_is_taken_for_a_store(storage, other, tmp_path):
