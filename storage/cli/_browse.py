@@ -22,7 +22,7 @@ from storage._backend import servable
 from storage._facade.core import core_of
 from storage._types import ObjectInfo
 from storage._url_signing import RefusedError
-from storage.exceptions import NotFoundError, StorageError
+from storage.exceptions import NotFoundError, PreconditionFailedError, StorageError
 from storage.server._http import ASGIApp, Receive, Request, Response, Scope, Send, StalledError
 from storage.server._threads import in_thread
 
@@ -36,10 +36,11 @@ _CALL_BYTES: Final = 64 * 1024
 _STALL_SECONDS: Final = 60.0
 _PROXIED: Final = ("forwarded", "x-real-ip", "via")  # and x-forwarded-…
 _NO_TOKEN: Final = "open the page by the URL that storage serve printed; this one has no token, or an old one"  # noqa: S105
+_SCRIPTS: Final = ("calls", "details", "listing", "page", "uploads", "view")
 _ASSETS: Final = {
     "": ("index.html", "text/html; charset=utf-8"),
     "-/page.css": ("page.css", "text/css; charset=utf-8"),
-    "-/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    **{f"-/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in _SCRIPTS},
 }
 _COMMON: Final = (
     ("cache-control", "no-store"),
@@ -84,6 +85,7 @@ class Browse:
             "-/list": self._list,
             "-/info": self._info,
             "-/sign": self._sign,
+            "-/delete": self._delete,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,12 +163,17 @@ class Browse:
         shown = core_of(self._store).url
         return {"url": shown, "types": list(self._store.storage_types), "entries": _ENTRIES}
 
-    def _list(self, storage_type: str, prefix: str = "") -> dict[str, Any]:
-        level = self._store.iter_dir(prefix, storage_type)
-        found = list(islice(level, _ENTRIES + 1))
+    def _list(self, storage_type: str, prefix: str = "", after: str | None = None) -> dict[str, Any]:
+        """The next entries of one level, and after which one to ask for more; ``None``: that was all."""
+        level = self._store.iter_dir(prefix, storage_type, start_after=after)
+        # A folder is met again, since there are keys in it that come after its own name.
+        new = (entry for entry in level if entry != after)
+        found = list(islice(new, _ENTRIES + 1))
+        more, found = len(found) > _ENTRIES, found[:_ENTRIES]
+        last = found[-1] if found else ""
         return {
-            "entries": [entry if isinstance(entry, str) else _fields(entry) for entry in found[:_ENTRIES]],
-            "more": len(found) > _ENTRIES,
+            "entries": [entry if isinstance(entry, str) else _fields(entry) for entry in found],
+            "next": (last if isinstance(last, str) else last.key) if more else None,
         }
 
     def _info(self, storage_type: str, key: str) -> dict[str, Any]:
@@ -183,6 +190,13 @@ class Browse:
             checked = cast("Any", method)  # there
             signed = self._store.sign_download(key, storage_type, method=checked, **options)
         return {**vars(signed), "headers": dict(signed.headers), "expires_at": signed.expires_at.isoformat()}
+
+    def _delete(self, storage_type: str, key: str, etag: str) -> dict[str, Any]:
+        """Deletes the version that the page shows, and no other."""
+        if not isinstance(etag, str):
+            raise TypeError("etag must be that of the version to delete")
+        self._store.delete(key, storage_type, if_match=etag)
+        return {}
 
 
 # ---- requests and answers ------------------------------------------------------------------------------------------
@@ -218,6 +232,8 @@ def _checked_call(function: Callable[..., Any], arguments: dict[str, Any]) -> An
         return function(**arguments)
     except NotFoundError as exc:
         raise RefusedError(404, str(exc)) from exc
+    except PreconditionFailedError as exc:
+        raise RefusedError(409, "the blob was replaced meanwhile; look at it again") from exc
     except (StorageError, ValueError, TypeError) as exc:
         raise RefusedError(400, str(exc)) from exc
 

@@ -73,7 +73,7 @@ def wait_for_names(page, *wanted):
     assert names(page) == list(wanted)
 
 
-TOP = ["big.txt", "binary", "empty.txt", "größe & <b>maß/", "picture.png", "readme.md", "reports/"]
+TOP = ["größe & <b>maß/", "reports/", "big.txt", "binary", "empty.txt", "picture.png", "readme.md"]
 
 
 def test_listing_and_folders(open_page, page_url):
@@ -226,7 +226,7 @@ def test_without_a_mouse(open_page, page_url, store):
     assert page.evaluate("document.activeElement.id") == "skip"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "listing"
-    for _ in range(6):
+    for _ in range(3 + len(TOP)):  # the heads of the columns that sort, and the rows
         page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.innerText") == "readme.md"
     assert page.evaluate("getComputedStyle(document.activeElement.closest('tr')).outlineStyle") == "solid"
@@ -241,33 +241,187 @@ def test_without_a_mouse(open_page, page_url, store):
     for _ in range(40):
         page.keyboard.press("Tab")
         seen.append(page.evaluate("document.activeElement.id"))
-    assert {"close", "download", "expiry", "copy"} <= set(seen)
+    assert {"close", "download", "expiry", "copy", "delete"} <= set(seen)
     page.focus("#upload")
     page.keyboard.press("Enter")
     page.wait_for_selector("#queue li.done")
     assert store.get("typed.txt") == "typed"
 
 
-def test_many_blobs(open_page, tmp_path):
-    """A folder of more than a thousand shows the first thousand and says how to see others."""
+@pytest.fixture
+def many(tmp_path):
+    """A page on a folder of 2,503 blobs of many sizes, between which stand two folders."""
     with Storage(f"file://{tmp_path}/many?fsync=false") as store:
-        store.set_many({f"n{index:05}": b"" for index in range(1005)})
+        store.set_many({f"n{index:05}": b"x" * (index * 7 % 1000) for index in range(2500)})
+        store.set_many({"n00500/x": "", "n02400/x": "", "zero": ""})
+        os.utime(tmp_path / "many/data/n01234", (1_000_000_000, 1_000_000_000))
+        os.utime(tmp_path / "many/data/n00007", (4_000_000_000, 4_000_000_000))
         with served(f"file://{tmp_path}/many", "--browse") as lines:
-            page = open_page(lines[1])
-            page.wait_for_selector("text=These are the first 1,000")
-            assert page.locator("#rows tr").count() == 1000
-            page.fill("#begin", "n0100")
-            wait_for_names(page, *(f"n0100{index}" for index in range(5)))
+            yield lines[1]
 
 
-def test_without_the_token(open_page, page_url):
-    """The page alone shows nothing: the token of the printed URL is needed."""
-    page = open_page(page_url.partition("#")[0])
+def test_many_blobs(open_page, many):
+    """A folder of many blobs shows the first thousand, and more on scroll, folders first, until all are there."""
+    page = open_page(many)
+    page.wait_for_selector("#rows tr")
+    assert len(names(page)) == 1000
+    assert names(page)[:3] == ["n00500/", "n00000", "n00001"]
+    for count in (2000, 2503):
+        page.locator("#rows tr").last.scroll_into_view_if_needed()
+        wait_until(page, f"document.querySelectorAll('#rows tr').length >= {count}")
+    page.wait_for_selector("text=2,503 entries")
+    found = names(page)
+    assert found == ["n00500/", "n02400/", *sorted(set(found) - {"n00500/", "n02400/"})]
+    assert len(set(found)) == 2503
+    assert not page.locator("#more").is_visible()
+    page.fill("#begin", "n0100")
+    wait_for_names(page, *(f"n0100{index}" for index in range(10)))
+
+
+def test_order(open_page, many):
+    """By size or time the whole folder is sorted, also what was not shown yet; pressed again, the other way round."""
+    page = open_page(many)
+    page.wait_for_selector("#rows tr")
+
+    def press(name, first, *, sort):
+        page.click(f"th >> text={name}")
+        wait_until(page, f"document.querySelectorAll('#rows td.name')[2].innerText === '{first}'")
+        assert names(page)[:2] in (["n00500/", "n02400/"], ["n02400/", "n00500/"])
+        assert page.locator("th[data-by]", has_text=name).get_attribute("aria-sort") == sort
+
+    press("Size", "n00857", sort="descending")
+    assert page.locator("#rows td.number").nth(2).inner_text() == "999 B"
+    press("Size", "n00000", sort="ascending")
+    press("Modified", "n00007", sort="descending")
+    press("Modified", "n01234", sort="ascending")
+    press("Name", "n00000", sort="ascending")
+    press("Name", "zero", sort="descending")
+    assert len(names(page)) == 1000
+    page.focus("#more button")
+    page.keyboard.press("Enter")
+    wait_until(page, "document.querySelectorAll('#rows tr').length >= 2000")
+
+
+def test_times_are_never_cut(open_page, page_url):
+    """Size and time are shown whole in any language and on any screen; only names and types give way."""
+    for locale in ("en-US", "de-DE", "pt-BR", "ja-JP"):
+        for width in (1360, 900, 700, 390):
+            page = open_page(page_url, locale=locale, viewport={"width": width, "height": 800})
+            page.click("#rows >> text=readme.md")
+            page.wait_for_selector("#details pre")
+            cut = page.evaluate(
+                "[...document.querySelectorAll('#rows td.when, #rows td.number')].filter(cell => cell.offsetParent)"
+                ".filter(cell => cell.scrollWidth > cell.clientWidth).map(cell => cell.innerText)"
+            )
+            assert cut == [], (locale, width)
+            inside = (
+                "[...document.querySelectorAll('#rows time')].every(time => "
+                "time.getBoundingClientRect().right <= document.querySelector('#listing').getBoundingClientRect().right)"
+            )
+            assert page.evaluate(inside), (locale, width)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            page.context.close()
+
+
+def test_a_blob_that_is_missing(open_page, page_url, store):
+    """A link to a blob that is not there says so; the folder around it is shown."""
+    page = open_page(page_url)
+    wait_for_names(page, *TOP)
+    base = page_url.partition("/#")[0]
+    page.goto(f"{base}/#/data/reports/2026/nope%20%3F.csv")
+    page.wait_for_selector("#details .missing")
+    assert "There is no blob reports/2026/nope ?.csv of type data" in page.locator("#details").inner_text()
+    wait_for_names(page, "a.csv")
+    assert not page.locator("#download").is_visible()
+    page.click("#close")
+    page.wait_for_selector("#details", state="hidden")
+    page.click("text=a.csv")
+    page.wait_for_selector("#download")
+    store.delete("reports/2026/a.csv")
+    page.reload()
+    page.wait_for_selector("#details .missing")
+
+
+def test_delete(open_page, page_url, store):
+    """A blob is deleted after a question, and only the version that is shown."""
+    page = open_page(page_url)
+    page.click("#rows >> text=readme.md")
+    page.click("#delete")
+    assert page.locator("#ask-what").inner_text() == "Delete readme.md?"
+    assert page.evaluate("document.activeElement.id") == "ask-no"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#ask", state="hidden")
+    assert page.locator("#details").is_visible()
+    page.click("#delete")
+    page.click("#ask-no")
+    assert store.exists("readme.md")
+    store.set("readme.md", "written meanwhile")
+    page.click("#delete")
+    page.click("#ask-yes")
     page.wait_for_selector("#problem:not([hidden])")
-    assert "open the page by the URL that storage serve printed" in page.locator("#problem").inner_text()
+    assert store.get("readme.md") == "written meanwhile"
+    page.reload()
+    page.click("#delete")
+    page.click("#ask-yes")
+    wait_for_names(page, *(name for name in TOP if name != "readme.md"))
+    assert not store.exists("readme.md")
+    page.wait_for_selector("#details", state="hidden")
+
+
+def test_a_sheet_on_a_narrow_screen(open_page, page_url):
+    """At 390 pixels one blob is a sheet over the listing, which is left with the button, Escape, or a tap beside it."""
+    page = open_page(page_url, viewport={"width": 390, "height": 844}, has_touch=True)
+    wait_for_names(page, *TOP)
+
+    def open_one():
+        page.click("#rows >> text=big.txt")
+        page.wait_for_selector("#details pre")
+
+    open_one()
+    box = page.locator("#details").bounding_box()
+    assert (box["x"], box["width"]) == (0, 390)
+    assert box["y"] > 80
+    assert round(box["y"] + box["height"]) == 844
+    assert page.locator("#details").get_attribute("role") == "dialog"
+    assert page.evaluate("document.activeElement.id") == "close"
+    seen = set()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        seen.add(
+            page.evaluate(
+                "document.activeElement.closest('#details') !== null || document.activeElement === document.body"
+            )
+        )
+    assert seen == {True}
+    page.click("#close")
+    page.wait_for_selector("#details", state="hidden")
+    open_one()
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#details", state="hidden")
+    open_one()
+    page.touchscreen.tap(195, 20)
+    page.wait_for_selector("#details", state="hidden")
+    page.click("#upload", trial=True)  # nothing is held any more
+
+
+@pytest.mark.parametrize("how", ["none", "wrong", "old"])
+def test_without_the_token(open_page, page_url, how):
+    """Without the token of the printed URL there is one clear message, and nothing that could be pressed."""
+    base = page_url.partition("/#")[0]
+    page = open_page(base + "/" if how == "none" else f"{base}/#token=wrong" if how == "wrong" else page_url)
+    if how == "old":  # the server was started anew while the page was open
+        wait_for_names(page, *TOP)
+        page.evaluate("sessionStorage.setItem('storage-token', 'old')")
+        page.reload()
+    page.wait_for_selector("#gate:not([hidden])")
+    assert "storage serve" in page.locator("#gate").inner_text()
+    assert page.get_by_role("button").count() == 0
+    assert not page.locator("#upload").is_visible()
     assert names(page) == []
     page.goto(page_url)
     wait_for_names(page, *TOP)
+    assert not page.locator("#gate").is_visible()
+    assert page.locator("#upload").is_visible()
 
 
 def test_another_page_cannot_call(open_page, page_url):
@@ -309,13 +463,23 @@ def test_how_it_looks(open_page, page_url, screenshots, scheme, width, height):
     wait_until(page, "document.querySelector('#details img')?.naturalWidth === 64")
     page.set_input_files("#files", [{"name": "readme.md", "mimeType": "text/markdown", "buffer": b"x"}])
     page.wait_for_selector("#queue li.failed")
-    page.screenshot(path=screenshots / f"{name}-details.png", full_page=width < 900)
+    page.screenshot(path=screenshots / f"{name}-details.png")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    for selector in ("body", "#crumbs a", "td a", "td.number", ".primary", "dt", "#queue .state", "th"):
+    page.click("#delete")
+    page.wait_for_selector("#ask[open]")
+    page.screenshot(path=screenshots / f"{name}-question.png")
+    for selector in TEXTS:
         contrast = page.evaluate(CONTRAST, selector)
         assert contrast >= 4.5, (selector, contrast)
+    page = open_page(page_url.partition("#")[0], color_scheme=scheme, viewport={"width": width, "height": height})
+    page.wait_for_selector("#gate:not([hidden])")
+    page.screenshot(path=screenshots / f"{name}-no-token.png")
+    assert page.evaluate(CONTRAST, "#gate p") >= 4.5
 
 
+TEXTS = (
+    "body", "#crumbs a", "td a", "td.number", "th button", ".primary", "dt", "#queue .state", "#delete", "#ask p", "#ask-yes",
+)  # fmt: skip
 CONTRAST = """selector => {
   const element = document.querySelector(selector);
   const parse = text => text.match(/[\\d.]+/g).map(Number);

@@ -13,6 +13,8 @@ from storage.server._inprocess import process_server
 from storage.testing._http import send
 from tests.server.serving import serving
 
+SCRIPTS = ("calls", "details", "listing", "page", "uploads", "view")
+
 
 class _Later:
     """An application that is made once its address is known."""
@@ -53,7 +55,7 @@ class Page:
 
 def test_the_page_itself(page):
     """The page holds no secret, allows no script but its own, no frame around it, and is not kept."""
-    for path in ("/", "/-/page.css", "/-/page.js"):
+    for path in ("/", "/-/page.css", *(f"/-/{name}.js" for name in SCRIPTS)):
         answer = send("GET", page.base + path)
         assert answer.status == 200
         assert page.token.encode() not in answer.body
@@ -73,7 +75,7 @@ def test_calls(page):
     """Types, listing, facts and signed requests."""
     assert page.call("store")[1] == {"url": "memory://", "types": ["data", "tmp", "result"], "entries": 1000}
     status, found, _ = page.call("list", {"storage_type": "data"})
-    assert (status, found["more"]) == (200, False)
+    assert (status, found["next"]) == (200, None)
     assert found["entries"][1] == "dir/"
     assert found["entries"][0]["key"] == "b"
     assert page.call("list", {"storage_type": "data", "prefix": "dir/a"})[1]["entries"][0]["size"] == 4
@@ -117,10 +119,10 @@ def test_who_may_not_call(page, changes, status):
     """Without the token, under another name, through a proxy, from another page or as a form's POST: refused, told nothing."""
     port = page.host.partition(":")[2]
     changes = {name: value.replace("PORT", port) if value else value for name, value in changes.items()}
-    for name in ("store", "list", "info", "sign"):
+    for name in ("store", "list", "info", "sign", "delete"):
         body = (
             {"storage_type": "data", "key": "b", "method": "GET"}
-            if name in ("info", "sign")
+            if name in ("info", "sign", "delete")
             else {"storage_type": "data"}
         )
         found, answer, whole = page.call(name, body, **changes)
@@ -134,7 +136,7 @@ def test_who_may_not_call(page, changes, status):
 
 def test_calls_are_posts(page):
     """No call is a GET, which any page could make with a picture."""
-    for name in ("store", "list", "info", "sign"):
+    for name in ("store", "list", "info", "sign", "delete"):
         for method in ("GET", "HEAD", "PUT", "OPTIONS"):
             answer = send(method, f"{page.base}/-/{name}", {"X-Storage-Token": page.token})
             assert answer.status == 405, (name, method)
@@ -191,6 +193,37 @@ def test_what_is_absent_or_too_long(page):
     """An absent blob is a 404, an overlong call a 413."""
     assert page.call("info", {"storage_type": "data", "key": "absent"})[0] == 404
     assert page.call("list", b'{"storage_type": "' + b"x" * 70_000 + b'"}')[0] == 413
+
+
+def test_a_long_listing_in_pages(page):
+    """A level comes a thousand entries at a time, each once, also where a page ends at a folder that holds more."""
+    page.store.set_many({f"many/{n:04}": "" for n in range(999)})
+    page.store.set_many({f"many/0999/{n}": "" for n in range(3)})
+    page.store.set_many({f"many/{n:04}": "" for n in range(1000, 2500)})
+    found, after, sizes = [], None, []
+    while True:
+        answer = page.call("list", {"storage_type": "data", "prefix": "many/", "after": after})[1]
+        found += [entry if isinstance(entry, str) else entry["key"] for entry in answer["entries"]]
+        sizes.append(len(answer["entries"]))
+        after = answer["next"]
+        if after is None:
+            break
+    assert found == [f"many/{n:04}" + ("/" if n == 999 else "") for n in range(2500)]
+    assert sizes == [1000, 1000, 500]
+    assert page.call("list", {"storage_type": "data", "prefix": "many/", "after": 1})[0] == 400
+
+
+def test_a_delete_of_one_version(page):
+    """A call deletes the version that it names, and no other; without a version it is no call."""
+    old = page.store.info("b").etag
+    page.store.set("b", b"newer")
+    assert page.call("delete", {"storage_type": "data", "key": "b"})[0] == 400
+    assert page.call("delete", {"storage_type": "data", "key": "b", "etag": None})[0] == 400
+    assert page.call("delete", {"storage_type": "data", "key": "b", "etag": old})[0] == 409
+    assert page.store.get("b") == "newer"
+    assert page.call("delete", {"storage_type": "data", "key": "b", "etag": page.store.info("b").etag})[:2] == (200, {})
+    assert not page.store.exists("b")
+    assert page.call("delete", {"storage_type": "data", "key": "b", "etag": old})[0] == 404
 
 
 def test_signed_urls_need_no_token(page):
