@@ -275,7 +275,7 @@ class GCSService:
 
     # ---- the XML API -------------------------------------------------------------------------------------------
 
-    def _xml_api(self, request: Request) -> Answer:
+    def _xml_api(self, request: Request) -> Answer:  # noqa: PLR0911 (one line a request)
         bucket, _, key = unquote(urlsplit(request.target).path).lstrip("/").partition("/")
         query, method = request.query, request.method
         if bucket != self.bucket or not self.there:
@@ -297,10 +297,12 @@ class GCSService:
             parts[int(query["partNumber"])] = request.body
             etag = f'"{hashlib.md5(request.body).hexdigest()}"'
             return Answer(200, [("ETag", etag), ("X-Goog-Hash", f"crc32c={crc(request.body)}")])
+        numbers = [int(number) for number in re.findall(rb"<PartNumber>(\d+)</PartNumber>", request.body)]
+        if not parts.keys() >= set(numbers):
+            return self._xml(400, "<Error><Code>InvalidPart</Code></Error>")
         del self.uploads[query["uploadId"]]
         if method == "DELETE":
             return Answer(204)
-        numbers = [int(number) for number in re.findall(rb"<PartNumber>(\d+)</PartNumber>", request.body)]
         self.store(key, b"".join(parts[number] for number in numbers), **meta)
         made = self._xml(200, '<CompleteMultipartUploadResult><ETag>"x"</ETag></CompleteMultipartUploadResult>')
         blob = self.blobs[key]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 from urllib3.util.retry import Retry
 
 from storage import Storage
-from storage.testing.faults import FaultProxy, Request
+from storage.testing import faults
+from storage.testing.faults import Fault, FaultProxy, Request
 from tests.servers.gcs import GCSServer, gcs
 
-__all__ = ["Proxied", "gcs"]
+__all__ = ["Proxied", "answer", "gcs"]
+
+
+def answer(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Fault:
+    """An answer of the service: with the id that it gives each of them."""
+    return faults.answer(status, body, {"X-GUploader-UploadID": "ABg5-x", **(headers or {})})
 
 
 class Proxied:

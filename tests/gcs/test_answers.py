@@ -13,8 +13,8 @@ from urllib3.util.retry import Retry
 from storage import ConfigurationError, IntegrityError, PermissionDeniedError, Storage, UnavailableError
 from storage.backends import PutOptions
 from storage.backends.gcs._headers import checksum, encoded_crc
-from storage.testing.faults import RESET, TRUNCATE, Fault, FaultProxy, Request, answer
-from tests.gcs.conftest import Proxied
+from storage.testing.faults import RESET, TRUNCATE, Fault, FaultProxy, Request
+from tests.gcs.conftest import Proxied, answer
 
 MIB = 1024 * 1024
 DATE = "2026-11-22T19:05:11.000Z"
@@ -128,9 +128,25 @@ def test_a_server_that_knows_no_ranges(store: Storage, proxy: FaultProxy) -> Non
 def test_a_blob_that_ends_before_its_range(proxied: Proxied) -> None:
     """What is left of a body that was cut, and is past the end when it is asked for: no shorter blob is given."""
     proxied.honest.set("a", bytes(3 * MIB))
-    proxied.proxy.script(TRUNCATE, answer(416), when=lambda request: "alt=media" in request.target)
-    with pytest.raises(IntegrityError, match="ended after"):
-        proxied.store.get_bytes("a")
+    # Nothing after what came, says the service: of a blob of that length, of its true one, or without a word.
+    for size, words in (("*/100", "ended after"), (f"*/{3 * MIB}", "nothing stands"), (None, "nothing stands")):
+        end = answer(416, b"", {"Content-Range": f"bytes {size}"} if size else None)
+        proxied.proxy.script(TRUNCATE, end, when=lambda request: "alt=media" in request.target)
+        with pytest.raises(IntegrityError, match=words):
+            proxied.store.get_bytes("a")
+
+
+def test_a_range_past_the_end(proxied: Proxied) -> None:
+    """It is empty, also where the service does not say how long the blob is; else it is another blob's answer."""
+    proxied.honest.set("a", b"0123456789")
+    for size in ("bytes */10", None):
+        end = answer(416, b"<html>", {"Content-Range": size} if size else None)
+        proxied.proxy.script(end, when=lambda request: "alt=media" in request.target)
+        assert proxied.store.get_bytes("a", start=10) == b""
+        for start, stop in ((9, None), (0, None), (2, 5)):
+            proxied.proxy.script(end, when=lambda request: "alt=media" in request.target)
+            with pytest.raises(IntegrityError, match="nothing stands"):
+                proxied.store.get_bytes("a", start=start, end=stop)
 
 
 # ---- setup -------------------------------------------------------------------------------------------------------------

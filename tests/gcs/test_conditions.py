@@ -20,8 +20,8 @@ from storage import (
 )
 from storage.backends import Backend, Changes, PutOptions
 from storage.backends.gcs._errors import MissingError
-from storage.testing.faults import LOST, Fault, Request, answer
-from tests.gcs.conftest import Proxied
+from storage.testing.faults import LOST, Fault, Request
+from tests.gcs.conftest import Proxied, answer
 from tests.servers.gcs import BUCKET
 
 OBJECT = f"/storage/v1/b/{BUCKET}/o"
@@ -272,7 +272,9 @@ def test_a_change_whose_answer_is_lost(proxied: Proxied) -> None:
         assert backend.update(a, changes, if_match=etag).etag == etag
     assert proxied.honest.info("a").metadata == {"n": "2"}
     proxied.proxy.script(LOST, when=lambda r: r.method == "PATCH")
-    proxied.proxy.plan = lambda r: answer(404) if r.method == "GET" and len(proxied.proxy.requests) > 2 else None
+    proxied.proxy.plan = lambda r: (
+        answer(404, b"Not Found") if r.method == "GET" and len(proxied.proxy.requests) > 2 else None
+    )
     proxied.proxy.requests.clear()
     with pytest.raises(UnavailableError, match="outcome is unknown"):
         backend.update(a, Changes(metadata={"n": "3"}))

@@ -17,8 +17,8 @@ from storage import (
     Storage,
     UnavailableError,
 )
-from storage.testing.faults import LOST, TRUNCATE, Fault, Request, answer
-from tests.gcs.conftest import Proxied
+from storage.testing.faults import LOST, TRUNCATE, Fault, Request
+from tests.gcs.conftest import Proxied, answer
 from tests.servers.gcs import GCSServer
 
 MIB = 1024 * 1024

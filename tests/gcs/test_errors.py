@@ -18,8 +18,7 @@ from storage import Storage
 from storage import exceptions as ours
 from storage.backends import BlobOrBucketMissing
 from storage.backends.gcs._errors import classify, verdict
-from storage.testing.faults import answer
-from tests.gcs.conftest import Proxied
+from tests.gcs.conftest import Proxied, answer
 
 # status, reason, message -> what it is. https://cloud.google.com/storage/docs/json_api/v1/status-codes
 ANSWERS: list[tuple[int, str, str, type[ours.StorageError]]] = [

@@ -35,9 +35,8 @@ from storage.testing.faults import (
     FaultProxy,
     Randomly,
     Request,
-    answer,
 )
-from tests.gcs.conftest import Proxied
+from tests.gcs.conftest import Proxied, answer
 from tests.servers.gcs import GCSServer
 
 MIB = 1024 * 1024

@@ -11,8 +11,8 @@ from urllib3.util.retry import Retry
 
 from storage import InvalidKeyError, Storage, UnavailableError
 from storage.backends.gcs import GCSBackend
-from storage.testing.faults import Fault, FaultProxy, Request, answer
-from tests.gcs.conftest import Proxied
+from storage.testing.faults import Fault, FaultProxy, Request
+from tests.gcs.conftest import Proxied, answer
 from tests.servers.gcs import BUCKET
 
 KEYS = ["a", "a-b", "a/b", "a/c", "a/c/d", "a0", "b", "é", "ü/1", "\U0001f600"]
@@ -127,7 +127,7 @@ def store(proxy: FaultProxy) -> Iterator[Storage]:
 
 
 def page(names: list[str], token: str | None = None) -> Fault:
-    body = {"items": [{"name": f"data/{name}"} for name in names], "nextPageToken": token}
+    body = {"kind": "storage#objects", "items": [{"name": f"data/{name}"} for name in names], "nextPageToken": token}
     return answer(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
@@ -157,7 +157,7 @@ def test_empty_pages_on_the_way(store: Storage, proxy: FaultProxy) -> None:
 
 def test_names_that_were_not_asked_for(store: Storage, proxy: FaultProxy) -> None:
     """A listing of another prefix is an answer to something else."""
-    proxy.plan = lambda _: answer(200, b'{"items": [{"name": "other/a"}]}')
+    proxy.plan = lambda _: answer(200, b'{"kind": "storage#objects", "items": [{"name": "other/a"}]}')
     with pytest.raises(UnavailableError, match="not asked for"):
         store.list()
 

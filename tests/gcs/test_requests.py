@@ -92,9 +92,9 @@ def test_listings_ask_for_what_they_need(proxied: Proxied) -> None:
         (request,) = proxied.proxy.requests
         fields.append(parse_qs(urlsplit(request.target).query)["fields"][0])
     assert fields == [
-        "nextPageToken,items(name)",
-        "nextPageToken,items(name,size,generation,timeCreated)",
-        "nextPageToken,items(name,size,generation,timeCreated),prefixes",
+        "kind,nextPageToken,items(name)",
+        "kind,nextPageToken,items(name,size,generation,timeCreated)",
+        "kind,nextPageToken,items(name,size,generation,timeCreated),prefixes",
     ]
 
 

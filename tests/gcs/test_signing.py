@@ -25,7 +25,8 @@ from storage._urls import StorageURL
 from storage.backends import SignOptions
 from storage.backends.gcs import _signing, create
 from storage.testing._http import send, send_request
-from storage.testing.faults import LOST, RESET, STALL, FaultProxy, answer
+from storage.testing.faults import LOST, RESET, STALL, FaultProxy
+from tests.gcs.conftest import answer
 from tests.servers.gcs import IAM_ACCOUNT, WRITER, GCSServer
 from tests.servers.gcs_v4 import canonical_request, verify
 

@@ -32,7 +32,7 @@ from storage.exceptions import PreconditionFailedError, StorageError
 __all__ = ["GCSBackend"]
 
 _MIB = 1024 * 1024
-_RACES = 100  # replacements of a blob by others that the beginning of a download may meet
+_RACES = 10  # replacements of a blob by others that the beginning of a download may meet
 
 
 class GCSBackend(Backend):
@@ -100,16 +100,18 @@ class GCSBackend(Backend):
             stat = self.stat(path)
             if if_match not in (None, stat.etag):
                 break
-            if start >= stat.size:
+            if not stat.size:
                 return Download(stat, _reading.nothing())
             try:
-                return Download(stat, _reading.Reading(self._session, path, start, end, stat.etag).chunks())
+                reading = _reading.Reading(self._session, path, start, end, stat.etag)
             except PreconditionFailedError:
-                pass
+                continue
             except _errors.native() as exc:
                 if _errors.status_of(exc) != 412:
                     raise
-            # Replaced between the two requests: that matters only to a caller who asked for a version.
+                continue  # replaced between the two requests: that matters only to a caller who asked for a version
+            reading.check_size(stat.size)
+            return Download(stat, reading.chunks())
         raise PreconditionFailedError
 
     def _generation(self, path: str, etag: str) -> str:

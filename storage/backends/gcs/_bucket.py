@@ -39,7 +39,7 @@ Rule = dict[str, Any]
 def exists(session: Session) -> bool:
     """Whether the bucket is there."""
     try:
-        session.call("GET", f"{session.connection.bucket}?fields=name", parse=_named)
+        session.call("GET", f"{session.connection.bucket}?fields=name", parse=_named(session))
     except native() as exc:
         if status_of(exc) == 404:
             return False
@@ -47,8 +47,12 @@ def exists(session: Session) -> bool:
     return True
 
 
-def _named(answer: Answer) -> str:
-    return _answers.required(_answers.json_object(answer), "name")
+def _named(session: Session) -> Callable[[Answer], None]:
+    def parse(answer: Answer) -> None:
+        if _answers.required(_answers.json_object(answer), "name") != session.settings.bucket:
+            _answers.malformed("the description of another bucket")
+
+    return parse
 
 
 def setup(session: Session, wanted: Setup) -> list[str]:
@@ -71,7 +75,7 @@ def _create(session: Session) -> list[str]:
     name = session.settings.bucket
     target = f"/storage/v1/b?project={quote(_project(session), safe='')}&fields=name"
     try:
-        session.call("POST", target, json.dumps({"name": name}).encode(), JSON, parse=_named)
+        session.call("POST", target, json.dumps({"name": name}).encode(), JSON, parse=_named(session))
     except native() as exc:
         # 409: somebody has just made it, perhaps an earlier try of ours; or somebody else's bucket has this name.
         if status_of(exc) != 409 or not exists(session):
@@ -113,18 +117,16 @@ def _change(session: Session, field: str, change: Callable[[list[Rule]], tuple[l
             return []
         body = {"cors": after} if field == "cors" else {"lifecycle": {"rule": after}}
         try:
-            session.call(
-                "PATCH",
-                f"{target}&ifMetagenerationMatch={quote(version)}",
-                json.dumps(body).encode(),
-                JSON,
-                parse=_answers.json_object,
+            told, _ = session.call(
+                "PATCH", f"{target}&ifMetagenerationMatch={version}", json.dumps(body).encode(), JSON, parse=parse
             )
         except native() as exc:
             if status_of(exc) != 412:
                 raise
             conflict = exc
             continue
+        if told != after:
+            raise UnavailableError(f"gs://{session.settings.bucket}: the service has not taken these {field} rules")
         return lines
     raise UnavailableError(
         f"gs://{session.settings.bucket}: others keep changing its {field} rules; try again"
@@ -138,7 +140,10 @@ def _rules(bucket: dict[str, Any], field: str) -> tuple[list[Rule], str]:
         rules = (rules.get("rule") or []) if type(rules) is dict else rules
     if type(rules) is not list or not all(type(rule) is dict for rule in rules):
         _answers.malformed(f"the {field} rules of a bucket that are none")
-    return rules, _answers.required(bucket, "metageneration")
+    version = _answers.required(bucket, "metageneration")
+    if not version.isdecimal():
+        _answers.malformed("the version of a bucket that is none")
+    return rules, version
 
 
 def _with_cors(rules: list[Rule], origins: tuple[str, ...]) -> tuple[list[Rule], list[str]]:

@@ -15,7 +15,7 @@ from storage.backends._http import Pool, tls_context
 from storage.backends.gcs._errors import failure, native, verdict
 from storage.backends.gcs._gate import bundle, needs_requests, wants_client_certificate
 from storage.backends.gcs._wire import Answer, Body, PoolWire, Wire
-from storage.exceptions import ConfigurationError, InvalidKeyError
+from storage.exceptions import ConfigurationError, InvalidKeyError, UnavailableError
 
 __all__ = ["CONCURRENCY", "OK", "Connection", "Session", "Settings", "is_google", "quoted"]
 
@@ -89,12 +89,26 @@ class Connection:
         self.wire: Wire = self._requests(timeout) if needs_requests(self.endpoint) else self._own(timeout)
         self.is_google: bool = is_google(self.endpoint) or universe != "googleapis.com"
         self.signer: Any = None
+        self._named: set[str] = set()  # the kinds of request whose answers come with an id
         bucket = quote(settings.bucket, safe="")
         self.bucket: str = f"/storage/v1/b/{bucket}"
         self.objects: str = f"{self.bucket}/o/"
         self.media: str = f"/download{self.objects}"
         self.uploads: str = f"/upload{self.bucket}/o"
         self.xml: str = f"/{bucket}/"
+
+    def check_id(self, answer: Answer, method: str, target: str) -> None:
+        """Finds answers of something else: where the service has named one of its own, it names all of the kind."""
+        request_id = trace.request_id = answer.headers.get("x-guploader-uploadid")
+        kind = method + target[:8]
+        if request_id is not None:
+            self._named.add(kind)
+        elif kind in self._named and (answer.status < 300 or answer.status == 404):
+            answer.close()
+            raise UnavailableError(
+                f"the answer is not Cloud Storage's: {method} is answered with {answer.status} and without the name that the "
+                "service gives its answers; something on the way may have given it"
+            )
 
     def _own(self, timeout: Timeout) -> Wire:
         parts = urlsplit(self.endpoint)
@@ -225,7 +239,7 @@ class Session:
             if authority is not None:
                 all_headers.update(authority.headers(method, connection.endpoint + target))
             answer = connection.wire.request(method, target, all_headers, body, repeatable=repeatable, stream=stream)
-            trace.request_id = answer.headers.get("x-guploader-uploadid")
+            connection.check_id(answer, method, target)
             if answer.status in ok:
                 return answer
             if answer.status != 401 or renewed or authority is None or not authority.renew(all_headers):

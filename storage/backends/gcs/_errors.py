@@ -102,6 +102,8 @@ _BY_EXCEPTION: Final[tuple[tuple[str, str, type[StorageError]], ...]] = (
 _XML_CODE = re.compile(r"<Code>([^<]*)</Code>")
 _XML_MESSAGE = re.compile(r"<(?:Message|Details)>([^<]*)</(?:Message|Details)>")
 _MOST_TEXT = 500
+# How a 404 begins that is neither JSON nor XML: the service's own for a download, and that of emulators.
+_MISSING: Final = ("No such object", "The specified bucket", "Not Found")
 
 
 class MissingError(Exception):
@@ -145,16 +147,20 @@ def failure(answer: Answer, method: str, target: str) -> Exception:
     """The exception for an answer, with a message that holds no query (an upload session or a signature is a secret)."""
     text = answer.body.decode("utf-8", "replace")
     reasons: list[Any] = []
+    known = text.startswith(_MISSING)
     try:
         error = json.loads(text)["error"]
-        message, reasons = str(error["message"]), list(error.get("errors") or ())
+        message, reasons, known = str(error["message"]), list(error.get("errors") or ()), True
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         codes, messages = _XML_CODE.findall(text), _XML_MESSAGE.findall(text)
-        reasons = [{"reason": code} for code in codes]
+        reasons, known = [{"reason": code} for code in codes], known or bool(codes)
         message = " ".join(codes + messages) or text.strip() or "no words"
     message = f"{method} {urlsplit(target).path}: {message[:_MOST_TEXT]}"
     if answer.status == 404:
-        return MissingError(message, _reasons(reasons))
+        # The end of an upload session may come without a word.
+        if known or method == "PUT":
+            return MissingError(message, _reasons(reasons))
+        return UnavailableError(f"the answer is not Cloud Storage's: {message}; something on the way may have given it")
     from google.api_core.exceptions import from_http_status  # 70 ms
 
     make: Any = from_http_status  # without types

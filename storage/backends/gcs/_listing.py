@@ -71,7 +71,7 @@ def scan(
 def _query(
     prefix: str, start_after: str | None, end_before: str | None, page_size: int, *, detail: bool, delimiter: bool
 ) -> str:
-    fields = f"nextPageToken,items({LISTED if detail else 'name'}){',prefixes' if delimiter else ''}"
+    fields = f"kind,nextPageToken,items({LISTED if detail else 'name'}){',prefixes' if delimiter else ''}"
     query = (
         f"maxResults={min(page_size, _MOST)}&prettyPrint=false&fields={quote(fields)}&prefix={quoted(prefix)}"
         f"{'&delimiter=/' if delimiter else ''}"
@@ -85,6 +85,8 @@ def _query(
 
 
 def _page(found: dict[str, Any], prefix: str, *, detail: bool) -> _Page:
+    if found.get("kind") != "storage#objects":  # all that an empty listing says
+        _answers.malformed("no listing")
     items, folders = found.get("items") or [], found.get("prefixes") or []
     token = found.get("nextPageToken") or None
     try:

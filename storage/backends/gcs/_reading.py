@@ -13,8 +13,9 @@ from storage.backends.gcs._answers import Media
 from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import native, status_of
 from storage.backends.gcs._headers import checksum, encoded_crc
+from storage.backends.gcs._looking import look
 from storage.backends.gcs._wire import Answer
-from storage.exceptions import IntegrityError, UnsupportedOperationError
+from storage.exceptions import IntegrityError, NotFoundError, UnsupportedOperationError
 
 __all__ = ["Chunks", "Reading", "nothing"]
 
@@ -46,6 +47,7 @@ class Reading:
         self, session: Session, path: str, start: int = 0, end: int | None = None, generation: str | None = None
     ) -> None:
         self._session = session
+        self._path = path
         self._target = f"{session.connection.media}{session.object(path)}?alt=media"
         self._end, self._generation = end, generation
         self._attempts = session.attempts()
@@ -73,13 +75,34 @@ class Reading:
                 "GET", target, b"", headers, parse=begun, ok=_BODY, stream=True, attempts=self._attempts
             )
         except native() as exc:
-            if status_of(exc) == 416:
-                _answers.past_the_end(exc, position)
-                return None
-            raise
+            if status_of(exc) != 416:
+                raise
+            self._check_end(exc, position)
+            return None
         # What follows has to be the same version, and ends where this one does.
         self._generation, self._end = media.generation, media.after
         return media
+
+    def _check_end(self, refusal: BaseException, position: int) -> None:
+        """Holds an answer that there is nothing from ``position`` on against the blob."""
+        size = _answers.size_past(refusal)
+        if size is None:
+            found = look(self._session, self._path)
+            if found is None:
+                raise NotFoundError from refusal
+            size = _answers.stat_of(found.resource).size
+        if position < size and (position >= 0 or size):
+            raise IntegrityError(
+                f"the service says that nothing stands at byte {position} of a blob of {size:,} bytes"
+            ) from refusal
+
+    def check_size(self, size: int) -> None:
+        """Raises ``IntegrityError`` unless the blob has ``size`` bytes, as far as its answer tells."""
+        if self.media is not None and self.media.total not in (None, size):
+            self.media.answer.close()
+            raise IntegrityError(
+                f"the service describes a blob of {size:,} bytes, and gives one of {self.media.total:,}"
+            )
 
     def whole(self) -> bytes:
         """The bytes at once."""
