@@ -185,7 +185,7 @@ class Storage(Many, Directories, Listing, Signing):
 
         Args:
             create_bucket: make the bucket or directory if it is missing.
-            cors_origins: let browsers on these origins GET, HEAD and PUT through signed URLs and read ``ETag``.
+            cors_origins: let browsers on these origins use signed URLs and forms, and read ``ETag``.
             tmp_days: expire blobs of type ``tmp`` after so many days.
 
         Returns:

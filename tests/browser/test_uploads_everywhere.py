@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -94,27 +97,63 @@ def test_upload_and_download(open_page, store, tmp_path):
         assert etag
 
 
-def test_the_example(open_page, tmp_path):
-    """``examples/browser_upload.py`` does what the docs say: a file goes up, is listed, comes down, and is not replaced."""
-    import subprocess
-    import sys
-
-    data = os.urandom(1_000_000)
-    (tmp_path / "photo 1.jpg").write_bytes(data)
-    command = [sys.executable, "examples/browser_upload.py", f"file://{tmp_path}/store"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+@pytest.fixture(params=["memory", "file", "s3", "gs"])
+def example(request, tmp_path):
+    """``examples/browser_upload.py`` on each backend: the address of its page."""
+    env = {}
+    if request.param == "memory":
+        url = "memory://"
+    elif request.param == "file":
+        url = f"file://{tmp_path}/store"
+    elif request.param == "s3":
+        server = request.getfixturevalue("seaweedfs")
+        url, auth = server.url(), server.auth
+        env = {"AWS_ACCESS_KEY_ID": auth["access_key_id"], "AWS_SECRET_ACCESS_KEY": auth["secret_access_key"]}
+    else:
+        server = request.getfixturevalue("gcs")
+        url = server.url()
+        (tmp_path / "account.json").write_text(json.dumps(server.account()))
+        env = {"GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "account.json")}
+    command = [sys.executable, "examples/browser_upload.py", url]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **env}
+    ) as process:
         try:
             assert process.stdout is not None
-            page = open_page(process.stdout.readline().strip())
-            page.set_input_files("#file", tmp_path / "photo 1.jpg")
-            page.wait_for_selector("#list a")
-            assert page.locator("#said").inner_text() == "photo 1.jpg is stored"
-            with page.expect_download() as download:
-                page.click("text=photo 1.jpg >> nth=-1")
-            assert download.value.path().read_bytes() == data
-            page.set_input_files("#file", [])
-            page.set_input_files("#file", tmp_path / "photo 1.jpg")
-            page.wait_for_selector("text=there is a file of this name already")
+            yield process.stdout.readline().strip()
         finally:
             process.terminate()
             process.wait(20)
+
+
+def test_the_example(open_page, example, tmp_path):
+    """``examples/browser_upload.py`` does what the docs say: a file goes up, is listed, comes down, and is not replaced."""
+    data = os.urandom(1_000_000)
+    (tmp_path / "photo 1.jpg").write_bytes(data)
+    page = open_page(example)
+    page.set_input_files("#file", tmp_path / "photo 1.jpg")
+    page.wait_for_selector("#list a")
+    assert page.locator("#said").inner_text() == "photo 1.jpg is stored"
+    with page.expect_download() as download:
+        page.click("text=photo 1.jpg >> nth=-1")
+    assert download.value.path().read_bytes() == data
+    page.set_input_files("#file", [])
+    page.set_input_files("#file", tmp_path / "photo 1.jpg")
+    page.wait_for_selector("text=there is a file of this name already")
+
+
+def test_the_form_of_the_example(open_page, example, tmp_path):
+    """Its form takes a picture of just the limit, and none that is larger by a byte: the store itself refuses it."""
+    data = os.urandom(1_000_000)
+    (tmp_path / "small.png").write_bytes(data)
+    (tmp_path / "large.png").write_bytes(data + b"x")
+    page = open_page(example)
+    page.set_input_files("#picture", tmp_path / "large.png")
+    page.wait_for_selector("#said:text-matches('refused it|Failed to fetch')")
+    assert page.locator("#list a").count() == 0
+    page.set_input_files("#picture", tmp_path / "small.png")
+    page.wait_for_selector("#list a")
+    assert page.locator("#list a").all_inner_texts() == ["small.png"]
+    with page.expect_download() as download:
+        page.click("#list a")
+    assert download.value.path().read_bytes() == data

@@ -74,7 +74,7 @@ def test_cors(gcs: GCSServer) -> None:
         first, ours = bucket_of(store)["cors"]
         assert first == other
         assert ours["origin"] == ["https://a", "https://b"]
-        assert set(ours["method"]) == {"GET", "HEAD", "PUT"}
+        assert set(ours["method"]) == {"GET", "HEAD", "PUT", "POST"}
         needed = store.sign_upload(
             "a", content_type="a/b", content_length=1, content_md5="CY9rzUYh03PK3k6DJie09g==", overwrite=False
         ).headers

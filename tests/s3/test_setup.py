@@ -38,7 +38,7 @@ def test_everything(bucket) -> None:
     (cors,) = client.get_bucket_cors(Bucket=name)["CORSRules"]
     assert cors["ID"] == "storage-uploads"
     assert cors["AllowedOrigins"] == ["https://a.example", "https://b.example"]
-    assert set(cors["AllowedMethods"]) == {"GET", "HEAD", "PUT"}
+    assert set(cors["AllowedMethods"]) == {"GET", "HEAD", "PUT", "POST"}
     assert {"content-type", "content-md5", "content-length", "if-none-match"} <= set(cors["AllowedHeaders"])
     assert cors["ExposeHeaders"] == ["ETag"]
     tmp, abort = client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]

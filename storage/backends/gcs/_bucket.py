@@ -17,7 +17,7 @@ from storage.exceptions import ConfigurationError, UnavailableError
 
 __all__ = ["exists", "setup"]
 
-_METHODS: Final = ["GET", "HEAD", "PUT"]
+_METHODS: Final = ["GET", "HEAD", "PUT", "POST"]
 # What a page may send: every header that `sign_upload` asks for. And what it may read: the rest of what an upload answers.
 _HEADERS: Final = [
     "Content-Type",

@@ -64,7 +64,7 @@ def _cors(requests: Requests, origins: tuple[str, ...]) -> list[str]:
     ours = {
         "ID": _CORS_ID,
         "AllowedOrigins": sorted(origins),
-        "AllowedMethods": ["GET", "HEAD", "PUT"],
+        "AllowedMethods": ["GET", "HEAD", "PUT", "POST"],
         "AllowedHeaders": [
             "content-type",
             "content-length",
