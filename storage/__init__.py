@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from storage._storage import Storage
-from storage._types import ObjectInfo, SignedForm, SignedRequest
+from storage._types import KeyRange, ObjectInfo, SignedForm, SignedRequest
 from storage._urls import StorageURL, register
 from storage.exceptions import (
     AlreadyExistsError,
@@ -42,6 +42,7 @@ __all__ = [
     "IntegrityError",
     "InvalidKeyError",
     "InvalidStorageTypeError",
+    "KeyRange",
     "MissingDependencyError",
     "NotFoundError",
     "NotTextError",

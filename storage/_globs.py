@@ -15,27 +15,38 @@ class Filter:
     stand for anything but a slash, ``**`` for anything, ``[abc]`` for one character; ``\`` takes the next one literally. A
     pattern with a slash is matched against the whole key, one without against the last segment; one that ends in a slash
     takes everything below.
+
+    Attributes:
+        include: the patterns.
+        exclude: the patterns.
     """
 
     def __init__(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> None:
-        self._include = _patterns("include", include)
-        self._exclude = _patterns("exclude", exclude)
+        self.include, self.exclude = _patterns("include", include), _patterns("exclude", exclude)
+        self._included, self._excluded = _matcher("include", self.include), _matcher("exclude", self.exclude)
 
     def __call__(self, key: str) -> bool:
-        if self._include is not None and self._include(key) is None:
+        if self._included is not None and self._included(key) is None:
             return False
-        return self._exclude is None or self._exclude(key) is None
+        return self._excluded is None or self._excluded(key) is None
+
+    def __reduce__(self) -> tuple[type[Filter], tuple[tuple[str, ...], tuple[str, ...]]]:
+        return Filter, (self.include, self.exclude)
 
 
-def _patterns(name: str, patterns: Iterable[str]) -> Callable[[str], object] | None:
+def _patterns(name: str, patterns: Iterable[str]) -> tuple[str, ...]:
     if isinstance(patterns, str):
         raise TypeError(f"{name} must be a list of patterns, as in [{patterns!r}]")
-    found = list(patterns)
+    found = tuple(patterns)
     if not all(isinstance(pattern, str) and pattern for pattern in found):
         raise ValueError(f"{name}: a pattern must be a str that is not empty")
-    if not found:
+    return found
+
+
+def _matcher(name: str, patterns: tuple[str, ...]) -> Callable[[str], object] | None:
+    if not patterns:
         return None
-    return re.compile("|".join(f"(?:{_regex(name, pattern)})" for pattern in found), re.DOTALL).fullmatch
+    return re.compile("|".join(f"(?:{_regex(name, pattern)})" for pattern in patterns), re.DOTALL).fullmatch
 
 
 def _regex(name: str, pattern: str) -> str:

@@ -100,9 +100,10 @@ class Storage(Many, Directories, Listing, Signing):
 
     def sync_to(
         self,
-        other: Storage,
+        other: Storage | os.PathLike[Any],
         storage_type: str | None = None,
         *,
+        prefix: str = "",
         delete: bool = False,
         dry_run: bool = False,
         include: Iterable[str] = (),
@@ -124,8 +125,10 @@ class Storage(Many, Directories, Listing, Signing):
         else it is read back.
 
         Args:
-            other: the destination.
+            other: the destination. A path is a plain folder, in which every file is a blob of type ``data``: that type alone is
+                synced.
             storage_type: one type, which both stores have; ``None``: all types of this store.
+            prefix: what the keys start with that are looked at, on both sides; ``""``: all.
             delete: delete at the destination what is not here. It comes last, asks here once more for each key, and deletes
                 nothing if a listing or some blob failed.
             dry_run: change nothing; ``report`` and the result say what would be done.
@@ -145,32 +148,28 @@ class Storage(Many, Directories, Listing, Signing):
             SyncError: some blobs failed, all others were done; its ``result`` says which and why.
             BucketNotFoundError: the source, or the destination, is not there; nothing was deleted.
             ConfigurationError: both are the same place, or one is inside the other.
+            InvalidKeyError: a prefix that starts no portable key.
             InvalidStorageTypeError: ``other`` has no such type.
 
         An exception of ``progress`` or ``report`` ends the sync, and comes out bare.
         """
-        from storage._sync.engine import Sync  # not paid for by programs that sync nothing
+        from storage._globs import Filter
+        from storage._sync.engine import Options  # not paid for by programs that sync nothing
+        from storage._sync.run import sync
 
-        if not isinstance(other, Storage):
-            raise TypeError(f"other must be a Storage, not {type(other).__name__}")
         if concurrency is not None:
             check_count("concurrency", concurrency)
         if bwlimit is not None and not bwlimit > 0:
             raise ValueError(f"bwlimit={bwlimit!r}: use a number of bytes a second above 0, or None for no limit")
-        return Sync(
-            self._core,
-            core_of(other),
-            storage_type,
-            delete=delete,
-            dry_run=dry_run,
-            include=include,
-            exclude=exclude,
-            checksum=checksum,
-            concurrency=concurrency,
-            bwlimit=bwlimit,
-            progress=progress,
-            report=report,
-        ).run()
+        options = Options(prefix, delete, dry_run, Filter(include, exclude), checksum, concurrency, bwlimit)
+        if isinstance(other, os.PathLike):
+            with Storage(other, storage_types={"data": ""}) as folder:
+                return sync(
+                    self._core, core_of(folder), storage_type or "data", options, progress=progress, report=report
+                )
+        if not isinstance(other, Storage):
+            raise TypeError(f"other must be a Storage or a path, not {type(other).__name__}")
+        return sync(self._core, core_of(other), storage_type, options, progress=progress, report=report)
 
     # ---- the bucket itself -------------------------------------------------------------------------------------
 

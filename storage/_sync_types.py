@@ -1,4 +1,4 @@
-"""What a sync says of itself: its result, its events, and the failures that it collected."""
+"""The values that a sync gives to its caller: its result, its events, and its failures."""
 
 from __future__ import annotations
 
@@ -40,6 +40,9 @@ class SyncResult:
         compared: how many blobs that both sides had were compared by ``"checksum"``, by ``"etag"``, by ``"size"`` (it differs),
             by ``"size and time"``, or by ``"content"`` (both were read).
         dry_run: nothing was changed.
+        resumed: key ranges that an earlier, interrupted run with an ``executor`` had finished; they are in no other count.
+        digest: a digest of the types, keys, sizes and checksums of all blobs, if every blob was the same on both sides by its
+            checksum, so both are proved equal; two other stores with these blobs give the same digest. ``None``: not proved.
     """
 
     copied: int = 0
@@ -52,28 +55,35 @@ class SyncResult:
     failures: tuple[SyncFailure, ...] = ()
     compared: Mapping[str, int] = field(default_factory=dict)
     dry_run: bool = False
+    resumed: int = 0
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SyncEvent:
-    """One thing that a sync found out or did; with ``dry_run`` what it would do.
+    """One thing that a sync found out or did; with ``dry_run``, what it would do.
 
     Attributes:
         action: ``"listed"``: ``count`` blobs were compared so far. ``"planned"``: ``count`` blobs of ``size`` bytes together are
-            to be copied or read. For one blob: ``"copied"``, ``"same"`` (after reading both), ``"deleted"``, ``"kept"``,
-            ``"vanished"``, ``"failed"``.
+            to be copied or read. With an ``executor``: ``"ranges"``: ``count`` of the ``total`` key ranges that are known now
+            are done, and with them ``blobs`` blobs, of which ``size`` bytes were copied. For one blob: ``"copied"``, ``"same"``
+            (after reading both), ``"deleted"``, ``"kept"``, ``"vanished"``, ``"failed"``.
         storage_type: the blob's storage type; empty for ``"planned"``.
         key: its key.
         size: bytes.
         count: see ``action``.
         reason: why, in a few words.
         error: what was raised.
+        total: see ``action``.
+        blobs: see ``action``.
     """
 
-    action: Literal["listed", "planned", "copied", "same", "deleted", "kept", "vanished", "failed"]
+    action: Literal["listed", "planned", "ranges", "copied", "same", "deleted", "kept", "vanished", "failed"]
     storage_type: str = ""
     key: str | None = None
     size: int = 0
     count: int = 0
     reason: str = ""
     error: Exception | None = None
+    total: int = 0
+    blobs: int = 0

@@ -8,7 +8,22 @@ from typing import Any, ClassVar, Final
 
 from storage._frozen import Frozen
 
-__all__ = ["ObjectInfo", "SignedForm", "SignedRequest"]
+__all__ = ["KeyRange", "ObjectInfo", "SignedForm", "SignedRequest"]
+
+
+class KeyRange(Frozen):
+    """A range of keys; both bounds are texts, need not be keys, and are not included.
+
+    Attributes:
+        start_after: only keys after this text; ``None``: from the first key on.
+        end_before: only keys before this text; ``None``: up to the last key.
+    """
+
+    __match_args__: ClassVar[tuple[str, ...]] = ("start_after", "end_before")
+
+    def __init__(self, start_after: str | None = None, end_before: str | None = None) -> None:
+        self.start_after: Final[str | None] = start_after
+        self.end_before: Final[str | None] = end_before
 
 
 class ObjectInfo(Frozen):

@@ -1,4 +1,4 @@
-"""What a copy is verified by."""
+"""The digest that a copy is verified by: the etag that S3 would give."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Digest"]
 
 
 class Digest:
-    """What S3 gives as etag: the MD5 of the bytes, or of the MD5s of their parts. Against accidents, not against an attacker.
+    """The etag that S3 gives: the MD5 of the bytes, or of the MD5s of their parts. Finds accidents, not attackers.
 
     Args:
         part: bytes of a part; a blob of more gets the MD5 of its parts' MD5s, a dash, and their number. ``None``: never.
@@ -21,7 +21,7 @@ class Digest:
         self._now = hashlib.md5(usedforsecurity=False)
 
     def update(self, data: bytes) -> None:
-        """Takes the next bytes."""
+        """Adds the next bytes."""
         if self._part is None:
             self._now.update(data)
             return
@@ -37,7 +37,7 @@ class Digest:
             view = view[len(taken) :]
 
     def result(self) -> str:
-        """The digest of all that was taken."""
+        """The digest of all bytes so far."""
         if not self._done:
             return self._now.hexdigest()
         parts = [*self._done, self._now.digest()]

@@ -53,6 +53,7 @@ class Rate(_Float):
 )
 @click.argument("urls", nargs=-1, metavar="SRC_URL DST_URL")
 @click.option("--type", "storage_type", metavar="TYPE", help="This storage type alone. [default: every one of SRC_URL]")
+@click.option("--prefix", default="", metavar="PREFIX", help="Look at keys that start with this alone.")
 @click.option("--delete", is_flag=True, help="Delete at DST_URL what is not at SRC_URL.")
 @click.option("-n", "--dry-run", is_flag=True, help="Change nothing; print what would be done.")
 @click.option("--include", metavar="GLOB", multiple=True, help="Look at these keys alone; may be given more than once.")
@@ -66,6 +67,7 @@ class Rate(_Float):
 def sync(
     urls: Sequence[str],
     storage_type: str | None,
+    prefix: str,
     delete: bool,
     dry_run: bool,
     include: Sequence[str],
@@ -83,8 +85,8 @@ def sync(
     in ./photos, is a plain folder: all files below it are blobs of type data, and only that type is synced. Content type,
     other headers and metadata go along. Run again after an interruption, it goes on where it stopped.
 
-    A blob is the same if it has the same size and, where both services tell an MD5, the same MD5; else if it is not younger at
-    the source, or, where times are too close to tell, if the bytes are the same.
+    A blob is the same if it has the same size and, where both services tell an MD5, the same MD5; else if the copy is ten
+    seconds younger, or has the same bytes.
 
     In a GLOB, * and ? stand for anything but a slash, ** for anything; one without a slash is matched against the last part of
     a key, and one that ends in a slash takes everything below.
@@ -101,6 +103,7 @@ def sync(
                 result = source.sync_to(
                     target,
                     storage_type,
+                    prefix=prefix,
                     delete=delete,
                     dry_run=dry_run,
                     include=include,

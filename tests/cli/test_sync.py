@@ -94,6 +94,12 @@ def test_filters(storage, url, other, blobs):
     assert contents(Storage(other)).keys() == {("data", "a"), ("tmp", "t")}
 
 
+def test_prefix(storage, url, other, blobs):
+    """--prefix syncs the keys that start with it."""
+    assert storage("sync", url, other, "--prefix", "b/").status == 0
+    assert contents(Storage(other)).keys() == {("data", "b/c.txt")}
+
+
 def test_a_plain_folder(storage, other, tmp_path, monkeypatch):
     """A path is a plain folder: all its files are blobs of type data, there and back."""
     monkeypatch.chdir(tmp_path)
@@ -110,6 +116,7 @@ def test_a_plain_folder(storage, other, tmp_path, monkeypatch):
     assert "plain folder, which holds type 'data' alone: left out are 'tmp', 'result'" in ran.err
     assert (tmp_path / "out/deep/f.txt").read_text() == "1"
     assert (tmp_path / "out/data/g").read_text() == "2"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["data", "deep"]  # and nothing of our own
     assert storage("sync", "in", "out").err.startswith("storage: 0 copied")
     assert storage("sync", "./nope", other, "--delete").status == 3
     assert contents(Storage(other), "data").keys() == {("data", "data/g"), ("data", "deep/f.txt")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from storage import Storage, UnavailableError
 from storage.backends import Download, PutOptions, Stat
 from storage.backends.memory import MemoryBackend
 
-__all__ = ["Faulty", "aged", "contents", "filled", "store_of"]
+__all__ = ["Faulty", "aged", "contents", "filled", "rested", "store_of"]
 
 
 class Faulty(MemoryBackend):
@@ -106,3 +107,12 @@ def aged(directory: Path, seconds: float = 10.0) -> None:
     for path in directory.rglob("*"):
         if path.is_file():
             os.utime(path, (when, when))
+
+
+def rested(store: Storage, seconds: float = 10.0) -> Storage:
+    """``store`` in memory, all its blobs older: what was written a moment before its copy is looked at twice."""
+    backend = store.backend
+    assert isinstance(backend, MemoryBackend)
+    for path, (data, stat) in backend._blobs.items():
+        backend._blobs[path] = (data, stat._replace(last_modified=stat.last_modified - timedelta(seconds=seconds)))
+    return store

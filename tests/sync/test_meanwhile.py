@@ -7,7 +7,8 @@ from threading import Event
 import pytest
 
 from storage import IntegrityError, PermissionDeniedError, PreconditionFailedError, Storage, SyncError
-from storage._sync.copying import Abandoned, Copier
+from storage._sync.copying import Copier
+from storage._sync.pace import Abandoned
 from storage.backends import Download
 from tests.servers.s3 import moto_s3, seaweedfs  # noqa: F401
 from tests.sync.stores import Faulty, contents, filled, store_of
@@ -32,7 +33,7 @@ class Laconic(Faulty):
     def stream(self, path, start=0, end=None, if_match=None):
         stat, chunks = super().stream(path, start, end, if_match)
         data = b"".join(chunks)
-        return Download(stat._replace(metadata=None), iter([data[: len(data) - self.missing]]))
+        return Download(stat._replace(metadata=None), (piece for piece in [data[: len(data) - self.missing]]))
 
 
 def failures(caught):
@@ -124,7 +125,7 @@ def test_a_source_whose_bucket_may_not_be_looked_at():
 def test_large_blobs_wait_no_longer_than_the_sync():
     """Whoever waits for its turn when all of it ends gives up."""
     stop = Event()
-    copier = Copier(store_of(), store_of(), lambda _: None, stop, large_at_once=1)
+    copier = Copier(lambda _: None, stop, large_at_once=1)
     with copier._turn(large=True):
         stop.set()
         with pytest.raises(Abandoned), copier._turn(large=True):

@@ -13,6 +13,7 @@ from storage import (
     BucketNotFoundError,
     ConfigurationError,
     IntegrityError,
+    InvalidKeyError,
     InvalidStorageTypeError,
     PreconditionFailedError,
     Storage,
@@ -20,8 +21,8 @@ from storage import (
     SyncEvent,
     UnavailableError,
 )
-from storage._sync.copying import Limiter
-from tests.sync.stores import Faulty, aged, contents, filled, store_of
+from storage._sync.pace import Limiter
+from tests.sync.stores import Faulty, aged, contents, filled, rested, store_of
 
 BLOBS = {"a": "1", "a-b": "22", "a/b": "333", "z/é ü": "4444", "empty": ""}
 
@@ -70,7 +71,7 @@ def test_everything_goes_along():
 
 def test_again_does_nothing():
     """A second run copies nothing, and says by what it compared."""
-    source, target = filled(store_of(), BLOBS), store_of()
+    source, target = rested(filled(store_of(), BLOBS)), store_of()
     source.sync_to(target)
     before = contents(target), [info.etag for info in target.iter_info()]
     result = source.sync_to(target)
@@ -120,6 +121,53 @@ def test_filters():
     result = source.sync_to(target, delete=True, include=["*.csv"], exclude=["tmp/"])
     assert target.list() == ["a.csv", "old.txt", "tmp/old.csv"]
     assert (result.copied, result.deleted) == (1, 1)
+
+
+def test_prefix():
+    """What does not start with the prefix is neither copied nor deleted; the rest keeps its whole key."""
+    source, target = (
+        filled(store_of(), {"a/1": "1", "ab": "2", "b": "3"}),
+        filled(store_of(), {"a/old": "1", "old": "1"}),
+    )
+    result = source.sync_to(target, prefix="a", delete=True)
+    assert target.list() == ["a/1", "ab", "old"]
+    assert (result.copied, result.deleted) == (2, 1)
+    with pytest.raises(InvalidKeyError):
+        source.sync_to(target, prefix="/")
+
+
+def test_a_path_is_a_plain_folder(tmp_path):
+    """As on the command line: files stand where their keys say, of type data alone, and nothing else is left behind."""
+    source = filled(store_of(), {"a/b.txt": "1"})
+    source.set("t", "1", "tmp")
+    assert source.sync_to(tmp_path / "out").copied == 1
+    assert [str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")] == ["a", "a/b.txt"]
+    with pytest.raises(InvalidStorageTypeError):
+        source.sync_to(tmp_path / "out", "tmp")
+
+
+def test_a_digest_proves_a_mirror():
+    """Stores whose blobs are all the same by their checksum have one digest; any other blob gives another, or none."""
+    a, b, c = (store_of(make_md5_store()) for _ in range(3))
+    rested(filled(a, BLOBS))
+    a.set("t", "1", "tmp")
+    assert a.sync_to(b).digest is None  # nothing was compared
+    a.sync_to(c)
+    proof = a.sync_to(b, checksum=True, dry_run=True, delete=True)
+    assert (proof.copied, proof.deleted, proof.same) == (0, 0, 6)
+    assert proof.digest
+    assert b.sync_to(c, checksum=True).digest == proof.digest
+    a.set("t", "2", "tmp")
+    a.sync_to(b)
+    other = a.sync_to(b, checksum=True).digest
+    assert other not in (None, proof.digest)
+    target = store_of()
+    a.sync_to(target)
+    read = a.sync_to(target, checksum=True)
+    assert read.compared == {"content": 6}
+    assert read.digest == other
+    rested(a)
+    assert a.sync_to(target).digest is None  # times prove nothing
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
@@ -262,7 +310,7 @@ def test_etags_that_only_look_like_checksums():
             return stat
 
     blobs = {str(number): f"{number:03}" for number in range(50)}
-    source, target = filled(store_of(make_md5_store()), blobs), store_of(Encrypted())
+    source, target = rested(filled(store_of(make_md5_store()), blobs)), store_of(Encrypted())
     source.sync_to(target, concurrency=1)
     assert contents(target) == contents(source)
     result = source.sync_to(target, concurrency=1)
@@ -283,7 +331,7 @@ def test_checksums_that_differ_at_a_younger_destination():
 
 def test_checksum_does_not_trust_time():
     """With ``checksum`` a changed destination is found by reading, where the services have no common checksum."""
-    source, target = filled(store_of(), BLOBS), store_of()
+    source, target = rested(filled(store_of(), BLOBS)), store_of()
     source.sync_to(target)
     target.set("a", "x")
     assert source.sync_to(target).copied == 0  # it is younger
@@ -480,7 +528,7 @@ def test_a_blob_that_never_rests():
 
 def test_many_failures_are_counted_and_not_all_kept(monkeypatch):
     """The list of failures is bounded, their number is not."""
-    monkeypatch.setattr("storage._sync.engine._MOST_FAILURES", 3)
+    monkeypatch.setattr("storage._sync.account._MOST_FAILURES", 3)
     backend = Faulty()
     source = filled(store_of(backend), BLOBS)
     backend.broken = set(backend._blobs)
@@ -555,13 +603,12 @@ def test_the_same_store_is_refused(tmp_path):
     pairs = [
         (shared, shared),
         (shared, Storage("memory://sync-same-place")),
-        (shared, Storage("memory://sync-same-place/sub")),
-        (Storage("memory://sync-same-place/sub"), shared),
+        (shared, Storage("memory://sync-same-place/data")),
+        (Storage("memory://sync-same-place/data"), shared),
         (Storage(inside), Storage(inside)),
         (Storage(inside), Storage(tmp_path / "link")),
         (Storage(inside), Storage(inside + "/data")),
-        (Storage(inside), Storage(inside + "/other")),
-        (Storage(inside + "/other"), Storage(inside)),
+        (Storage(inside + "/data"), Storage(inside)),
         (Storage(inside), Storage(tmp_path, storage_types={"data": "s/data/x", "tmp": "t", "result": "r"})),
     ]
     for source, target in pairs:
@@ -570,11 +617,13 @@ def test_the_same_store_is_refused(tmp_path):
 
 
 def test_neighbours_are_two_places(tmp_path):
-    """A name that begins like another, two private stores, and two prefixes of one store are places of their own."""
+    """A name that begins like another, two private stores, prefixes beside the types of the other store are other places."""
     pairs = [
         (Storage(tmp_path / "s"), Storage(tmp_path / "s2")),
         (Storage("memory://"), Storage("memory://")),
         (Storage("memory://sync-two/a"), Storage("memory://sync-two/ab")),
+        (Storage("memory://sync-three"), Storage("memory://sync-three/sub")),
+        (Storage(tmp_path / "s3"), Storage(tmp_path / "s3/sub")),
         (Storage("memory://sync-one"), Storage("memory://sync-one?types=data:x/,tmp:y/,result:z/")),
     ]
     for source, target in pairs:

@@ -1,0 +1,105 @@
+"""What holds the threads of a sync back: a limit of bytes a second, and a service that asks for fewer requests."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from threading import Event, Lock
+from typing import Final, ParamSpec, TypeVar
+
+from storage.exceptions import UnavailableError
+
+__all__ = ["Abandoned", "Limiter", "Pace"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_FIRST_PAUSE: Final = 0.5  # seconds
+_LONGEST_PAUSE: Final = 30.0
+
+
+class Abandoned(BaseException):
+    """Ends a whole sync: it was interrupted, or a callback of the caller's raised ``error``."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Limiter:
+    """Lets so many bytes a second pass, of all threads together.
+
+    Args:
+        rate: bytes a second; ``None``: any number.
+        wait: waits for so many seconds, or less where it is told to stop.
+        clock: seconds.
+    """
+
+    def __init__(
+        self, rate: float | None, wait: Callable[[float], object], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rate, self._wait, self._clock = rate, wait, clock
+        self._free_at = clock()
+        self._lock = Lock()
+
+    def take(self, count: int) -> None:
+        """Waits until ``count`` more bytes may pass."""
+        if self._rate is None:
+            return
+        with self._lock:
+            now = self._clock()
+            begins = max(now, self._free_at)
+            self._free_at = begins + count / self._rate
+        if begins > now:
+            self._wait(begins - now)
+
+
+class Pace:
+    """Slows all threads of a process down while a service refuses or fails, instead of giving up.
+
+    Each ``UnavailableError`` makes all threads pause, twice as long as the time before; success shortens the pauses again. A call
+    that still fails after ``tries`` pauses raises, and until a call succeeds, others then raise at once.
+
+    Args:
+        tries: how often a call is made again; 0: never.
+        stop: ends the waits.
+    """
+
+    def __init__(self, tries: int, stop: Event) -> None:
+        self._tries, self._stop = tries, stop
+        self._lock = Lock()
+        self._pause = 0.0
+        self._until = 0.0  # on the monotonic clock: nothing begins before
+        self._has_given_up = False
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """``function(*args, **kwargs)``, again after a pause where the service does not answer."""
+        left = self._tries
+        while True:
+            self._wait()
+            try:
+                result = function(*args, **kwargs)
+            except UnavailableError:
+                if left == 0 or self._has_given_up:
+                    self._has_given_up = True
+                    raise
+                left -= 1
+                self._slow_down()
+                continue
+            self._has_given_up = False
+            self._pause *= 0.9
+            return result
+
+    def _wait(self) -> None:
+        while (seconds := self._until - time.monotonic()) > 0:
+            if self._stop.wait(seconds):
+                raise Abandoned
+
+    def _slow_down(self) -> None:
+        with self._lock:
+            if self._until > time.monotonic():
+                return  # another thread has been told the same
+            self._pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, 2 * self._pause))
+            # Other processes are told to wait at the same moment: they must not come back together.
+            self._until = time.monotonic() + self._pause * random.uniform(0.5, 1.5)  # noqa: S311 (no secret)

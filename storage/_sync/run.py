@@ -1,0 +1,62 @@
+"""The course of a sync: checks, the work, and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+
+from storage._facade.core import Core
+from storage._keys import check_prefix
+from storage._sync.account import Account, Report
+from storage._sync.copying import Pair, check_there
+from storage._sync.engine import Engine, Options
+from storage._sync.overlap import check_apart
+from storage._sync.pace import Abandoned
+from storage._sync_types import SyncResult
+from storage._types import KeyRange
+from storage.exceptions import SyncError
+
+__all__ = ["sync"]
+
+
+def sync(
+    source: Core,
+    target: Core,
+    storage_type: str | None,
+    options: Options,
+    *,
+    progress: Callable[[int], object] | None = None,
+    report: Report | None = None,
+) -> SyncResult:
+    """Makes ``target`` what ``source`` is; see :meth:`storage.Storage.sync_to`.
+
+    Raises:
+        SyncError: some blobs failed; everything else was done.
+        StorageError: nothing could be begun, or a listing failed: nothing was deleted.
+    """
+    types = tuple(source.routes) if storage_type is None else (storage_type,)
+    pairs = [Pair(name, source.route(name), target.route(name)) for name in types]
+    if not all(pair.source.raw for pair in pairs):
+        check_prefix(options.prefix)
+    check_apart(pairs)
+    for pair in pairs:
+        check_there(pair)
+    stop = Event()
+    account = Account(stop, progress, report)
+    try:
+        Engine(pairs, options, account, stop).run(KeyRange())
+    except Abandoned as abandoned:
+        raise (abandoned.error or KeyboardInterrupt()) from None
+    result = account.result(dry_run=options.dry_run)
+    if result.failed:
+        raise SyncError(_summary(result), url=target.backend.location, result=result)
+    return result
+
+
+def _summary(result: SyncResult) -> str:
+    first = result.failures[0]
+    more = f" and {result.failed - 1:,} more" if result.failed > 1 else ""
+    return (
+        f"sync_to(): {result.failed:,} of the blobs failed, {result.copied:,} were copied; first {first.key!r} of type "
+        f"{first.storage_type!r}{more}: {first.error}; run it again to go on"
+    )
