@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import IO, Any, cast
+from typing import Any
 from urllib.parse import urljoin
 
 from django.conf import settings
@@ -13,16 +13,15 @@ from django.core.files.base import File
 from django.core.files.storage import Storage as FileStorage
 from django.utils.deconstruct import deconstructible
 from django.utils.encoding import filepath_to_uri
-from django.utils.functional import cached_property
 from django.utils.timezone import make_naive
 
-from storage import AlreadyExistsError, NotFoundError, SignedForm, Storage
+from storage import AlreadyExistsError, NotFoundError, ObjectInfo, SignedForm, Storage
 
 __all__ = ["DjangoStorage"]
 
 
 @deconstructible(path="storage.integrations.django.DjangoStorage")
-class DjangoStorage(FileStorage):
+class DjangoStorage(FileStorage):  # type: ignore[misc]  # Django has no types
     """Files of models and static files as the blobs of one storage type; a file's name is its key.
 
     The store is opened at the first use. Two saves under one name at the same moment get two names, in every process.
@@ -55,19 +54,22 @@ class DjangoStorage(FileStorage):
             "timeout": timeout,
             "storage_types": storage_types,
         }
+        self._storage: Storage | None = None
         self.storage_type = storage_type
         self.base_url = base_url
         self.expires_in = expires_in
         self.cache_control = cache_control
 
-    @cached_property
+    @property
     def storage(self) -> Storage:
         """The store itself, for what Django has no name for."""
-        return Storage(**self._options)
+        if self._storage is None:
+            self._storage = Storage(**self._options)
+        return self._storage
 
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
         try:
-            file = cast("IO[Any]", self.storage.open(_key(name), mode, self.storage_type))
+            file = self.storage.open(_key(name), mode, self.storage_type)
         except NotFoundError as exc:
             raise FileNotFoundError(f"{name}: {exc}") from exc
         return File(file, name)
@@ -119,7 +121,7 @@ class DjangoStorage(FileStorage):
         """As ``get_modified_time``: a blob is written once, as a whole."""
         return self.get_modified_time(name)
 
-    def _info(self, name: str) -> Any:
+    def _info(self, name: str) -> ObjectInfo:
         try:
             return self.storage.info(_key(name), self.storage_type)
         except NotFoundError as exc:
@@ -130,7 +132,7 @@ class DjangoStorage(FileStorage):
         if name is None:
             raise ValueError("this file has no name, and so no URL")
         if self.base_url is not None:
-            return urljoin(self.base_url, filepath_to_uri(_key(name)))
+            return urljoin(self.base_url, str(filepath_to_uri(_key(name))))
         return self.storage.get_signed_url(_key(name), self.storage_type, expires_in=self.expires_in)
 
     def sign_form(self, name: str, **options: Any) -> SignedForm:

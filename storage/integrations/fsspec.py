@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from types import TracebackType
 from typing import IO, Any, ClassVar, cast
 from urllib.parse import quote, urlencode
 
@@ -422,9 +423,11 @@ class _File:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         with _translated(self.path):
-            self._file.__exit__(*exc)
+            self._file.__exit__(kind, exc, traceback)
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._file)

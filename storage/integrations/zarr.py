@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, cast
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
@@ -62,7 +62,7 @@ class StorageStore(Store):
                 data = await self.storage.get_bytes(key, self.storage_type, start=start, end=end)
         except NotFoundError:
             return None
-        return prototype.buffer.from_bytes(data)
+        return cast("Buffer", prototype.buffer.from_bytes(data))
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]

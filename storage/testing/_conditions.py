@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -68,7 +69,7 @@ class ConditionTests(Suite):
             return
         for _ in range(3):
             etag = storage.set("a", "1").etag
-            won = _race(lambda etag=etag: storage.delete("a", if_match=etag))
+            won = _race(partial(storage.delete, "a", if_match=etag))
             assert won.count(None) == 1
             assert all(isinstance(one, (NotFoundError, PreconditionFailedError)) for one in won if one is not None)
 
@@ -163,7 +164,8 @@ class ConditionTests(Suite):
 
 def _race(call: Callable[[], object]) -> list[StorageError | None]:
     """What each of many threads that call at once raised; ``None``: nothing."""
-    start, results = threading.Barrier(THREADS), []
+    start = threading.Barrier(THREADS)
+    results: list[StorageError | None] = []
 
     def run() -> None:
         start.wait()

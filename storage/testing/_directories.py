@@ -173,8 +173,8 @@ class DirectoryTests(Suite):
 
     def test_options_of_a_batch(self, storage: Storage) -> None:
         """``set_many`` takes the options of ``set``, for all."""
-        options = {"content_type": "text/x", "cache_control": "no-store", "metadata": {"m": "1"}}
-        storage.set_many({"a": "1", "b": "2"}, **options)  # type: ignore[arg-type]
+        values = {"a": "1", "b": "2"}
+        storage.set_many(values, content_type="text/x", cache_control="no-store", metadata={"m": "1"})
         for info in (storage.info("a"), storage.info("b")):
             assert (info.content_type, info.cache_control, info.metadata) == ("text/x", "no-store", {"m": "1"})
         if not self.lacks(Lack.CREATE_ONLY):
