@@ -39,7 +39,6 @@ class Lack(Enum):
     CREATE_ONLY_BESIDE_FOLDER = "overwrite=False on `a` where only `a/b` exists may be AlreadyExistsError"
     RACES = "calls at the same moment may fail or mix; run one after the other they hold"
     EMPTY_FOLDERS = "iter_dir may go on showing a prefix whose last blob is gone"
-    SET_ENCODING = "set_metadata leaves content_encoding as it was"
     OCTET_STREAM = "the type application/octet-stream is replaced by the server's own guess"
     LARGE_CREATE_ONLY_IGNORED = "overwrite=False is honoured by small writes; a large one (in parts) overwrites"
     LARGE_IF_MATCH_IGNORED = "if_match is honoured by small writes; a large one (in parts) overwrites"

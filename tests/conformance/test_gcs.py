@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 from storage import Storage
 from storage.backends.gcs import GCSBackend
-from storage.testing import Conformance, Harness, Lack
+from storage.testing import Conformance, Harness
 from storage.testing._processes import run_directory
 from tests.servers.gcs import GCSServer, running_gcs
 
 
 class GCSHarness(Harness):
-    lacks: ClassVar[Any] = {Lack.SET_ENCODING: "fake-gcs-server ignores contentEncoding in a PATCH"}
     server: GCSServer
 
     def __init__(self) -> None:
