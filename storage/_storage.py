@@ -224,8 +224,6 @@ class Storage(Many, Directories, Listing, Signing):
 def _origins(origins: Iterable[str]) -> tuple[str, ...]:
     if isinstance(origins, str):
         raise TypeError(f"cors_origins must be a list of origins, as in [{origins!r}]")
-    if not isinstance(origins, Iterable):
-        raise TypeError(f"cors_origins must be a list of origins, not {type(origins).__name__}")
     found = tuple(origins)
     for origin in found:
         if origin != "*" and not origin.startswith(("http://", "https://")):

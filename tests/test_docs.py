@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import runpy
 import subprocess
 import sys
 import urllib.request
@@ -113,3 +114,9 @@ def test_links_lead_somewhere():
         if "://" not in target and not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_every_message_is_explained():
+    """The page of messages is what the source gives: a new message needs its advice, and the page is written again."""
+    module = runpy.run_path(str(ROOT / "docs" / "generate_troubleshooting.py"))
+    assert (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8") == module["page"]()

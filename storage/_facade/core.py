@@ -47,11 +47,11 @@ class Core:
         self.given_url = None if parsed is None else parsed.full()
         self._has_auth = auth is not None
         self._given_backend = backend
+        types = None if storage_types is None else dict(storage_types)
+        self._recipe = (self.given_url, None, tries, seconds, types, backend)
         self.backend, self.routes = build_routes(
             parsed, backend, storage_types, auth=auth, retries=tries, timeout=seconds
         )
-        types = None if storage_types is None else dict(storage_types)
-        self._recipe = (self.given_url, None, tries, seconds, types, backend)
         self.url = self.backend.location if parsed is None else str(parsed)
 
     def route(self, storage_type: str) -> Route:
@@ -60,10 +60,8 @@ class Core:
             return self.routes[storage_type]
         except (KeyError, TypeError):
             known = ", ".join(map(repr, self.routes))
-            # A dictionary's get(key, None) is what most people mean by this.
-            hint = "; there is no default for an absent blob: catch NotFoundError" if storage_type is None else ""
             raise InvalidStorageTypeError(
-                f"storage type {storage_type!r}: this store has {known}{hint}",
+                f"storage type {storage_type!r}: this store has {known}",
                 storage_type=storage_type if isinstance(storage_type, str) else None,
                 url=self.url,
             ) from None

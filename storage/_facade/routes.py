@@ -52,10 +52,6 @@ def parse_url(url: str | os.PathLike[Any] | None) -> StorageURL:
     """The ``url`` argument: a URL, a ``PathLike`` (a directory, taken literally), or ``None``: :func:`default_url`."""
     if url is None:
         url = default_url()
-        try:
-            return StorageURL.parse(url)
-        except ConfigurationError as exc:
-            raise ConfigurationError(f"the environment variable STORAGE_URL: {exc}") from None
     if isinstance(url, str):
         return StorageURL.parse(url)
     if isinstance(url, os.PathLike):
@@ -171,7 +167,7 @@ def _folder(what: str, path: str, room: int) -> str:
     if why is not None:
         raise ConfigurationError(
             f"{what}: the prefix {path!r} is not portable: {why}"
-            if len(path.encode("utf-8", "surrogatepass")) < room
+            if len(path.encode()) < room
             else f"{what}: the prefixes of URL and storage type have more than {MAX_PREFIX} bytes together; use shorter ones"
         )
     return path + "/"
