@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from storage import _stop
 from storage._backend import Stat
 
-if TYPE_CHECKING:  # 5 ms, which only large blobs pay for
-    from concurrent.futures import Future
+if TYPE_CHECKING:  # only large blobs pay for the import
+    from queue import SimpleQueue
 
-    from storage._threads import Pool
+    from storage._threads import Pool, Task
 
 __all__ = ["PARTS_IN_FLIGHT", "PART_SIZE", "PartWriter", "Parts"]
 
@@ -77,8 +78,8 @@ class PartWriter(Generic[T]):
         self._buffer = bytearray()
         self._size = 0
         self._pool: Pool | None = None
-        self._sent: list[Future[T]] = []
-        self._pending: set[Future[T]] = set()
+        self._sent: list[Task[T]] = []
+        self._under_way = 0
 
     def write(self, data: bytes | memoryview) -> None:
         """Takes the next bytes; waits while as many parts as allowed are on their way; raises what a part met."""
@@ -100,18 +101,19 @@ class PartWriter(Generic[T]):
             return self._parts.whole(bytes(self._buffer))
         if self._buffer:
             self._flush()
-        try:
-            results = [future.result() for future in self._sent]
-        finally:
-            self._join()
+        with self._pool:
+            results = [task.result() for task in self._sent]
+        _stop.check()
         return self._parts.finish(results, self._size)
 
     def abort(self) -> None:
         """Ends what is under way and forgets the upload."""
         self._buffer = bytearray()
         if self._pool is not None:
-            self._join()
-            self._parts.cancel()
+            self._pool.stop.set()
+            self._pool.close()
+            with _stop.cleaning_up():
+                self._parts.cancel()
 
     def _flush(self) -> None:
         data = bytes(self._buffer)
@@ -119,27 +121,36 @@ class PartWriter(Generic[T]):
         self._send(data)
 
     def _send(self, data: bytes) -> None:
-        from concurrent.futures import FIRST_COMPLETED, wait
-
-        from storage._threads import Pool
-
         if self._pool is None:
-            self._parts.start()
-            self._pool = Pool(self._in_flight, "storage-part")
-        future = self._pool.submit(self._parts.part, len(self._sent) + 1, data)
-        self._sent.append(future)
-        self._pending.add(future)
-        # Waiting after a part, and not before the next, means that nobody holds that one meanwhile.
-        while len(self._pending) >= max(1, min(self._in_flight, self._budget // self._part_size)):
-            done, self._pending = wait(self._pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
+            self._begin()
+        if self._pool is not None:
+            self._sent.append(self._pool.submit(self._part, len(self._sent) + 1, data))
         self._size += len(data)
+        self._under_way += 1
+        # Waiting after a part, and not before the next, means that nothing else holds that one meanwhile.
+        while self._under_way >= max(1, min(self._in_flight, self._budget // self._part_size)):
+            self._under_way -= 1
+            failure = self._ended.get()
+            if failure is not None:
+                raise failure
         # A stream that is longer than was said, or of unknown length, must not run out of numbers.
         if len(self._sent) % _PARTS_OF_A_SIZE == 0 and self._size > self._expected:
             self._part_size *= 2
 
-    def _join(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-        self._pending = set()
+    def _begin(self) -> None:
+        from queue import SimpleQueue
+
+        from storage._threads import Pool
+
+        self._parts.start()
+        self._pool = Pool(self._in_flight, "storage-part")
+        self._ended: SimpleQueue[BaseException | None] = SimpleQueue()  # for each part that has ended, why it failed
+
+    def _part(self, number: int, data: bytes) -> T:
+        try:
+            result = self._parts.part(number, data)
+        except BaseException as exc:
+            self._ended.put(exc)
+            raise
+        self._ended.put(None)
+        return result

@@ -6,12 +6,11 @@ from a refused request, and none resumes a body that was cut half way.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from storage import _stop
 from storage._backend import trace
 from storage.exceptions import ConfigurationError, UnavailableError
 
@@ -26,11 +25,7 @@ __all__ = [
     "outcome_unknown",
     "parse_retries",
     "parse_timeout",
-    "stop",
 ]
-
-# Set where nobody may want the result any more: then nothing is tried again, and a wait ends at once.
-stop: ContextVar[threading.Event | None] = ContextVar("storage-stop", default=None)
 
 # Answers that say "later": what the SDKs of both clouds retry.
 DEFAULT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
@@ -87,6 +82,7 @@ class Attempts:
     __slots__ = ("_retries", "_sleep", "lost", "tries")
 
     def __init__(self, retries: Retries, sleep: Callable[[float], Any] = time.sleep) -> None:
+        _stop.check()  # nothing new is sent for a call that was stopped
         self._retries = retries
         self._sleep = sleep
         self.tries: int = 1
@@ -121,10 +117,10 @@ class Attempts:
             delay = min(max(delay, wait), self._retries.backoff_max)
         self.tries += 1
         trace.tries = self.tries
-        stopping = stop.get()
-        if stopping is None:
+        stop = _stop.current.get()
+        if stop is None:
             self._sleep(delay)
-        elif stopping.wait(delay):
+        elif stop.wait(delay):
             raise exc
 
 

@@ -1,62 +1,146 @@
-"""Threads that are really gone when this process forks."""
+"""Threads that make calls side by side, for as long as one call of the user lasts."""
 
 from __future__ import annotations
 
-import os
-import threading
-import time
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from _thread import allocate_lock
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Generic, TypeVar, cast
 
-__all__ = ["Pool"]
+from typing_extensions import Self
 
-_MOST_SECONDS: Final = 1.0
-_POLL_SECONDS: Final = 0.0005
+from storage._fork import forks
+from storage._stop import SLICE, Stop, Stopped, check, current
 
-# Native ids of the threads that ended last.
-_ended: deque[int] = deque(maxlen=1024)
+__all__ = ["Pool", "Task"]
+
+T = TypeVar("T")
 
 
-class Pool(ThreadPoolExecutor):
-    """A pool whose threads, once it is shut down, hold no lock that a forked child would wait for.
+class Task(Generic[T]):
+    """One call that a pool makes."""
 
-    A thread that has used OpenSSL takes one of its locks when it ends, and until Python 3.13 ``join`` returns a moment before
-    that. A child that is forked in this moment gets the lock as it is, and hangs at its first key, hash or TLS connection
-    (https://github.com/openssl/openssl/issues/19066). So a fork waits until the system has no such thread any more.
+    def __init__(self, context: Context, function: Callable[..., T], args: tuple[Any, ...]) -> None:
+        self._work: tuple[Context, Callable[..., T], tuple[Any, ...]] | None = (context, function, args)
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._running = allocate_lock()  # held until the call has ended
+        self._running.acquire()
+
+    def run(self) -> None:
+        """Makes the call."""
+        running = self._running
+        context, function, args = cast("tuple[Context, Callable[..., T], tuple[Any, ...]]", self._work)
+        self._work = None
+        try:
+            self._result = context.run(function, *args)
+        except BaseException as exc:
+            self._error = exc
+        finally:
+            # An exception's traceback holds this frame, which must not hold the exception, nor megabytes.
+            del self, context, function, args
+            running.release()
+
+    def cancel(self) -> None:
+        """Ends it before it has begun."""
+        self._work, self._error = None, Stopped()
+        self._running.release()
+
+    def result(self) -> T:
+        """Waits for the end, and returns or raises what the call did; ``Stopped`` if the call that waits is stopped."""
+        stop = current.get()
+        while not self._running.acquire(timeout=-1 if stop is None else SLICE):
+            check()
+        self._running.release()
+        try:
+            if self._error is not None:
+                raise self._error
+            return cast("T", self._result)
+        finally:
+            del self  # as above
+
+
+class Pool:
+    """Makes calls in threads of its own, each in a copy of the context of the thread that made the pool.
+
+    Where no thread can be started (the interpreter is ending), ``submit`` makes the call itself. The threads are daemons, so
+    that a second interrupt, which ends the wait for them, also ends the process. A block of ``with`` that ends with an exception
+    sets ``stop``.
 
     Args:
         threads: at most.
         name: what their names begin with.
+        stop: for a pool that outlives the call in which it is made.
+
+    Attributes:
+        stop: ends every call of the pool early.
     """
 
-    def __init__(self, threads: int, name: str) -> None:
-        # What the threads run must not hold the pool: one that is dropped ends them.
-        ids = self._ids = list[int]()
-        super().__init__(threads, thread_name_prefix=name, initializer=lambda: ids.append(threading.get_native_id()))
+    def __init__(self, threads: int, name: str, stop: Stop | None = None) -> None:
+        self.stop = Stop(current.get()) if stop is None else stop
+        self._context = copy_context()
+        self._context.run(current.set, self.stop)
+        self._most, self._name = threads, name
+        self._queue: SimpleQueue[Task[Any] | None] = SimpleQueue()
+        self._threads: list[Thread] = []
+        self._begun = forks.count
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        super().shutdown(wait, cancel_futures=cancel_futures)
-        _ended.extend(self._ids)
-        self._ids.clear()
-
-
-def _wait_for_the_ended() -> None:
-    deadline = time.monotonic() + _MOST_SECONDS
-    while _ended and time.monotonic() < deadline:
-        if _is_ending(_ended[0]):
-            time.sleep(_POLL_SECONDS)
+    def submit(self, function: Callable[..., T], *args: Any) -> Task[T]:
+        """Has ``function(*args)`` called in one of the threads."""
+        task = Task(self._context.copy(), function, args)
+        if len(self._threads) < self._most:
+            self._start()
+        if self._threads:
+            self._queue.put(task)
         else:
-            _ended.popleft()
-    _ended.clear()
+            task.run()
+        return task
+
+    def _start(self) -> None:
+        name = f"{self._name}-{len(self._threads)}"
+        thread = Thread(target=_work, args=(self._queue,), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return
+        self._threads.append(thread)
+
+    def close(self, *, wait: bool = True) -> None:
+        """Lets the threads end, and waits for the calls under way; one that has not begun never does. Idempotent."""
+        if self._begun != forks.count:  # the threads are the parent's
+            return
+        while True:
+            try:
+                task = self._queue.get_nowait()
+            except Empty:
+                break
+            if task is not None:
+                task.cancel()
+        self._release()
+        for thread in self._threads if wait else ():
+            thread.join()
+
+    def _release(self) -> None:
+        for _ in self._threads:
+            self._queue.put(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.stop.set()
+        self.close()
+
+    def __del__(self) -> None:
+        if self._begun == forks.count:
+            self._release()
 
 
-def _is_ending(thread: int) -> bool:
-    """Whether the system still has a thread that Python has no more. False where the system cannot tell."""
-    return os.path.exists(f"/proc/self/task/{thread}") and thread not in {
-        other.native_id for other in threading.enumerate()
-    }
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_wait_for_the_ended)
+def _work(queue: SimpleQueue[Task[Any] | None]) -> None:
+    # It holds no pool: one that is dropped ends its threads.
+    while (task := queue.get()) is not None:
+        task.run()
+        del task

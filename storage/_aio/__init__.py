@@ -1,46 +1,85 @@
 """``AsyncStorage``: every method of ``Storage``, for asyncio and trio.
 
-Nothing of ``Storage`` is written again here. What is pure it does itself; a backend that never waits is called at once; one
-whose SDK is asynchronous is awaited; everything else runs in worker threads of its own.
+Nothing is written twice: most methods are made from those of ``Storage`` and run in worker threads; only those that take
+asynchronous sources or files, or that may run on the event loop, have code of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final
 
 from storage._aio.blobs import AsyncBlobs
-from storage._aio.core import same_as
+from storage._aio.core import AsyncCore, in_thread, iterated, same_as
 from storage._aio.files import AsyncFiles
-from storage._aio.many import AsyncMany
-from storage._aio.signing import AsyncSigning
 from storage._storage import Storage
+from storage._sync_types import SyncEvent, SyncResult
 
 __all__ = ["AsyncStorage"]
 
+_PAGE = 1000  # items of a listing that one turn of a worker thread takes
 
-class AsyncStorage(AsyncBlobs, AsyncFiles, AsyncMany, AsyncSigning):
+
+class AsyncStorage(AsyncBlobs, AsyncFiles):
     """``Storage`` for an event loop: the same arguments, results and exceptions, on asyncio and trio.
 
-    What is a plain method there is a coroutine here; ``iter_list``, ``iter_info``, ``iter_dir``, ``iter_bytes`` and ``get_many``
-    are asynchronous iterators, and ``open`` gives an asynchronous context manager. ``set`` and ``set_file`` also take
-    asynchronous iterators of bytes and asynchronous files. Callbacks are called in a worker thread.
+    Each method is a coroutine; ``iter_list``, ``iter_info``, ``iter_dir``, ``iter_bytes`` and ``get_many`` are asynchronous
+    iterators, and ``open`` gives an asynchronous context manager. ``set`` and ``set_file`` also take asynchronous iterators of
+    bytes and asynchronous files. Callbacks are called in a worker thread.
 
-    A call that is cancelled is undone: a blob is stored whole or not at all, and no thread, task or connection outlives it. A
-    request that is under way is waited for, at most ``timeout`` seconds, and not tried again.
+    A call that is cancelled sends nothing more, and raises once the request that is under way has ended. What had been sent by
+    then may have been carried out; a blob is stored whole or not at all. No thread, task or connection outlives the call.
     """
 
-    @same_as(Storage.setup)
-    async def setup(
-        self,
-        *,
-        create_bucket: bool = False,
-        cors_origins: Iterable[str] | None = None,
-        tmp_days: int | None = None,
-    ) -> Sequence[str]:
-        return await self._workers.run(
-            lambda: self._sync.setup(create_bucket=create_bucket, cors_origins=cors_origins, tmp_days=tmp_days)
-        )
+    list: Final = in_thread(Storage.list)
+    iter_list: Final = iterated(Storage.iter_list, _PAGE)
+    iter_info: Final = iterated(Storage.iter_info, _PAGE)
+    iter_dir: Final = iterated(Storage.iter_dir, _PAGE)
 
-    @same_as(Storage.check)
-    async def check(self) -> Sequence[str]:
-        return await self._workers.run(self._sync.check)
+    set_many: Final = in_thread(Storage.set_many)
+    get_many: Final = iterated(Storage.get_many, 1)
+    delete_many: Final = in_thread(Storage.delete_many)
+
+    get_signed_url: Final = in_thread(Storage.get_signed_url)
+    get_upload_url: Final = in_thread(Storage.get_upload_url)
+    sign_download: Final = in_thread(Storage.sign_download)
+    sign_upload: Final = in_thread(Storage.sign_upload)
+
+    setup: Final = in_thread(Storage.setup)
+    check: Final = in_thread(Storage.check)
+
+    @same_as(Storage.sync_to)
+    async def sync_to(
+        self,
+        other: AsyncCore,
+        storage_type: str | None = None,
+        *,
+        delete: bool = False,
+        dry_run: bool = False,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        checksum: bool = False,
+        concurrency: int | None = None,
+        bwlimit: float | None = None,
+        progress: Callable[[int], object] | None = None,
+        report: Callable[[SyncEvent], object] | None = None,
+    ) -> SyncResult:
+        if not isinstance(other, AsyncCore):
+            raise TypeError(f"other must be an AsyncStorage, not {type(other).__name__}")
+        return await self._workers.run(
+            partial(
+                self._sync.sync_to,
+                other._sync,  # noqa: SLF001 (this class's own)
+                storage_type,
+                delete=delete,
+                dry_run=dry_run,
+                include=include,
+                exclude=exclude,
+                checksum=checksum,
+                concurrency=concurrency,
+                bwlimit=bwlimit,
+                progress=progress,
+                report=report,
+            )
+        )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sized
 from contextlib import aclosing
 from functools import partial
+from typing import Final
 
-from storage._aio.core import SMALL, AsyncCore, is_small, same_as
+from storage._aio.core import SMALL, AsyncCore, in_thread, quick, same_as
 from storage._aio.sources import AsyncSource, is_async_source
-from storage._aio.threads import Turn
 from storage._facade.call import Call, decoded, run_once
 from storage._facade.options import check_count, put_options
 from storage._facade.upload import Upload
-from storage._facade.values import Value, chunks_of, whole
+from storage._facade.values import Value, chunks_of, rechunk, whole
 from storage._storage import Storage
 from storage._types import ObjectInfo
 
@@ -20,7 +20,13 @@ __all__ = ["AsyncBlobs"]
 
 
 class AsyncBlobs(AsyncCore):
-    """What ``AsyncStorage`` does with one blob."""
+    """The methods of ``AsyncStorage`` for one blob."""
+
+    exists: Final = quick(Storage.exists)
+    info: Final = quick(Storage.info)
+    delete: Final = quick(Storage.delete)
+    copy: Final = in_thread(Storage.copy)
+    move: Final = in_thread(Storage.move)
 
     @same_as(Storage.set)
     async def set(
@@ -41,17 +47,19 @@ class AsyncBlobs(AsyncCore):
         if is_async_source(value):
             return await self._upload(Upload(call, options), value)
         backend = call.route.backend
-        data = whole(value) if is_small(value) else await self._workers.run(whole, value)
+        backend = call.route.backend
+        data = whole(value) if _is_small(value) else await self._workers.run(whole, value)
         if data is None:
-            turn = Turn()
-            chunks = chunks_of(value, backend.chunk_size)
-            return await self._workers.run(Upload(call, options).run, chunks, turn.check, turn=turn)
-        return call.info(await self._hot(backend, call.run, backend.put, call.path, data, options))
+            return await self._workers.run(Upload(call, options).run, chunks_of(value, backend.chunk_size))
+        if len(data) > backend.chunk_size and not self._inline:
+            # In pieces, so that a task that is cancelled meanwhile leaves the old blob.
+            return await self._workers.run(Upload(call, options, len(data)).run, rechunk([data], backend.chunk_size))
+        return call.info(await self._quick(call.run, backend.put, call.path, data, options))
 
     @same_as(Storage.get)
     async def get(self, key: str, storage_type: str = "data") -> str:
         route, path = self._core.locate(key, storage_type)
-        data = await self._hot(route.backend, run_once, "get", route, key, storage_type, route.backend.get, path)
+        data = await self._quick(run_once, "get", route, key, storage_type, route.backend.get, path)
         if len(data) <= SMALL:
             return decoded(data, route, key, storage_type)
         return await self._workers.run(decoded, data, route, key, storage_type)
@@ -60,9 +68,7 @@ class AsyncBlobs(AsyncCore):
     async def get_bytes(self, key: str, storage_type: str = "data", *, start: int = 0, end: int | None = None) -> bytes:
         read = partial(self._sync.get_bytes, key, storage_type, start=start, end=end)
         # A range of a blob in memory is a copy, of any size.
-        if start == 0 and end is None:
-            return await self._hot(self._core.route(storage_type).backend, read)
-        return await self._workers.run(read)
+        return await (self._quick(read) if start == 0 and end is None else self._workers.run(read))
 
     @same_as(Storage.iter_bytes)
     def iter_bytes(
@@ -74,46 +80,10 @@ class AsyncBlobs(AsyncCore):
         chunks = self._sync.iter_bytes(key, storage_type, start=start, end=end, chunk_size=at_once)
         return _slices(self._workers.iterate(chunks, 1), chunk_size)
 
-    @same_as(Storage.exists)
-    async def exists(self, key: str, storage_type: str = "data") -> bool:
-        return await self._hot(self._core.route(storage_type).backend, self._sync.exists, key, storage_type)
 
-    @same_as(Storage.info)
-    async def info(self, key: str, storage_type: str = "data") -> ObjectInfo:
-        return await self._hot(self._core.route(storage_type).backend, self._sync.info, key, storage_type)
-
-    @same_as(Storage.delete)
-    async def delete(self, key: str, storage_type: str = "data", *, missing_ok: bool = False) -> None:
-        delete = partial(self._sync.delete, key, storage_type, missing_ok=missing_ok)
-        await self._hot(self._core.route(storage_type).backend, delete)
-
-    @same_as(Storage.copy)
-    async def copy(
-        self,
-        key: str,
-        new_key: str,
-        storage_type: str = "data",
-        *,
-        new_storage_type: str | None = None,
-        overwrite: bool = True,
-    ) -> ObjectInfo:
-        return await self._workers.run(
-            lambda: self._sync.copy(key, new_key, storage_type, new_storage_type=new_storage_type, overwrite=overwrite)
-        )
-
-    @same_as(Storage.move)
-    async def move(
-        self,
-        key: str,
-        new_key: str,
-        storage_type: str = "data",
-        *,
-        new_storage_type: str | None = None,
-        overwrite: bool = True,
-    ) -> ObjectInfo:
-        return await self._workers.run(
-            lambda: self._sync.move(key, new_key, storage_type, new_storage_type=new_storage_type, overwrite=overwrite)
-        )
+def _is_small(value: object) -> bool:
+    """Whether ``value`` may be encoded or copied on the event loop. What has no length is read elsewhere anyway."""
+    return isinstance(value, bytes) or not isinstance(value, Sized) or len(value) <= SMALL
 
 
 async def _slices(chunks: AsyncGenerator[bytes, None], size: int) -> AsyncIterator[bytes]:

@@ -1,16 +1,17 @@
-"""What every room of ``AsyncStorage`` stands on: its store, its threads, and how a call is made."""
+"""The base of ``AsyncStorage``: its store, its threads, and how a method of ``Storage`` becomes one of its own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from functools import partial, update_wrapper
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from typing_extensions import Self
 
 from storage._aio.sources import async_chunks
-from storage._aio.threads import Turn, Workers
+from storage._aio.threads import Workers
 from storage._backend import Backend
 from storage._facade.core import Facade, core_of
 from storage._facade.upload import Upload
@@ -20,9 +21,9 @@ from storage._types import ObjectInfo
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
+__all__ = ["SMALL", "AsyncCore", "in_thread", "iterated", "quick", "same_as"]
 
-__all__ = ["SMALL", "AsyncCore", "checked", "is_small", "same_as"]
-
+P = ParamSpec("P")
 T = TypeVar("T")
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -64,16 +65,19 @@ class AsyncCore(Facade):
     def _start(self, sync: Storage) -> None:
         self._sync = sync
         self._core = core_of(sync)
-        self._workers = Workers(max(_LEAST_THREADS, *(backend.concurrency for backend in self._core.backends())))
+        backends = self._core.backends()
+        self._workers = Workers(max(_LEAST_THREADS, *(backend.concurrency for backend in backends)))
+        # Whether no call ever waits, so that the event loop may make the small ones itself.
+        self._inline = all(backend.inline for backend in backends)
 
     def __repr__(self) -> str:
-        return repr(self._sync).replace("Storage", "AsyncStorage", 1)
+        return repr(self._core).replace("Storage", type(self).__name__, 1)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"sync": self._sync, **{k: v for k, v in vars(self).items() if k not in ("_sync", "_core", "_workers")}}
+        return {name: value for name, value in vars(self).items() if name not in ("_core", "_workers", "_inline")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._start(state.pop("sync"))
+        self._start(state.pop("_sync"))
         vars(self).update(state)
 
     @property
@@ -96,11 +100,9 @@ class AsyncCore(Facade):
     async def close(self) -> None:
         await self._workers.run(self._sync.close)
 
-    async def _hot(self, backend: Backend, function: Callable[..., T], *args: Any) -> T:
-        """``function(*args)``: on the event loop where the backend never waits, else in a thread."""
-        if backend.inline:
-            return function(*args)
-        return await self._workers.run(function, *args)
+    async def _quick(self, function: Callable[..., T], *args: Any) -> T:
+        """``function(*args)``, which takes microseconds where nothing waits: then on the event loop, else in a thread."""
+        return function(*args) if self._inline else await self._workers.run(function, *args)
 
     async def _upload(self, upload: Upload, value: Any, progress: Callable[[int], object] | None = None) -> ObjectInfo:
         """An asynchronous source, piece by piece: at most one of them is held."""
@@ -116,17 +118,40 @@ class AsyncCore(Facade):
             raise
 
 
-def is_small(value: object) -> bool:
-    """Whether ``value`` may be encoded or copied on the event loop. What has no length is read elsewhere anyway."""
-    return isinstance(value, bytes) or not isinstance(value, Sized) or len(value) <= SMALL
+def in_thread(
+    method: Callable[Concatenate[Storage, P], T],
+) -> Callable[Concatenate[AsyncCore, P], Coroutine[Any, Any, T]]:
+    """A method of ``Storage`` as a coroutine, which runs in a worker thread."""
+
+    async def call(self: AsyncCore, /, *args: P.args, **options: P.kwargs) -> T:
+        return await self._workers.run(partial(method, self._sync, *args, **options))
+
+    update_wrapper(call, method)
+    return call
 
 
-def checked(turn: Turn, progress: Callable[[int], object] | None) -> Callable[[int], object]:
-    """``progress`` that also ends a call which nobody waits for any more."""
+def quick(method: Callable[Concatenate[Storage, P], T]) -> Callable[Concatenate[AsyncCore, P], Coroutine[Any, Any, T]]:
+    """As ``in_thread``, but on the event loop where the backend never waits."""
 
-    def check(count: int) -> None:
-        if progress is not None:
-            progress(count)
-        turn.check()
+    async def call(self: AsyncCore, /, *args: P.args, **options: P.kwargs) -> T:
+        return await self._quick(partial(method, self._sync, *args, **options))
 
-    return check
+    update_wrapper(call, method)
+    return call
+
+
+def iterated(
+    method: Callable[Concatenate[Storage, P], Iterator[T]], at_once: int
+) -> Callable[Concatenate[AsyncCore, P], AsyncIterator[T]]:
+    """A method of ``Storage`` that gives an iterator, as one that gives an asynchronous iterator.
+
+    Args:
+        method: the method.
+        at_once: how many items one turn of a worker thread takes.
+    """
+
+    def call(self: AsyncCore, /, *args: P.args, **options: P.kwargs) -> AsyncIterator[T]:
+        return self._workers.iterate(method(self._sync, *args, **options), at_once)
+
+    update_wrapper(call, method)
+    return call

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import (
-    Callable,
-    Mapping,
-)
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from typing import Any, BinaryIO
+from functools import partial, update_wrapper
+from typing import Any, BinaryIO, Concatenate, Final, ParamSpec
 
-from storage._aio.core import AsyncCore, checked, same_as
+from storage._aio.core import AsyncCore, same_as
 from storage._aio.sources import AsyncBlobFile, AsyncSource, is_async_source
-from storage._aio.threads import Turn
 from storage._facade.call import Call
 from storage._facade.options import put_options
 from storage._facade.upload import Upload
@@ -23,9 +20,23 @@ from storage._types import ObjectInfo
 
 __all__ = ["AsyncFiles"]
 
+P = ParamSpec("P")
+
+
+def _opened(method: Callable[Concatenate[Storage, P], Any]) -> Callable[Concatenate[AsyncCore, P], AsyncBlobFile]:
+    """``Storage.open`` as a method whose file is opened by ``async with`` or ``await``."""
+
+    def call(self: AsyncCore, /, *args: P.args, **options: P.kwargs) -> AsyncBlobFile:
+        return AsyncBlobFile(self._workers, partial(method, self._sync, *args, **options))
+
+    update_wrapper(call, method)
+    return call
+
 
 class AsyncFiles(AsyncCore):
-    """What ``AsyncStorage`` does with files: from a file, to a file, as a file."""
+    """The methods of ``AsyncStorage`` for files: from a file, to a file, as a file."""
+
+    open: Final = _opened(Storage.open)
 
     @same_as(Storage.set_file)
     async def set_file(
@@ -46,21 +57,20 @@ class AsyncFiles(AsyncCore):
             call = Call.about(self._core, "set_file", key, storage_type)
             options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
             return await self._upload(Upload(call, options), file_obj, progress)
-        turn = Turn()
         return await self._workers.run(
-            lambda: self._sync.set_file(
+            partial(
+                self._sync.set_file,
                 key,
                 file_obj,
                 storage_type,
-                progress=checked(turn, progress),
+                progress=progress,
                 content_type=content_type,
                 cache_control=cache_control,
                 content_encoding=content_encoding,
                 metadata=metadata,
                 overwrite=overwrite,
                 if_match=if_match,
-            ),
-            turn=turn,
+            )
         )
 
     @same_as(Storage.get_file)
@@ -74,10 +84,7 @@ class AsyncFiles(AsyncCore):
     ) -> ObjectInfo:
         if inspect.iscoroutinefunction(getattr(file_obj, "write", None)):
             return await self._to_async_file(key, file_obj, storage_type, progress)
-        turn = Turn()
-        return await self._workers.run(
-            lambda: self._sync.get_file(key, file_obj, storage_type, progress=checked(turn, progress)), turn=turn
-        )
+        return await self._workers.run(partial(self._sync.get_file, key, file_obj, storage_type, progress=progress))
 
     async def _to_async_file(
         self, key: str, file_obj: Any, storage_type: str, progress: Callable[[int], object] | None
@@ -92,38 +99,3 @@ class AsyncFiles(AsyncCore):
                         progress(len(chunk))
             record.size = stat.size
             return call.info(stat)
-
-    @same_as(Storage.open)
-    def open(
-        self,
-        key: str,
-        mode: str = "rb",
-        storage_type: str = "data",
-        *,
-        encoding: str | None = None,
-        errors: str | None = None,
-        newline: str | None = None,
-        content_type: str | None = None,
-        cache_control: str | None = None,
-        content_encoding: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        overwrite: bool = True,
-        if_match: str | None = None,
-    ) -> AsyncBlobFile:
-        return AsyncBlobFile(
-            self._workers,
-            lambda: self._sync.open(
-                key,
-                mode,
-                storage_type,
-                encoding=encoding,
-                errors=errors,
-                newline=newline,
-                content_type=content_type,
-                cache_control=cache_control,
-                content_encoding=content_encoding,
-                metadata=metadata,
-                overwrite=overwrite,
-                if_match=if_match,
-            ),
-        )

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-from storage._retry import stop
+from storage._stop import Stop, Stopped, current
 from storage.exceptions import MissingDependencyError
 
 try:
@@ -18,37 +18,30 @@ try:
 except ModuleNotFoundError as exc:
     raise MissingDependencyError("AsyncStorage needs the package 'anyio': pip install 'storage-facade[async]'") from exc
 
-__all__ = ["Cancelled", "Turn", "Workers"]
+__all__ = ["Turn", "Workers"]
 
 T = TypeVar("T")
 
 _POLL = 0.005  # seconds between two looks at a thread whose task has been cancelled
 
 
-class Cancelled(BaseException):
-    """Raised inside a worker thread whose task has been cancelled, so that what it began is undone. Never leaves it."""
-
-
 class Turn:
-    """One turn of a worker thread: ``check`` raises :class:`Cancelled` there once the task has been cancelled."""
+    """One call in a worker thread, which ends early once the task has been cancelled."""
 
     def __init__(self) -> None:
-        self._stop = threading.Event()
+        self._stop = Stop(current.get())
         self._claim = threading.Lock()
         self._ended = threading.Event()
-
-    def check(self, *_: object) -> None:
-        """Raises ``Cancelled`` if nobody waits for the result any more."""
-        if self._stop.is_set():
-            raise Cancelled
 
     def run(self, function: Callable[..., T], args: tuple[Any, ...]) -> T | None:
         """``function(*args)``, unless the task was cancelled before this thread was free."""
         if not self._claim.acquire(blocking=False):
-            return None  # cancelled before a thread was free
+            return None
         try:
-            stop.set(self._stop)  # no further retries, in this thread's own copy of the context
+            current.set(self._stop)  # in this thread's own copy of the context
             return function(*args)
+        except Stopped:
+            return None  # the task raises its own exception
         finally:
             self._ended.set()
 
@@ -76,13 +69,12 @@ class Workers:
             self._limiter.set(limiter)
         return limiter
 
-    async def run(self, function: Callable[..., T], *args: Any, turn: Turn | None = None) -> T:
-        """``function(*args)`` in a thread.
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """``function(*args)`` in a thread, with the context of the task.
 
-        A cancelled task raises once the thread has ended; ``function`` ends early where it calls ``turn.check``, and makes no
-        further retries.
+        A cancelled task raises once the thread has ended, which sends nothing more and tries nothing again.
         """
-        turn = turn or Turn()
+        turn = Turn()
         work = cast("Callable[[], T]", partial(turn.run, function, args))
         try:
             return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._current())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 
 from storage._backend import Stat
 from storage._facade.call import Call, decoded, info_of, run_once
 from storage._facade.core import Facade
+from storage._facade.download import exactly
 from storage._facade.errors import is_absent
 from storage._facade.options import changes_of, check_count, check_etag, check_range, put_options
 from storage._facade.upload import Upload
@@ -292,16 +294,13 @@ def _nothing(call: Call) -> Iterator[bytes]:
 def _stream(call: Call, start: int, end: int | None) -> Iterator[bytes]:
     """The pieces of a range of a blob, as the backend gives them."""
     with call.record() as record:
-        _, chunks = call.do(call.route.backend.stream, call.path, start, end)
+        stat, chunks = call.do(call.route.backend.stream, call.path, start, end)
+        size = max(0, (stat.size if end is None else min(end, stat.size)) - start)
         record.size = 0
-        try:
-            for chunk in call.each(chunks):
+        with closing(chunks):
+            for chunk in call.each(exactly(chunks, size)):
                 record.size += len(chunk)
                 yield chunk
-        finally:
-            close = getattr(chunks, "close", None)
-            if close is not None:
-                close()
 
 
 def _carry(source: Call, target: Call, *, overwrite: bool, if_match: str | None) -> ObjectInfo:
@@ -311,7 +310,8 @@ def _carry(source: Call, target: Call, *, overwrite: bool, if_match: str | None)
     options = put_options(
         target.key or "", stat.content_type, stat.cache_control, stat.content_encoding, stat.metadata, overwrite
     )
-    info = Upload(target, options, stat.size).run(source.each(chunks))
+    with closing(chunks):
+        info = Upload(target, options, stat.size).run(source.each(exactly(chunks, stat.size)))
     if source.name == "move":
         source.do(lambda: backend.delete(source.path, if_match=if_match))
     return info

@@ -9,6 +9,7 @@ from storage._backend import BlobOrBucketMissing, Stat
 from storage._facade.core import Core
 from storage._facade.errors import translate
 from storage._facade.routes import Route
+from storage._fork import check_owner, forks
 from storage._keys import check_prefix
 from storage._log import CallRecord, debugging, moved_bytes
 from storage._types import ObjectInfo
@@ -96,8 +97,11 @@ class Call:
             self.fail(exc)
 
     def each(self, items: Iterable[T]) -> Iterator[T]:
-        """``items`` of the backend; exceptions are translated also while they come."""
-        iterator = iter(items)
+        """``items`` of the backend; exceptions are translated also while they come.
+
+        In a child after ``fork`` an iterator that was begun before raises ``UnsupportedOperationError``.
+        """
+        iterator, begun = iter(items), forks.count
         while True:
             try:
                 item = next(iterator)
@@ -106,6 +110,7 @@ class Call:
             except Exception as exc:
                 self.fail(exc)
             yield item
+            check_owner(begun, self)
 
     def record(self) -> CallRecord:
         """The call's line in the log, for a call of several steps."""

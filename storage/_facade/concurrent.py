@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
-from threading import Event
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from storage import _stop
+from storage._fork import check_owner, forks
+from storage._stop import Stopped
+
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from storage._threads import Task
 
 __all__ = ["batched", "ordered_map"]
 
@@ -28,42 +30,52 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 def ordered_map(function: Callable[[T], R], items: Iterable[T], concurrency: int) -> Iterator[R]:
     """``function`` of each item, up to ``concurrency`` at once, results in the order of ``items``.
 
-    Looks ahead no further than ``2 * concurrency`` items. At the first failure nothing more is begun, the calls in flight
-    are waited for, and the failure that is first in order is raised. Closing the iterator waits for those in flight too:
-    no thread outlives it. A child that was forked meanwhile makes the calls whose results are still to come once more.
+    Looks ahead no further than ``2 * concurrency`` items. At the first failure nothing more is begun, the calls in flight are
+    waited for, and the failure that is first in order is raised. An interrupt, a failure of ``items`` and closing the iterator
+    end those in flight early.
+
+    Raises:
+        UnsupportedOperationError: it was begun in the parent of this process.
     """
     if concurrency == 1:
-        yield from map(function, items)
+        yield from map(function, _wanted(items))
         return
     from storage._threads import Pool  # only where there are threads: 5 ms
 
-    process = os.getpid()
+    begun = forks.count
     iterator = iter(items)
-    pending: deque[tuple[T, Future[R]]] = deque()
-    failed = Event()
+    pending: deque[Task[R]] = deque()
+    failed = False
 
     def run(item: T) -> R:
+        nonlocal failed
+        if failed:  # what has not begun comes later in order than what has failed
+            raise Stopped
         try:
             return function(item)
         except BaseException:
-            failed.set()
+            failed = True
             raise
 
     def begin(count: int) -> None:
-        pending.extend((item, pool.submit(run, item)) for item in islice(iterator, count))
+        _stop.check()
+        pending.extend(pool.submit(run, item) for item in islice(iterator, count))
 
-    pool = Pool(concurrency, "storage-batch")
-    try:
+    with Pool(concurrency, "storage-batch") as pool:
         begin(2 * concurrency)
         while pending:
-            result = pending[0][1].result()
-            pending.popleft()
-            if not failed.is_set():
+            try:
+                result = pending.popleft().result()
+            except Exception:
+                pool.close()
+                raise
+            if not failed:
                 begin(1)
             yield result
-            if os.getpid() != process:  # forked at the yield: the threads are the parent's
-                yield from ordered_map(function, chain([item for item, _ in pending], iterator), concurrency)
-                return
-    finally:
-        if os.getpid() == process:
-            pool.shutdown(cancel_futures=True)
+            check_owner(begun, "this iterator")
+
+
+def _wanted(items: Iterable[T]) -> Iterator[T]:
+    for item in items:
+        _stop.check()
+        yield item

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from storage._backend import Backend, Stat, Tally
-from storage.exceptions import IntegrityError
+from storage import _stop
+from storage._backend import Backend, Stat
+from storage.exceptions import IntegrityError, PreconditionFailedError
 
-if TYPE_CHECKING:  # 5 ms, which only large blobs pay for
-    from concurrent.futures import Future
+if TYPE_CHECKING:  # only large blobs pay for the import
+    from storage._threads import Task
 
-__all__ = ["RANGE_SIZE", "CallerFault", "Sink", "download"]
+__all__ = ["RANGE_SIZE", "CallerFault", "Sink", "download", "exactly", "whole_range"]
 
 RANGE_SIZE = 8 * 1024 * 1024
 """Bytes of a range of a parallel download."""
@@ -93,21 +94,48 @@ def download(backend: Backend, path: str, sink: Sink) -> Stat:
     """Writes the blob at ``path`` to ``sink``, all of one version, and returns its ``Stat``.
 
     A large one comes in parallel ranges, each asked for with the etag of the first answer.
+
+    Raises:
+        IntegrityError: more or fewer bytes came than were asked for.
+        PreconditionFailedError: bytes of another version came.
     """
     found, chunks = backend.stream(path)
-    try:
+    with closing(chunks):
         if backend.parallel_from is None or found.size < backend.parallel_from or found.size <= RANGE_SIZE:
-            for chunk in chunks:
+            for chunk in exactly(chunks, found.size):
+                _stop.check()
                 sink.write(chunk)
         elif sink.descriptor is not None:
             _Scatter(backend, path, found, sink).run(chunks)
         else:
             _in_order(backend, path, found, sink, chunks)
-    finally:
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
+    _stop.check()  # what was not wanted is not published
     return found
+
+
+def exactly(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """``chunks``; ``IntegrityError`` unless they have ``size`` bytes in all."""
+    count = 0
+    for chunk in chunks:
+        count += len(chunk)
+        if count > size:
+            raise _wrong_length(size, f"more than {size:,} bytes came")
+        yield chunk
+    if count != size:
+        raise _wrong_length(size, f"{count:,} bytes came")
+
+
+def whole_range(data: bytes, size: int) -> bytes:
+    """``data``; ``IntegrityError`` unless it has ``size`` bytes."""
+    if len(data) != size:
+        raise _wrong_length(size, f"{len(data):,} bytes came")
+    return data
+
+
+def _wrong_length(size: int, what: str) -> IntegrityError:
+    return IntegrityError(
+        f"{what} where {size:,} were asked for; try again, and look at what stands before the service"
+    )
 
 
 def _ranges(size: int, start: int = 0) -> Iterator[tuple[int, int]]:
@@ -120,49 +148,38 @@ def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iter
     from storage._threads import Pool
 
     todo = _ranges(found.size, RANGE_SIZE)
-    taker = _Taker(sink, backend.tally(found))
+    tally = backend.tally(found)
+    ahead: deque[tuple[int, int, Task[bytes]]] = deque()
+
+    def ask() -> None:
+        for start, end in todo:
+            ahead.append((start, end, pool.submit(backend.get, path, start, end, found.etag)))
+            return
+
+    def take(position: int, data: bytes) -> None:
+        _stop.check()
+        if tally is not None:
+            tally.add(position, data)
+        sink.write(data)
+
     with Pool(_RANGES_AHEAD, "storage-range") as pool:
-        ahead: deque[Future[bytes]] = deque()
-
-        def ask() -> None:
-            for start, end in todo:
-                ahead.append(pool.submit(backend.get, path, start, end, found.etag))
-                return
-
-        try:
-            for _ in range(_RANGES_AHEAD):
-                ask()
-            left = RANGE_SIZE
-            for chunk in chunks:  # the first range is the beginning of the stream that is open already
-                taker.take(chunk[:left])
-                left -= len(chunk)
-                if left <= 0:
-                    break
-            while ahead:
-                taker.take(ahead.popleft().result())
-                ask()
-            taker.check()
-        finally:
-            for future in ahead:
-                future.cancel()
-
-
-class _Taker:
-    """Writes bytes in order, and has them checked where something can."""
-
-    def __init__(self, sink: Sink, tally: Tally | None) -> None:
-        self._sink, self._tally = sink, tally
-        self._position = 0
-
-    def take(self, data: bytes) -> None:
-        if self._tally is not None:
-            self._tally.add(self._position, data)
-        self._position += len(data)
-        self._sink.write(data)
-
-    def check(self) -> None:
-        if self._tally is not None:
-            self._tally.check()
+        for _ in range(_RANGES_AHEAD):
+            ask()
+        position = 0
+        for chunk in chunks:  # the first range is the beginning of the stream that is open already
+            piece = chunk[: RANGE_SIZE - position]
+            take(position, piece)
+            position += len(piece)
+            if position == RANGE_SIZE:
+                break
+        else:
+            raise _wrong_length(found.size, f"{position:,} bytes came")
+        while ahead:
+            start, end, task = ahead.popleft()
+            take(start, whole_range(task.result(), end - start))
+            ask()
+    if tally is not None:
+        tally.check()
 
 
 class _Scatter:
@@ -174,7 +191,6 @@ class _Scatter:
         self._backend, self._path, self._found, self._sink = backend, path, found, sink
         self._todo = deque(_ranges(found.size))
         self._tally = backend.tally(found)
-        self._stop = threading.Event()
         # Bytes moved, or what ended a worker: `None` is a good end.
         self._news: SimpleQueue[int | BaseException | None] = SimpleQueue()
 
@@ -182,8 +198,7 @@ class _Scatter:
         from storage._threads import Pool
 
         running, moved = min(RANGES_IN_FLIGHT, len(self._todo)), 0
-        pool = Pool(running, "storage-range")
-        try:
+        with Pool(running, "storage-range") as pool:
             pool.submit(self._work, self._front, chunks)
             for _ in range(1, running):
                 pool.submit(self._work, self._back)
@@ -196,13 +211,10 @@ class _Scatter:
                     running -= 1
                 else:
                     raise news
-            if moved != self._found.size:
-                raise IntegrityError(f"{moved} bytes came, but the blob has {self._found.size}; try again")
-            if self._tally is not None:
-                self._tally.check()
-        finally:
-            self._stop.set()
-            pool.shutdown()
+        if moved != self._found.size:
+            raise _wrong_length(self._found.size, f"{moved:,} bytes came")
+        if self._tally is not None:
+            self._tally.check()
 
     def _work(self, serve: Callable[..., None], *args: Any) -> None:
         try:
@@ -214,7 +226,7 @@ class _Scatter:
 
     def _front(self, chunks: Iterator[bytes]) -> None:
         position = end = 0
-        for chunk in chunks:
+        for chunk in exactly(chunks, self._found.size):
             while position + len(chunk) > end:
                 taken = self._take(front=True)
                 if taken is None:  # the rest is with the others
@@ -223,33 +235,26 @@ class _Scatter:
                 end = taken[1]
             self._write(position, chunk)
             position += len(chunk)
-            if self._stop.is_set():
-                return
 
     def _back(self) -> None:
         while (taken := self._take(front=False)) is not None:
             position, end = taken
-            download = self._backend.stream(self._path, position, end, self._found.etag)
-            try:
-                for chunk in download.chunks:
+            stat, chunks = self._backend.stream(self._path, position, end, self._found.etag)
+            with closing(chunks):
+                if stat.etag != self._found.etag:
+                    raise PreconditionFailedError
+                for chunk in exactly(chunks, end - position):
                     self._write(position, chunk)
                     position += len(chunk)
-                    if self._stop.is_set():
-                        return
-            finally:
-                close = getattr(download.chunks, "close", None)
-                if close is not None:
-                    close()
 
     def _take(self, *, front: bool) -> tuple[int, int] | None:
-        if self._stop.is_set():
-            return None
         try:
             return self._todo.popleft() if front else self._todo.pop()
         except IndexError:
             return None
 
     def _write(self, position: int, chunk: bytes) -> None:
+        _stop.check()
         if chunk:
             if self._tally is not None:
                 self._tally.add(position, chunk)

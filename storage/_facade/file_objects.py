@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from storage._facade.read_ahead import Fetch, Windows
+from storage._fork import check_owner, forks
 from storage._types import ObjectInfo
-from storage.exceptions import UnsupportedOperationError
 
 if TYPE_CHECKING:
     from typing_extensions import override
@@ -60,7 +59,7 @@ class BlobReader(io.RawIOBase):
         self.name = name
         self._size = size
         self._position = 0
-        self._process = os.getpid()
+        self._begun = forks.count
         self._windows = Windows(fetch, size, parallel=parallel)
 
     @override
@@ -113,17 +112,14 @@ class BlobReader(io.RawIOBase):
     @override
     def close(self) -> None:
         # The threads of a parent are not there, and their locks are as they were at the fork.
-        if os.getpid() == self._process:
+        if self._begun == forks.count:
             self._windows.close()
         super().close()
 
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError("the file is closed")
-        if os.getpid() != self._process:
-            raise UnsupportedOperationError(
-                f"{self.name!r}: it was opened before this process was forked, and is its parent's to read; open it here"
-            )
+        check_owner(self._begun, repr(self.name))
 
 
 class BlobWriter(io.BufferedIOBase):

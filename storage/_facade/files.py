@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
-from threading import Event
 from typing import IO, Any, BinaryIO, Literal, TextIO, overload
 
 from storage._facade.atomic_file import replacing
 from storage._facade.call import Call
 from storage._facade.core import Facade
-from storage._facade.download import CallerFault, Sink, download
+from storage._facade.download import CallerFault, Sink, download, whole_range
 from storage._facade.options import put_options
 from storage._facade.upload import Upload
 from storage._facade.values import ReadableFile, file_chunks
+from storage._stop import Stop
 from storage._types import ObjectInfo
 from storage.exceptions import PreconditionFailedError
 
@@ -222,20 +223,24 @@ class Files(Facade):
         return _files.open_writer(writer, text=text, encoding=encoding, errors=errors, newline=newline)
 
 
-def _fetch(call: Call, etag: str, start: int, end: int, stopped: Event | None) -> list[bytes]:
+def _fetch(call: Call, etag: str, start: int, end: int, stop: Stop | None) -> list[bytes]:
     """A range of an open blob; where it can be stopped, in pieces, so that little more comes then."""
     backend = call.route.backend
-    if stopped is None:
-        return [call.do(backend.get, call.path, start, end, etag)]
+
+    def read() -> bytes:
+        return whole_range(backend.get(call.path, start, end, etag), end - start)
+
+    if stop is None:
+        return [call.do(read)]
     pieces = []
-    chunks = call.do(backend.stream, call.path, start, end, etag).chunks
-    try:
+    stat, chunks = call.do(backend.stream, call.path, start, end, etag)
+    with closing(chunks):
+        if stat.etag != etag:
+            call.fail(PreconditionFailedError())
         for chunk in call.each(chunks):
             pieces.append(chunk)
-            if stopped.is_set():
+            if stop.is_set():
                 break
-    finally:
-        chunks.close()
     return pieces
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-import threading
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from storage._retry import stop
+from storage._stop import Stop, current
 from storage.exceptions import IntegrityError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
+    from storage._threads import Pool, Task
 
 __all__ = ["Fetch", "Windows"]
 
@@ -26,20 +25,19 @@ _PART: Final = 1024 * 1024  # larger ones are slower: less of what is ahead woul
 
 _THREADS: Final = _MOST_AHEAD // _PART
 
-Fetch = Callable[[int, int, "threading.Event | None"], list[bytes]]
-"""``fetch(start, end, stopped)``: the bytes of a range, all of one version. It may end early once ``stopped`` is set."""
+Fetch = Callable[[int, int, Stop | None], list[bytes]]
+"""``fetch(start, end, stop)``: the bytes of a range, all of one version. It may end early once ``stop`` is set."""
 
 
 class _Part(NamedTuple):
     start: int
     end: int
-    data: bytes | Future[list[bytes]]
-    stopped: threading.Event | None = None
+    data: bytes | Task[list[bytes]]
+    stop: Stop | None = None
 
     def drop(self) -> None:
-        if self.stopped is not None and not isinstance(self.data, bytes):
-            self.stopped.set()
-            self.data.cancel()
+        if self.stop is not None:
+            self.stop.set()
 
 
 class Windows:
@@ -66,7 +64,7 @@ class Windows:
         self._window_end = 0
         self._run_start = 0
         self._jumped = False
-        self._pool: Executor | None = None
+        self._pool: Pool | None = None
 
     def at(self, position: int, wanted: int) -> memoryview:
         """The next bytes: 1 to ``wanted``, but it may be known that the reader wants all of them.
@@ -121,7 +119,7 @@ class Windows:
         self.clear()
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.shutdown(wait=False)
+            pool.close(wait=False)
 
     def _jump(self, position: int) -> None:
         self.clear()
@@ -176,9 +174,9 @@ class Windows:
         if self._pool is None:
             from storage._threads import Pool  # only where there are threads: 5 ms
 
-            self._pool = Pool(_THREADS, "storage-ahead")
-        stopped = threading.Event()
-        return _Part(start, end, self._pool.submit(_fetch, self._fetch, start, end, stopped), stopped)
+            self._pool = Pool(_THREADS, "storage-ahead", Stop())
+        stop = Stop(self._pool.stop)
+        return _Part(start, end, self._pool.submit(_fetch, self._fetch, start, end, stop), stop)
 
     def _arrived(self, position: int) -> _Part:
         """The part at ``position``, waited for."""
@@ -203,8 +201,8 @@ class Windows:
         self._starts[index : index + 1] = [part.start for part in parts]
 
 
-def _fetch(fetch: Fetch, start: int, end: int, stopped: threading.Event) -> list[bytes]:
-    if stopped.is_set():
+def _fetch(fetch: Fetch, start: int, end: int, stop: Stop) -> list[bytes]:
+    if stop.is_set():
         return []
-    stop.set(stopped)  # no further tries: a task of this pool has its thread for itself
-    return fetch(start, end, stopped)
+    current.set(stop)  # in the copy of the context that each task has
+    return fetch(start, end, stop)

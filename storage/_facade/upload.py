@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 
+from storage import _stop
 from storage._backend import PutOptions, Writer
 from storage._facade.call import Call
+from storage._fork import check_owner, forks
 from storage._log import CallRecord
 from storage._types import ObjectInfo
-from storage.exceptions import UnsupportedOperationError
 
 __all__ = ["Upload"]
 
@@ -27,12 +27,12 @@ class Upload:
         self._writer: Writer | None = None
         self._moved = 0
         self._record: CallRecord | None = call.record()
-        self._process = os.getpid()
+        self._begun = forks.count
 
     @property
     def inherited(self) -> bool:
         """Whether this process is a child of the one that made it."""
-        return os.getpid() != self._process
+        return self._begun != forks.count
 
     @property
     def chunk_size(self) -> int:
@@ -41,7 +41,8 @@ class Upload:
 
     def write(self, data: bytes) -> None:
         """Takes the next bytes."""
-        self._check()
+        check_owner(self._begun, self._call)
+        _stop.check()
         self._moved += len(data)
         if self._writer is None:
             backend = self._call.route.backend
@@ -56,7 +57,8 @@ class Upload:
 
     def commit(self) -> ObjectInfo:
         """Publishes all that was written, and returns the new blob's info."""
-        self._check()
+        check_owner(self._begun, self._call)
+        _stop.check()
         if self._writer is None:
             put = self._call.route.backend.put
             stat = self._call.do(put, self._call.path, bytes(self._pending), self._options)
@@ -71,14 +73,9 @@ class Upload:
             return
         self._pending = bytearray()
         if self._writer is not None:
-            self._writer.abort()
+            with _stop.cleaning_up():
+                self._writer.abort()
         self._log()
-
-    def _check(self) -> None:
-        if self.inherited:
-            raise UnsupportedOperationError(
-                f"{self._call}: it was begun before this process was forked, and is its parent's to write; begin it here"
-            )
 
     def _log(self) -> None:
         record, self._record = self._record, None

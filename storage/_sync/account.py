@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
-from threading import Event, RLock
+from threading import RLock
 from typing import Any, Final, Literal, NamedTuple
 
+from storage._stop import Stop
 from storage._sync.pace import Abandoned
 from storage._sync.plan import Entry
 from storage._sync_types import SyncEvent, SyncFailure, SyncResult
@@ -39,7 +40,7 @@ class Account:
     """
 
     def __init__(
-        self, stop: Event, progress: Callable[[int], object] | None = None, report: Report | None = None
+        self, stop: Stop, progress: Callable[[int], object] | None = None, report: Report | None = None
     ) -> None:
         self._stop, self._progress, self._report = stop, progress, report
         self._lock = RLock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from threading import Event, Semaphore
+from threading import Semaphore
 from typing import Final, NamedTuple
 
 from storage._backend import Stat
@@ -12,6 +12,7 @@ from storage._facade.call import Call
 from storage._facade.options import put_options
 from storage._facade.routes import Route
 from storage._facade.upload import Upload
+from storage._stop import Stop
 from storage._sync.digest import Digest
 from storage._sync.pace import Abandoned, Limiter
 from storage._types import ObjectInfo
@@ -62,7 +63,7 @@ class Copier:
     """
 
     def __init__(
-        self, moved: Callable[[int], None], stop: Event, bwlimit: float | None = None, large_at_once: int | None = None
+        self, moved: Callable[[int], None], stop: Stop, bwlimit: float | None = None, large_at_once: int | None = None
     ) -> None:
         self._moved, self._stop = moved, stop
         self._limiter = Limiter(bwlimit, stop.wait)

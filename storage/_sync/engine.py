@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from threading import Event, Lock
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
 from storage._facade.call import Call
 from storage._facade.routes import Route
 from storage._globs import Filter
 from storage._keys import is_portable
+from storage._stop import Stop
 from storage._sync.account import Account
 from storage._sync.copying import Copier, Pair
 from storage._sync.pace import Abandoned, Pace
@@ -80,7 +81,7 @@ class Engine:
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], options: Options, account: Account, stop: Event, *, patience: int = 0
+        self, pairs: Sequence[Pair], options: Options, account: Account, stop: Stop, *, patience: int = 0
     ) -> None:
         self._pairs, self._options, self._account, self._stop = pairs, options, account, stop
         self._pace = Pace(patience, stop)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from threading import Event, Lock
+from threading import Lock
 from typing import Final, ParamSpec, TypeVar
 
+from storage._stop import Stop
 from storage.exceptions import UnavailableError
 
 __all__ = ["Abandoned", "Limiter", "Pace"]
@@ -66,7 +67,7 @@ class Pace:
         stop: ends the waits.
     """
 
-    def __init__(self, tries: int, stop: Event) -> None:
+    def __init__(self, tries: int, stop: Stop) -> None:
         self._tries, self._stop = tries, stop
         self._lock = Lock()
         self._pause = 0.0

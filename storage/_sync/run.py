@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Event
 
 from storage._facade.core import Core
 from storage._keys import check_prefix
+from storage._stop import Stop, current
 from storage._sync.account import Account, Report
 from storage._sync.copying import Pair, check_there
 from storage._sync.engine import Engine, Options
@@ -41,7 +41,7 @@ def sync(
     check_apart(pairs)
     for pair in pairs:
         check_there(pair)
-    stop = Event()
+    stop = Stop(current.get())
     account = Account(stop, progress, report)
     try:
         Engine(pairs, options, account, stop).run(KeyRange())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import NamedTuple
 
 import anyio
 
-from storage._backend import Backend, Stat
+from storage._backend import Backend, Chunks, Stat
 from storage._content_types import DEFAULT_CONTENT_TYPE
 from storage._url_signing import Grant, RefusedError
 from storage.exceptions import PreconditionFailedError
@@ -87,9 +88,9 @@ def _open(backend: Backend, grant: Grant, request: Request) -> _Opened:
         if status == 412:
             raise PreconditionFailedError
         if status == 304:
-            return _Opened(304, _validators(stat), _pieces(iter(())), b"", 0)
+            return _Opened(304, _validators(stat), _pieces(None), b"", 0)
         if grant.method == "HEAD":
-            return _Opened(200, _headers(stat, grant, stat.size), _pieces(iter(())), b"", 0)
+            return _Opened(200, _headers(stat, grant, stat.size), _pieces(None), b"", 0)
         try:
             return _open_version(backend, grant, request, stat)
         except PreconditionFailedError:
@@ -112,7 +113,7 @@ def _open_version(backend: Backend, grant: Grant, request: Request, stat: Stat) 
     return _body(206, headers, chunks, end - start)
 
 
-def _body(status: int, headers: list[tuple[str, str]], chunks: Iterator[bytes], length: int) -> _Opened:
+def _body(status: int, headers: list[tuple[str, str]], chunks: Chunks, length: int) -> _Opened:
     pieces = _pieces(chunks)
     first = next(pieces, b"")
     if len(first) == length:
@@ -120,9 +121,11 @@ def _body(status: int, headers: list[tuple[str, str]], chunks: Iterator[bytes], 
     return _Opened(status, headers, pieces, first, length)
 
 
-def _pieces(chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
+def _pieces(chunks: Chunks | None) -> Generator[bytes, None, None]:
     """The same bytes in pieces of a size that is good to send; closes ``chunks`` when it is closed."""
-    try:
+    if chunks is None:
+        return
+    with closing(chunks):
         for chunk in chunks:
             if len(chunk) <= _PIECE:
                 yield chunk
@@ -130,10 +133,6 @@ def _pieces(chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
             view = memoryview(chunk)
             for start in range(0, len(view), _PIECE):
                 yield bytes(view[start : start + _PIECE])
-    finally:
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
 
 
 def _validators(stat: Stat) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from storage._retry import stop
+from storage import _stop
 from storage.backends._http._connection import Connection
 from storage.backends._http._dial import Place
 from storage.backends._http._errors import ConnectionLostError
@@ -93,6 +93,7 @@ class Pool:
         """
         pieces = body if isinstance(body, (list, tuple)) else (body,) if body else ()
         head = self._head(method, target, headers, pieces)
+        _stop.check()
         connection = self._take()
         try:
             if connection is None:
@@ -102,9 +103,9 @@ class Pool:
                 try:
                     connection.exchange(method, head, pieces)
                 except ConnectionLostError as exc:
-                    stopping = stop.get()
-                    if exc.answered or (exc.sent and not repeatable) or (stopping is not None and stopping.is_set()):
+                    if exc.answered or (exc.sent and not repeatable):
                         raise
+                    _stop.check()
                     connection = Connection(self._place)
                     connection.exchange(method, head, pieces)
             response = Response(connection, self._give_back)

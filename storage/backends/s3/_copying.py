@@ -187,11 +187,7 @@ class Copier:
                     pool.submit(parts.copy_part, number, {**source.headers, "x-amz-copy-source-range": text})
                     for number, text in ranges
                 ]
-                try:
-                    results = [future.result() for future in futures]
-                except BaseException:
-                    pool.shutdown(wait=True, cancel_futures=True)
-                    raise
+                results = [future.result() for future in futures]
         except BaseException as exc:
             parts.cancel()
             _note_change(exc)
