@@ -6,6 +6,7 @@ nothing more.
 
 from __future__ import annotations
 
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-__all__ = ["SLICE", "Stop", "Stopped", "check", "cleaning_up", "current"]
+__all__ = ["SLICE", "Stop", "Stopped", "check", "cleaning_up", "current", "wait_for"]
 
 SLICE: Final = 0.05
 """Seconds between two looks at the flag of a call, where something else is waited for."""
@@ -78,6 +79,20 @@ def check() -> None:
     stop = current.get()
     if stop is not None and stop.is_set():
         raise Stopped
+
+
+def wait_for(poll: select.poll, milliseconds: float) -> list[tuple[int, int]]:
+    """``poll.poll(milliseconds)``; raises ``Stopped`` soon after the call was stopped."""
+    stop = current.get()
+    if stop is None:
+        return poll.poll(milliseconds)
+    end = time.monotonic() + milliseconds / 1000
+    while True:
+        left = max(0.0, end - time.monotonic())
+        events = poll.poll(min(left, SLICE) * 1000)
+        if events or not left:
+            return events
+        check()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from storage._retry import stop
+from storage._stop import Stop, Stopped, current
 from storage.backends._http import (
     BodyCutError,
     ConnectError,
@@ -324,21 +324,43 @@ def test_a_request_that_has_part_of_an_answer_is_not_sent_again():
 
 
 def test_a_request_that_nobody_wants_any_more_is_not_sent_again():
-    stopping = threading.Event()
+    stop = Stop()
 
     def script(peer):
         peer.request()
-        stopping.set()
+        stop.set()
 
-    token = stop.set(stopping)
+    token = current.set(stop)
     try:
         with Server(once_then(script)) as server, pool_of(server.port) as pool:
             get(pool)
-            with pytest.raises(ConnectionLostError):
+            with pytest.raises(Stopped):
+                get(pool)
+            with pytest.raises(Stopped):  # nor is another one
                 get(pool)
     finally:
-        stop.reset(token)
+        current.reset(token)
     assert server.accepted == 1
+
+
+@pytest.mark.parametrize("silent", ["head", "body"])
+def test_a_wait_for_a_silent_server_ends_when_the_call_is_stopped(silent):
+    stop, begun = Stop(), time.monotonic()
+
+    def script(peer):
+        peer.request()
+        if silent == "body":
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n123")
+        stop.set()
+        peer.wait_for_the_end()
+
+    token = current.set(stop)
+    try:
+        with Server(script) as server, pool_of(server.port, read_timeout=60) as pool, pytest.raises(Stopped):
+            get(pool)
+    finally:
+        current.reset(token)
+    assert time.monotonic() - begun < 20
 
 
 def test_a_silent_server_is_not_asked_again():

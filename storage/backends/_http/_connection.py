@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Final
 
+from storage._stop import wait_for
 from storage.backends._http._dial import Place, dial
 from storage.backends._http._errors import (
     BodyCutError,
@@ -157,7 +158,7 @@ class Connection:
             if poll is None:
                 poll = select.poll()
                 poll.register(sock, select.POLLIN | select.POLLOUT)
-            events = poll.poll(self._milliseconds)
+            events = wait_for(poll, self._milliseconds)
             if not events:
                 raise self.failure(ReadTimeoutError, f"took no more bytes for {self._place.read_timeout:g} seconds")
             if events[0][1] & select.POLLIN and self._has_answer():
@@ -238,7 +239,7 @@ class Connection:
         return self._socket
 
     def _wait(self) -> None:
-        if not self._poll.poll(self._milliseconds):
+        if not wait_for(self._poll, self._milliseconds):
             raise self.failure(ReadTimeoutError, f"sent nothing for {self._place.read_timeout:g} seconds")
 
     def _lost(self, exc: OSError) -> TransportError:

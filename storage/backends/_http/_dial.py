@@ -8,6 +8,7 @@ import ssl
 import time
 from typing import NamedTuple
 
+from storage._stop import wait_for
 from storage.backends._http._errors import CertificateError, ConnectError, ConnectTimeoutError
 
 __all__ = ["Place", "dial"]
@@ -91,7 +92,7 @@ def _shake_hands(sock: socket.socket, place: Place, tls: ssl.SSLContext, deadlin
                 poll.register(secure, select.POLLIN)
             except ssl.SSLWantWriteError:
                 poll.register(secure, select.POLLOUT)
-            if not poll.poll(max(0, (deadline - time.monotonic()) * 1000)):
+            if not wait_for(poll, max(0, (deadline - time.monotonic()) * 1000)):
                 break
     except ssl.SSLCertVerificationError as exc:
         secure.close()
