@@ -6,7 +6,7 @@ asynchronous sources or files, or that may run on the event loop, have code of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from functools import partial
 from typing import Final
 
@@ -40,14 +40,23 @@ class AsyncStorage(AsyncBlobs, AsyncFiles):
     set_many: Final = in_thread(Storage.set_many)
     get_many: Final = iterated(Storage.get_many, 1)
     delete_many: Final = in_thread(Storage.delete_many)
+    delete_prefix: Final = in_thread(Storage.delete_prefix)
+
+    set_dir: Final = in_thread(Storage.set_dir)
+    get_dir: Final = in_thread(Storage.get_dir)
 
     get_signed_url: Final = in_thread(Storage.get_signed_url)
     get_upload_url: Final = in_thread(Storage.get_upload_url)
     sign_download: Final = in_thread(Storage.sign_download)
     sign_upload: Final = in_thread(Storage.sign_upload)
+    sign_form: Final = in_thread(Storage.sign_form)
 
     setup: Final = in_thread(Storage.setup)
     check: Final = in_thread(Storage.check)
+
+    @same_as(Storage.mapping)
+    def mapping(self, storage_type: str = "data") -> MutableMapping[str, bytes]:
+        return self._sync.mapping(storage_type)
 
     @same_as(Storage.sync_to)
     async def sync_to(

@@ -25,6 +25,7 @@ class AsyncBlobs(AsyncCore):
     exists: Final = quick(Storage.exists)
     info: Final = quick(Storage.info)
     delete: Final = quick(Storage.delete)
+    set_metadata: Final = in_thread(Storage.set_metadata)
     copy: Final = in_thread(Storage.copy)
     move: Final = in_thread(Storage.move)
 

@@ -295,7 +295,8 @@ def _stream(call: Call, start: int, end: int | None) -> Iterator[bytes]:
     """The pieces of a range of a blob, as the backend gives them."""
     with call.record() as record:
         stat, chunks = call.do(call.route.backend.stream, call.path, start, end)
-        size = max(0, (stat.size if end is None else min(end, stat.size)) - start)
+        begin = start if start >= 0 else max(0, stat.size + start)
+        size = max(0, (stat.size if end is None else min(end, stat.size)) - begin)
         record.size = 0
         with closing(chunks):
             for chunk in call.each(exactly(chunks, size)):

@@ -193,7 +193,8 @@ class S3Backend(Backend):
             return None
 
         with Pool(min(len(paths), self.concurrency), "storage-delete") as pool:
-            return {path: exc for path, exc in zip(paths, pool.map(fault, paths), strict=True) if exc is not None}
+            tasks = {path: pool.submit(fault, path) for path in paths}
+            return {path: exc for path, task in tasks.items() if (exc := task.result()) is not None}
 
     def copy(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
         return self._copier.copy(source, target, overwrite=overwrite, if_match=if_match)
