@@ -6,19 +6,35 @@ asynchronous sources or files, or that may run on the event loop, have code of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping
-from functools import partial
-from typing import Final
+from collections.abc import Callable, Coroutine, MutableMapping
+from functools import partial, update_wrapper
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from storage._aio.blobs import AsyncBlobs
 from storage._aio.core import AsyncCore, in_thread, iterated, same_as
 from storage._aio.files import AsyncFiles
 from storage._storage import Storage
-from storage._sync_types import SyncEvent, SyncResult
 
 __all__ = ["AsyncStorage"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _PAGE = 1000  # items of a listing that one turn of a worker thread takes
+
+
+def _between(
+    method: Callable[Concatenate[Storage, Storage, P], T],
+) -> Callable[Concatenate[AsyncCore, AsyncCore, P], Coroutine[Any, Any, T]]:
+    """As ``in_thread``, for a method whose first argument is another store."""
+
+    async def call(self: AsyncCore, /, other: AsyncCore, *args: P.args, **options: P.kwargs) -> T:
+        if not isinstance(other, AsyncCore):
+            raise TypeError(f"other must be an AsyncStorage, not {type(other).__name__}")
+        return await self._workers.run(partial(method, self._sync, other._sync, *args, **options))  # noqa: SLF001
+
+    update_wrapper(call, method)
+    return call  # type: ignore[return-value]  # (to mypy `other` has no name)
 
 
 class AsyncStorage(AsyncBlobs, AsyncFiles):
@@ -51,44 +67,11 @@ class AsyncStorage(AsyncBlobs, AsyncFiles):
     sign_upload: Final = in_thread(Storage.sign_upload)
     sign_form: Final = in_thread(Storage.sign_form)
 
+    sync_to: Final = _between(Storage.sync_to)
+
     setup: Final = in_thread(Storage.setup)
     check: Final = in_thread(Storage.check)
 
     @same_as(Storage.mapping)
     def mapping(self, storage_type: str = "data") -> MutableMapping[str, bytes]:
         return self._sync.mapping(storage_type)
-
-    @same_as(Storage.sync_to)
-    async def sync_to(
-        self,
-        other: AsyncCore,
-        storage_type: str | None = None,
-        *,
-        delete: bool = False,
-        dry_run: bool = False,
-        include: Iterable[str] = (),
-        exclude: Iterable[str] = (),
-        checksum: bool = False,
-        concurrency: int | None = None,
-        bwlimit: float | None = None,
-        progress: Callable[[int], object] | None = None,
-        report: Callable[[SyncEvent], object] | None = None,
-    ) -> SyncResult:
-        if not isinstance(other, AsyncCore):
-            raise TypeError(f"other must be an AsyncStorage, not {type(other).__name__}")
-        return await self._workers.run(
-            partial(
-                self._sync.sync_to,
-                other._sync,  # noqa: SLF001 (this class's own)
-                storage_type,
-                delete=delete,
-                dry_run=dry_run,
-                include=include,
-                exclude=exclude,
-                checksum=checksum,
-                concurrency=concurrency,
-                bwlimit=bwlimit,
-                progress=progress,
-                report=report,
-            )
-        )

@@ -37,6 +37,9 @@ class Account:
         stop: is set where a callback raises.
         progress: called with the number of bytes copied since the last call.
         report: called with each event. One call at a time, of both.
+
+    Attributes:
+        error: what a callback raised.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Account:
     ) -> None:
         self._stop, self._progress, self._report = stop, progress, report
         self._lock = RLock()
+        self.error: BaseException | None = None
         self._counts: Counter[str] = Counter()
         self._compared: Counter[str] = Counter()
         self._failures: list[SyncFailure] = []
@@ -136,6 +140,7 @@ class Account:
         try:
             function(value)
         except BaseException as exc:  # the caller's own: it ends the sync and comes out bare
+            self.error = self.error or exc
             self._stop.set()
             raise Abandoned(exc) from None
 

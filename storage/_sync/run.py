@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from storage._facade.core import Core
 from storage._keys import check_prefix
-from storage._stop import Stop, current
+from storage._stop import Stop, Stopped, current
 from storage._sync.account import Account, Report
 from storage._sync.copying import Pair, check_there
 from storage._sync.engine import Engine, Options
@@ -45,8 +45,8 @@ def sync(
     account = Account(stop, progress, report)
     try:
         Engine(pairs, options, account, stop).run(KeyRange())
-    except Abandoned as abandoned:
-        raise (abandoned.error or KeyboardInterrupt()) from None
+    except Abandoned:
+        raise (account.error or Stopped()) from None
     result = account.result(dry_run=options.dry_run)
     if result.failed:
         raise SyncError(_summary(result), url=target.backend.location, result=result)
