@@ -8,7 +8,7 @@ from importlib import import_module
 
 from benchmarks import measure
 
-GROUPS = ("imports", "local", "stairs", "network", "clients", "large", "serving", "gcs")
+GROUPS = ("imports", "local", "durable", "stairs", "s3", "gs", "batches", "clients", "large", "opening", "serving")
 
 
 def main() -> None:

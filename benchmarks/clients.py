@@ -7,7 +7,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from benchmarks.measure import Call, Plan, Row, in_turn, prepared
+from benchmarks.measure import Bar, Call, Plan, Row, in_turn, prepared
+from benchmarks.peers.s3 import Obstore, obstore_store
 from benchmarks.servers import seaweedfs
 from storage import AsyncStorage, Storage
 from tests.servers.s3 import S3Server
@@ -28,17 +29,15 @@ def run(plan: Plan) -> None:
                 f"s3, {CLIENTS} clients at once, 1 KiB, no latency: {what} (per call)",
                 "what the server answers in a second, on the same cores",
                 [_Ours.name],
+                [Bar(_Ours.name, 1 / 0.9, _Obstore.name, "wall")] if what == "get" else [],
             )
-            peers = [_Ours(server), _OursOnThreads(server), _Obstore(server), _S3fs(server)]
-            threads = [_Threads(server, "s3+obstore"), _Threads(server, "s3")]
+            peers = [_Ours(server), _Obstore(server), _FastS3(server), _Threads(server), _ObstoreThreads(server)]
 
             def prepare(peer: Any, what: str = what) -> Call:
                 return peer.together(what, each)
 
-            in_turn(row, prepared(row, [*peers, *threads], prepare), rounds=plan.rounds(5), calls=1, warm=1)
-            calls = CLIENTS * each
-            for who, samples in row.samples.items():
-                row.samples[who] = [(wall / calls, cpu / calls) for wall, cpu in samples]
+            in_turn(row, prepared(row, peers, prepare), rounds=plan.rounds(15), calls=1, warm=1, save=False)
+            row.per(dict.fromkeys(row.samples, CLIENTS * each))
             row.save()
 
 
@@ -76,12 +75,11 @@ class _Async:
 
 
 class _Ours(_Async):
-    name = "AsyncStorage s3+obstore://"
-    scheme = "s3+obstore"
+    name = "AsyncStorage s3://"
 
     def __init__(self, server: S3Server) -> None:
         super().__init__()
-        self.store = AsyncStorage(server.url("bench", scheme=self.scheme, query="&types=data:"), server.auth)
+        self.store = AsyncStorage(server.url("bench", query="&types=data:"), server.auth)
 
     async def get(self, key: str) -> bytes:
         return await self.store.get_bytes(key)
@@ -90,27 +88,12 @@ class _Ours(_Async):
         return await self.store.set(key, KIB)
 
 
-class _OursOnThreads(_Ours):
-    name = "AsyncStorage s3://"
-    scheme = "s3"
-
-
 class _Obstore(_Async):
     name = "obstore, async"
 
     def __init__(self, server: S3Server) -> None:
-        from obstore.store import S3Store
-
         super().__init__()
-        self.store = S3Store(
-            server.bucket,
-            prefix="bench",
-            endpoint=server.endpoint_url,
-            region=server.region,
-            access_key_id=server.access_key,
-            secret_access_key=server.secret_key,
-            client_options={"allow_http": True},
-        )
+        self.store = obstore_store(server, server.endpoint_url)
 
     async def get(self, key: str) -> bytes:
         return bytes(await (await self.store.get_async(key)).bytes_async())
@@ -119,46 +102,58 @@ class _Obstore(_Async):
         return await self.store.put_async(key, KIB)
 
 
-class _S3fs(_Async):
-    name = "s3fs (aiobotocore)"
+class _FastS3(_Async):
+    name = "fast-s3 (aiohttp)"
 
     def __init__(self, server: S3Server) -> None:
-        import s3fs
+        from fast_s3 import AsyncS3Client
 
         super().__init__()
-        self.root = f"{server.bucket}/bench/"
-        self.fs = s3fs.S3FileSystem(
-            key=server.access_key,
-            secret=server.secret_key,
-            endpoint_url=server.endpoint_url,
-            asynchronous=True,
-            skip_instance_cache=True,
-            config_kwargs={"max_pool_connections": CLIENTS},
-        )
-        self.loop.run_until_complete(self.fs.set_session())
+
+        async def open_() -> Any:
+            return AsyncS3Client(
+                endpoint_url=server.endpoint_url,
+                aws_access_key_id=server.access_key,
+                aws_secret_access_key=server.secret_key,
+                region_name=server.region,
+                bucket_name=server.bucket,
+                addressing_style="path",
+            )
+
+        self.client = self.loop.run_until_complete(open_())
 
     async def get(self, key: str) -> bytes:
-        return await self.fs._cat_file(self.root + key)  # noqa: SLF001 (so are its coroutines named)
+        return await self.client.get_object("bench/" + key)
 
     async def put(self, key: str) -> object:
-        return await self.fs._pipe_file(self.root + key, KIB)  # noqa: SLF001
+        return await self.client.put_object("bench/" + key, KIB)
 
 
 class _Threads:
     """``Storage`` in as many threads as there are clients."""
 
-    def __init__(self, server: S3Server, scheme: str) -> None:
-        self.name = f"storage {scheme}://, threads"
-        self.store = Storage(server.url("bench", scheme=scheme, query="&types=data:"), server.auth)
+    name = "Storage s3://, 64 threads"
+
+    def __init__(self, server: S3Server) -> None:
+        store = Storage(server.url("bench", query="&types=data:"), server.auth)
+        self.get, self.put = store.get_bytes, store.set
 
     def together(self, what: str, each: int) -> Call:
-        store, pool = self.store, ThreadPoolExecutor(CLIENTS)
+        pool = ThreadPoolExecutor(CLIENTS)
 
         def client(number: int) -> None:
             for step in range(each):
                 if what == "set":
-                    store.set(_key(number, step), KIB)
+                    self.put(_key(number, step), KIB)
                 else:
-                    assert len(store.get_bytes(_key(number, step))) == len(KIB)
+                    assert len(self.get(_key(number, step))) == len(KIB)
 
         return lambda _: list(pool.map(client, range(CLIENTS)))
+
+
+class _ObstoreThreads(_Threads):
+    name = "obstore, 64 threads"
+
+    def __init__(self, server: S3Server) -> None:
+        peer = Obstore(server, server.endpoint_url)
+        self.get, self.put = peer.get, peer.put

@@ -7,34 +7,44 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.measure import TMPFS, Call, Plan, Row, in_turn, prepared
+from benchmarks.measure import TMPFS, Bar, Call, Plan, Row, in_turn, prepared
 from benchmarks.peers import Peer, opened
-from benchmarks.peers.local import FILE, MEMORY, SYNCED, Bare, FsspecFile, ObstoreLocal, OpenDALFile, OursFile
+from benchmarks.peers.local import (
+    FILE,
+    MEMORY,
+    Bare,
+    FsspecFile,
+    ObstoreLocal,
+    ObstoreMemory,
+    OpenDALFile,
+    OursFile,
+    OursMemory,
+)  # fmt: skip
 
 KIB = os.urandom(1024)
 
 
 def run(plan: Plan) -> None:
     with tempfile.TemporaryDirectory(prefix="storage-bench-") as root:
-        small("local.memory", "memory, 1 KiB", MEMORY, root, plan.rounds(11), plan.size(5_000, 1_000))
+        ours, peer = OursMemory.name, ObstoreMemory.name
+        bars = {what: [Bar(ours, most, peer)] for what, most in (("get", 1), ("exists", 1), ("set", 2), ("delete", 2))}
+        small("local.memory", "memory, 1 KiB", MEMORY, root, bars, plan.rounds(25), plan.size(5_000, 1_000))
     with tempfile.TemporaryDirectory(prefix="storage-bench-", dir=TMPFS) as root:
-        where = "tmpfs" if TMPFS else "disk"
-        small(
-            "local.file",
-            f"a directory on {where}, fsync=false, 1 KiB",
-            FILE,
-            root,
-            plan.rounds(9),
-            plan.size(300, 100),
-        )
-    with tempfile.TemporaryDirectory(prefix="storage-bench-") as root:
-        synced(plan, root)
+        ours, bare = OursFile.name, Bare.name
+        bars = {
+            what: [Bar(ours, most, bare), Bar(ours, 1.0, ObstoreLocal.name)]
+            for what, most in (("get", 2), ("exists", 4), ("set", 2.7), ("delete", 4))
+        }
+        where = f"a directory on {'tmpfs' if TMPFS else 'disk'}, fsync=false, 1 KiB"
+        small("local.file", where, FILE, root, bars, plan.rounds(25), plan.size(300, 100))
     for shape, what in (("wide", "one directory"), ("deep", "1,000 directories")):
         with tempfile.TemporaryDirectory(prefix="storage-bench-", dir=TMPFS) as root:
             listing(plan, root, shape, what)
 
 
-def small(name: str, where: str, kinds: Sequence[Any], root: str, rounds: int, calls: int) -> None:
+def small(
+    name: str, where: str, kinds: Sequence[Any], root: str, bars: dict[str, list[Bar]], rounds: int, calls: int
+) -> None:
     """The four calls on small blobs, under paths of four parts."""
     peers, failed = opened(list(kinds), root)
     limits = {
@@ -44,7 +54,7 @@ def small(name: str, where: str, kinds: Sequence[Any], root: str, rounds: int, c
         "delete": "",
     }
     for what, limit in limits.items():
-        row = Row(f"{name}.{what}", f"{where}: {what}", limit, [peers[0].name], failed=dict(failed))
+        row = Row(f"{name}.{what}", f"{where}: {what}", limit, [peers[0].name], bars[what], failed=dict(failed))
         contestants = prepared(row, peers, lambda peer, what=what: _call(peer, what, rounds * calls + 10))  # type: ignore[misc]
         in_turn(row, contestants, rounds=rounds, calls=calls)
 
@@ -69,24 +79,11 @@ def _call(peer: Peer, what: str, count: int) -> Call:
     return lambda number: peer.exists(keys[number % 100])
 
 
-def synced(plan: Plan, root: str) -> None:
-    """A write that is on the disk when it returns."""
-    peers, failed = opened(list(SYNCED), root)
-    row = Row(
-        "local.fsync.set",
-        "a directory on disk, with fsync: set, 1 KiB",
-        "fsync of file and directory",
-        [peers[0].name],
-        failed=failed,
-    )
-    calls = plan.size(100, 20)
-    in_turn(row, [(peer.name, _call(peer, "set", 0)) for peer in peers], rounds=plan.rounds(11), calls=calls)
-
-
 def listing(plan: Plan, root: str, shape: str, what: str) -> None:
     """All keys in order. Divided by their number: the cost of one key."""
     count = plan.size(100_000, 5_000)
     peers, failed = opened([OursFile, Bare, ObstoreLocal, OpenDALFile, FsspecFile], root)
+    ours = OursFile.name
     homes = {
         "storage file://": "ours",
         "bare system calls": "bare",
@@ -103,9 +100,10 @@ def listing(plan: Plan, root: str, shape: str, what: str) -> None:
             os.close(os.open(f"{folder}/{number:06}", os.O_CREAT | os.O_WRONLY))
     row = Row(
         f"local.list.{shape}",
-        f"a directory on tmpfs: list {count:,} keys of {what}, in order",
+        f"a directory on {'tmpfs' if TMPFS else 'disk'}: list {count:,} keys of {what}, in order (per key)",
         "one getdents for some hundred names, and a sort",
-        ["storage file://"],
+        [ours],
+        [Bar(ours, 0.5, ObstoreLocal.name), Bar(ours, 1.0, OpenDALFile.name), Bar(ours, 1.0, FsspecFile.name)],
         failed=failed,
     )
 
@@ -116,4 +114,6 @@ def listing(plan: Plan, root: str, shape: str, what: str) -> None:
 
         return run
 
-    in_turn(row, [(peer.name, call(peer)) for peer in peers], rounds=plan.rounds(3), calls=1, warm=1)
+    in_turn(row, [(peer.name, call(peer)) for peer in peers], rounds=plan.rounds(3), calls=1, warm=1, save=False)
+    row.per(dict.fromkeys(row.samples, count))
+    row.save()

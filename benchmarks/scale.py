@@ -119,8 +119,8 @@ def files(most: int, until: float) -> Any:
 def bucket(most: int, until: float) -> Any:
     """Blobs of one byte, put by ``set_many``."""
     with seaweedfs() as server:
-        urls = {scheme: server.url("scale", scheme=scheme, query="&types=data:") for scheme in ("s3", "s3+obstore")}
-        with Storage(urls["s3+obstore"], server.auth) as store:
+        url = server.url("scale", query="&types=data:")
+        with Storage(url, server.auth) as store:
 
             def fill(start: int, end: int, until: float) -> int:
                 reached = start
@@ -130,7 +130,7 @@ def bucket(most: int, until: float) -> Any:
                     reached = piece
                 return reached
 
-            return run({f"{scheme}://": (url, server.auth) for scheme, url in urls.items()}, fill, most, until)
+            return run({"s3://": (url, server.auth)}, fill, most, until)
 
 
 class _Endless(BaseHTTPRequestHandler):
@@ -182,10 +182,7 @@ def simulated(most: int) -> Any:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.server_port}"
     auth = {"access_key_id": "key", "secret_access_key": "secret"}
-    stores = {
-        f"{scheme}://": (f"{scheme}://bucket/p?endpoint_url={endpoint}&region=us-east-1", auth)
-        for scheme in ("s3", "s3+obstore")
-    }
+    stores = {"s3://": (f"s3://bucket/p?endpoint_url={endpoint}&region=us-east-1", auth)}
 
     def fill(start: int, end: int, until: float) -> int:
         del start, until

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from benchmarks.measure import Plan, Row, in_turn
+from benchmarks.measure import Bar, Plan, Row, in_turn
 from benchmarks.servers import ROOT
 from storage import Storage
 
@@ -26,6 +26,7 @@ def run(plan: Plan) -> None:
         f"{size // MIB} MiB by a signed URL of a directory on disk, one client",
         "what the loopback takes: both send the file from the kernel",
         [OURS],
+        [Bar(OURS, 2.0, THEIRS, "wall")],
     )
     with tempfile.TemporaryDirectory(prefix="storage-bench-") as room:
         url = f"file://{room}/s"

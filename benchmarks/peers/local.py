@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.peers import Peer
@@ -35,8 +36,11 @@ class OursFile(Peer):
 
 
 class OursFileSync(OursFile):
-    name = "storage file:// with fsync"
+    name = "storage file://"
     query = "?types=data:"
+
+    def set_many(self, items: dict[str, bytes]) -> object:
+        return self.store.set_many(items)
 
 
 class OursMemory(OursFile):
@@ -95,12 +99,26 @@ class Bare(Peer):
 
 
 class BareSync(Bare):
-    name = "bare system calls with fsync"
+    """Open, write, fsync, rename, and fsync of the directory."""
+
     sync = True
 
+    def set_many(self, items: dict[str, bytes]) -> object:
+        for key, data in items.items():
+            self.put(key, data)
+        return None
+
+
+class EightThreads(BareSync):
+    name = "bare system calls, 8 threads"
+
     def __init__(self, root: str) -> None:
-        self.root = f"{root}/bare-sync/"
+        self.root = f"{root}/threads/"
         os.makedirs(self.root)
+
+    def set_many(self, items: dict[str, bytes]) -> object:
+        with ThreadPoolExecutor(8) as threads:
+            return list(threads.map(self.put, items, items.values()))
 
 
 class ObstoreLocal(Peer):
@@ -307,5 +325,4 @@ class SmartOpen(Peer):
 FILE = [
     OursFile, Bare, ObstoreLocal, OpenDALFile, FsspecFile, Minimalkv, Diskcache, Cloudpathlib, SmartOpen,
 ]  # fmt: skip
-SYNCED = [OursFileSync, BareSync]
 MEMORY = [OursMemory, ObstoreMemory, OpenDALMemory, FsspecMemory]

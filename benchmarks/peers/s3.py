@@ -1,8 +1,10 @@
-"""S3: the two drivers of this library, and seven peers."""
+"""S3: the driver of this library, and its peers. With TLS they trust ``AWS_CA_BUNDLE``."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import Peer
@@ -13,11 +15,9 @@ from tests.servers.s3 import S3Server
 class Ours(Peer):
     name = "storage s3://"
     package = "storage-facade"
-    scheme = "s3"
 
     def __init__(self, server: S3Server, endpoint: str) -> None:
-        url = server.url("bench", endpoint_url=endpoint, scheme=self.scheme, query="&types=data:")
-        self.store = Storage(url, server.auth)
+        self.store = Storage(server.url("bench", endpoint_url=endpoint, query="&types=data:"), server.auth)
 
     def put(self, key: str, data: bytes) -> object:
         return self.store.set(key, data)
@@ -46,10 +46,20 @@ class Ours(Peer):
     def set_many(self, items: dict[str, bytes]) -> object:
         return self.store.set_many(items)
 
+    def delete_many(self, keys: list[str]) -> object:
+        return self.store.delete_many(keys)
 
-class OursObstore(Ours):
-    name = "storage s3+obstore://"
-    scheme = "s3+obstore"
+    def read(self, key: str) -> int:
+        with self.store.open(key) as file:
+            return _pieces(file)
+
+
+def _pieces(file: Any) -> int:
+    """Reads from front to back, a MiB at a time; how many bytes."""
+    count = 0
+    while piece := file.read(1024 * 1024):
+        count += len(piece)
+    return count
 
 
 def boto3_client(server: S3Server, endpoint: str, **config: Any) -> Any:
@@ -88,6 +98,10 @@ class Boto3(Peer):
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix="bench/" + prefix)
         return sum(1 for page in pages for _ in page.get("Contents", ()))
 
+    def delete_many(self, keys: list[str]) -> object:
+        objects = [{"Key": "bench/" + key} for key in keys]
+        return self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+
     def upload(self, key: str, path: str) -> object:
         return self.client.upload_file(path, self.bucket, "bench/" + key)
 
@@ -99,6 +113,9 @@ class Boto3OneConnection(Boto3):
     """What ``get_object`` and ``put_object`` of a file do: one connection."""
 
     name = "boto3, one connection"
+
+    def read(self, key: str) -> int:
+        return _pieces(self.client.get_object(Bucket=self.bucket, Key="bench/" + key)["Body"])
 
     def upload(self, key: str, path: str) -> object:
         with open(path, "rb") as file:
@@ -112,21 +129,28 @@ class Boto3OneConnection(Boto3):
         return None
 
 
+def obstore_store(server: S3Server, endpoint: str) -> Any:
+    from obstore.store import S3Store
+
+    options: dict[str, Any] = {"allow_http": True}
+    if endpoint.startswith("https:"):
+        options["root_certificate"] = Path(os.environ["AWS_CA_BUNDLE"]).read_bytes()
+    return S3Store(
+        server.bucket,
+        prefix="bench",
+        endpoint=endpoint,
+        region=server.region,
+        access_key_id=server.access_key,
+        secret_access_key=server.secret_key,
+        client_options=options,
+    )
+
+
 class Obstore(Peer):
     name = package = "obstore"
 
     def __init__(self, server: S3Server, endpoint: str) -> None:
-        from obstore.store import S3Store
-
-        self.store = S3Store(
-            server.bucket,
-            prefix="bench",
-            endpoint=endpoint,
-            region=server.region,
-            access_key_id=server.access_key,
-            secret_access_key=server.secret_key,
-            client_options={"allow_http": True},
-        )
+        self.store = obstore_store(server, endpoint)
 
     def put(self, key: str, data: bytes) -> object:
         return self.store.put(key, data)
@@ -140,12 +164,18 @@ class Obstore(Peer):
     def delete(self, key: str) -> object:
         return self.store.delete(key)
 
+    def delete_many(self, keys: list[str]) -> object:
+        return self.store.delete(keys)
+
     def count(self, prefix: str) -> int:
         return sum(len(page) for page in self.store.list(prefix, chunk_size=1000))
 
-    def upload(self, key: str, path: str) -> object:
-        from pathlib import Path
+    def read(self, key: str) -> int:
+        import obstore
 
+        return _pieces(obstore.open_reader(self.store, key, buffer_size=8 * 1024 * 1024))
+
+    def upload(self, key: str, path: str) -> object:
         return self.store.put(key, Path(path))
 
     def download(self, key: str, path: str) -> object:
@@ -201,49 +231,6 @@ class OpenDAL(Peer):
         return sum(1 for _ in self.operator.scan(prefix))
 
 
-class S3fs(Peer):
-    name = package = "s3fs"
-
-    def __init__(self, server: S3Server, endpoint: str) -> None:
-        import s3fs
-
-        self.fs = s3fs.S3FileSystem(
-            key=server.access_key,
-            secret=server.secret_key,
-            endpoint_url=endpoint,
-            use_listings_cache=False,
-            skip_instance_cache=True,
-        )
-        self.root = f"{server.bucket}/bench/"
-
-    def put(self, key: str, data: bytes) -> object:
-        return self.fs.pipe_file(self.root + key, data)
-
-    def get(self, key: str) -> bytes:
-        return self.fs.cat_file(self.root + key)
-
-    def exists(self, key: str) -> bool:
-        return self.fs.exists(self.root + key)
-
-    def delete(self, key: str) -> object:
-        return self.fs.rm_file(self.root + key)
-
-    def count(self, prefix: str) -> int:
-        return len(self.fs.find(self.root + prefix))
-
-    def upload(self, key: str, path: str) -> object:
-        return self.fs.put_file(path, self.root + key)
-
-    def download(self, key: str, path: str) -> object:
-        return self.fs.get_file(self.root + key, path)
-
-    def get_many(self, keys: list[str]) -> int:
-        return sum(map(len, self.fs.cat([self.root + key for key in keys]).values()))
-
-    def set_many(self, items: dict[str, bytes]) -> object:
-        return self.fs.pipe({self.root + key: data for key, data in items.items()})
-
-
 class SmartOpen(Boto3):
     name = "smart_open"
     package = "smart-open"
@@ -264,8 +251,13 @@ class SmartOpen(Boto3):
         with self.opener(self.root + key, "rb", transport_params={"client": self.client}) as file:
             return file.read()
 
+    def read(self, key: str) -> int:
+        with self.opener(self.root + key, "rb", transport_params={"client": self.client}) as file:
+            return _pieces(file)
+
     exists = Peer.exists
     delete = Peer.delete
+    delete_many = Peer.delete_many
     count = Peer.count
     upload = Peer.upload
     download = Peer.download
@@ -350,4 +342,115 @@ class Minio(Peer):
         return self.client.fget_object(bucket_name=self.bucket, object_name="bench/" + key, file_path=path)
 
 
-ALL = [Ours, OursObstore, Boto3, Obstore, OpenDAL, S3fs, SmartOpen, Cloudpathlib, Minio]
+class FastS3(Peer):
+    """Batches only: what a client costs that does nothing else."""
+
+    name = "fast-s3"
+    package = "fast-s3"
+
+    def __init__(self, server: S3Server, endpoint: str) -> None:
+        self.options = {
+            "endpoint_url": endpoint,
+            "aws_access_key_id": server.access_key,
+            "aws_secret_access_key": server.secret_key,
+            "region_name": server.region,
+            "bucket_name": server.bucket,
+            "addressing_style": "path",
+        }
+
+    def get_many(self, keys: list[str]) -> int:
+        from fast_s3 import Fetcher
+
+        found = Fetcher(paths=["bench/" + key for key in keys], ordered=True, **self.options)
+        return sum(len(file.content) for file in found)
+
+    def set_many(self, items: dict[str, bytes]) -> object:
+        from fast_s3 import Uploader
+
+        with Uploader(**self.options) as uploader:
+            uploader.queue_upload(source=list(items.values()), destination=["bench/" + key for key in items])
+            return uploader.await_upload()
+
+
+class Pyreqwest(Peer):
+    """A URL that was signed before, through a Rust client that knows no S3: what sending and receiving cost there."""
+
+    name = "pyreqwest, signed before"
+    package = "pyreqwest"
+
+    def __init__(self, server: S3Server, endpoint: str) -> None:
+        from pyreqwest.client import SyncClientBuilder
+
+        builder = SyncClientBuilder()
+        if endpoint.startswith("https:"):
+            builder = builder.add_root_certificate_pem(Path(os.environ["AWS_CA_BUNDLE"]).read_bytes())
+        self.client = builder.build()
+        self.boto3, self.bucket = boto3_client(server, endpoint, signature_version="s3v4"), server.bucket
+        self.urls: dict[tuple[str, str], str] = {}
+
+    def _url(self, method: str, key: str) -> str:
+        url = self.urls.get((method, key))
+        if url is None:
+            params = {"Bucket": self.bucket, "Key": "bench/" + key}
+            url = self.urls[method, key] = self.boto3.generate_presigned_url(method, Params=params)
+        return url
+
+    def get(self, key: str) -> bytes:
+        answer = self.client.get(self._url("get_object", key)).build().send()
+        return bytes(answer.bytes())
+
+    def exists(self, key: str) -> bool:
+        return bool(self.client.head(self._url("head_object", key)).build().send().status == 200)
+
+
+class Expat(Peer):
+    """Signed requests for pages, and expat: the least that a listing in Python takes."""
+
+    name = "bare client with expat"
+
+    def __init__(self, server: S3Server, endpoint: str) -> None:
+        import http.client
+        from urllib.parse import urlsplit
+
+        self.boto3, self.bucket = boto3_client(server, endpoint, signature_version="s3v4"), server.bucket
+        self.connection = http.client.HTTPConnection(urlsplit(endpoint).netloc)
+
+    def count(self, prefix: str) -> int:
+        count, token = 0, ""
+        while True:
+            params = {"Bucket": self.bucket, "Prefix": "bench/" + prefix, "MaxKeys": 1000}
+            if token:
+                params["ContinuationToken"] = token
+            url = self.boto3.generate_presigned_url("list_objects_v2", Params=params)
+            self.connection.request("GET", url)
+            keys, token = _page(self.connection.getresponse().read())
+            count += len(keys)
+            if not token:
+                return count
+
+
+def _page(body: bytes) -> tuple[list[str], str]:
+    from xml.parsers.expat import ParserCreate
+
+    keys: list[str] = []
+    text: list[str] = []
+    token = ""
+
+    def begin(*_: object) -> None:
+        text.clear()
+
+    def end(name: str) -> None:
+        nonlocal token
+        if name == "Key":
+            keys.append("".join(text))
+        elif name == "NextContinuationToken":
+            token = "".join(text)
+
+    parser = ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = begin, end, text.append
+    parser.Parse(body, True)
+    return keys, token
+
+
+SMALL = [Ours, Boto3, Obstore, Pyreqwest, OpenDAL, SmartOpen, Cloudpathlib, Minio]

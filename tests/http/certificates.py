@@ -50,8 +50,8 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
 
-    def server(self, host: str = "127.0.0.1", *, days: int = 30) -> ssl.SSLContext:
-        """A server's context for ``host``, whose certificate is valid for ``days`` more (negative: no longer)."""
+    def files(self, host: str = "127.0.0.1", *, days: int = 30) -> tuple[Path, Path]:
+        """The files of a certificate for ``host``, valid for ``days`` more (negative: no longer), and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             other: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
@@ -60,14 +60,17 @@ class Authority:
         builder = self._builder(_name(host), key, days).add_extension(
             x509.SubjectAlternativeName([other]), critical=False
         )
-        certificate = builder.sign(self._key, hashes.SHA256())
-        path = self._directory / f"{host}.{days}.pem"
-        path.write_bytes(
+        certificate, secret = (self._directory / f"{host}.{days}.{kind}" for kind in ("crt", "key"))
+        certificate.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        secret.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
-            + certificate.public_bytes(serialization.Encoding.PEM)
         )
+        return certificate, secret
+
+    def server(self, host: str = "127.0.0.1", *, days: int = 30) -> ssl.SSLContext:
+        """A server's context with such a certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
+        context.load_cert_chain(*self.files(host, days=days))
         return context
