@@ -39,6 +39,8 @@ def run(plan: Plan) -> None:
             in_turn(row, prepared(row, peers, prepare), rounds=plan.rounds(15), calls=1, warm=1, save=False)
             row.per(dict.fromkeys(row.samples, CLIENTS * each))
             row.save()
+            for peer in peers:
+                peer.close()
 
 
 def _key(client: int, number: int) -> str:
@@ -52,6 +54,9 @@ class _Async:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+
+    def close(self) -> None:
+        self.loop.close()
 
     async def get(self, key: str) -> bytes:
         raise NotImplementedError
@@ -110,17 +115,19 @@ class _FastS3(_Async):
 
         super().__init__()
 
-        async def open_() -> Any:
-            return AsyncS3Client(
-                endpoint_url=server.endpoint_url,
-                aws_access_key_id=server.access_key,
-                aws_secret_access_key=server.secret_key,
-                region_name=server.region,
-                bucket_name=server.bucket,
-                addressing_style="path",
-            )
+        self.client = AsyncS3Client(
+            server.endpoint_url,
+            server.access_key,
+            server.secret_key,
+            server.region,
+            server.bucket,
+            addressing_style="path",
+        )
+        self.loop.run_until_complete(self.client.__aenter__())
 
-        self.client = self.loop.run_until_complete(open_())
+    def close(self) -> None:
+        self.loop.run_until_complete(self.client.__aexit__())
+        super().close()
 
     async def get(self, key: str) -> bytes:
         return await self.client.get_object("bench/" + key)
@@ -137,10 +144,12 @@ class _Threads:
     def __init__(self, server: S3Server) -> None:
         store = Storage(server.url("bench", query="&types=data:"), server.auth)
         self.get, self.put = store.get_bytes, store.set
+        self.pool = ThreadPoolExecutor(CLIENTS)
+
+    def close(self) -> None:
+        self.pool.shutdown()
 
     def together(self, what: str, each: int) -> Call:
-        pool = ThreadPoolExecutor(CLIENTS)
-
         def client(number: int) -> None:
             for step in range(each):
                 if what == "set":
@@ -148,7 +157,7 @@ class _Threads:
                 else:
                     assert len(self.get(_key(number, step))) == len(KIB)
 
-        return lambda _: list(pool.map(client, range(CLIENTS)))
+        return lambda _: list(self.pool.map(client, range(CLIENTS)))
 
 
 class _ObstoreThreads(_Threads):
@@ -157,3 +166,4 @@ class _ObstoreThreads(_Threads):
     def __init__(self, server: S3Server) -> None:
         peer = Obstore(server, server.endpoint_url)
         self.get, self.put = peer.get, peer.put
+        self.pool = ThreadPoolExecutor(CLIENTS)

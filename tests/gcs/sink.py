@@ -9,7 +9,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import google_crc32c
 from typing_extensions import Self
@@ -30,9 +30,9 @@ def crc_of_zeros(size: int) -> int:
     return int(google_crc32c.extend(crc, ZEROS[: size % MIB]))
 
 
-def resource(size: int, crc: str | None = None) -> dict[str, Any]:
+def resource(name: str, size: int, crc: str | None = None) -> dict[str, Any]:
     made = {
-        "name": "x",
+        "name": name,
         "size": str(size),
         "generation": "1",
         "timeCreated": "2026-01-01T00:00:00Z",
@@ -49,16 +49,26 @@ class Handler(BaseHTTPRequestHandler):
     def take(self) -> int:
         """Reads the body and forgets it; its CRC32C is kept."""
         left = length = int(self.headers.get("Content-Length", 0))
-        self.crc = 0
+        self.crc, self.beginning = 0, b""
         while left:
             piece = self.rfile.read(min(left, MIB))
             if not piece:
                 raise ConnectionError("the body ended early")
             self.crc = google_crc32c.extend(self.crc, piece)
+            self.beginning = self.beginning or piece[:4096]
             left -= len(piece)
         with self.sink.lock:
             self.sink.received += length
         return length
+
+    def name(self) -> str:
+        """The blob's: in the query, in the JSON that begins an upload, or in the path."""
+        parts = urlsplit(self.path)
+        given = parse_qs(parts.query).get("name")
+        told = re.search(rb'"name": ?("(?:[^"\\\\]|\\\\.)*")', self.beginning) if self.command == "POST" else None
+        if given or told:
+            return given[0] if given else str(json.loads(told[1])) if told else ""
+        return unquote(parts.path.partition("/o/")[2])
 
     def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
@@ -72,14 +82,18 @@ class Handler(BaseHTTPRequestHandler):
         length = self.take()
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         if query.get("uploadType") == ["resumable"]:
-            location = f"http://{self.headers['Host']}/upload?upload_id={secrets.token_hex(8)}"
+            name = quote(self.name(), safe="")
+            location = f"http://{self.headers['Host']}/upload?upload_id={secrets.token_hex(8)}&name={name}"
             return self.reply(200, Location=location)
         if "uploads" in query:
             begun = f'<InitiateMultipartUploadResult xmlns="{NAMESPACE}"><UploadId>u1</UploadId></InitiateMultipartUploadResult>'
             return self.reply(200, begun.encode())
         if "uploadId" in query:
             return self.reply(200, b"<R/>", X_Goog_Generation="1")
-        return self.reply(200, json.dumps(resource(length)).encode())
+        # Two parts: the description, and the bytes.
+        before = self.beginning.find(b"\r\n\r\n", self.beginning.find(b"\r\n\r\n") + 4) + 4
+        behind = len(f"\r\n--{self.headers.get_boundary('')}--\r\n")
+        return self.reply(200, json.dumps(resource(self.name(), length - before - behind)).encode())
 
     def do_PUT(self) -> None:
         self.take()
@@ -88,11 +102,12 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(200, ETag='"e"', X_Goog_Hash=f"crc32c={encoded_crc(self.crc)}")
         if span[3] == "*":
             return self.reply(308, Range=f"bytes=0-{span[2]}")
-        return self.reply(200, json.dumps(resource(int(span[3]))).encode())
+        return self.reply(200, json.dumps(resource(self.name(), int(span[3]))).encode())
 
     def do_GET(self) -> None:
+        self.beginning = b""
         if "alt=media" not in self.path:
-            return self.reply(200, json.dumps(resource(self.sink.size, self.sink.crc)).encode())
+            return self.reply(200, json.dumps(resource(self.name(), self.sink.size, self.sink.crc)).encode())
         span = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         first = int(span[1]) if span else 0
         last = int(span[2]) if span and span[2] else self.sink.size - 1
