@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from storage._log import CallEvent, observe
 from storage._storage import Storage
 from storage._types import KeyRange, ObjectInfo, SignedForm, SignedRequest
 from storage._urls import StorageURL, register
@@ -38,6 +39,7 @@ __all__ = [
     "AsyncStorage",
     "AuthenticationError",
     "BucketNotFoundError",
+    "CallEvent",
     "ConfigurationError",
     "IntegrityError",
     "InvalidKeyError",
@@ -62,6 +64,7 @@ __all__ = [
     "SyncResult",
     "UnavailableError",
     "UnsupportedOperationError",
+    "observe",
     "register",
 ]
 

@@ -1,26 +1,120 @@
-"""The log of calls. `logging` takes 10 ms to import: a program that has not imported it reads no log either."""
+"""An event for each call of a user: for the log, for callbacks, for metrics."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storage._backend import Stat, trace
 
 if TYPE_CHECKING:
     from logging import Logger
+    from types import TracebackType
 
     from typing_extensions import Self  # 8 ms
 
-__all__ = ["CallRecord", "debugging", "moved_bytes"]
+__all__ = ["CallEvent", "CallRecord", "Observer", "moved_bytes", "observe", "watched"]
 
 _DEBUG = 10  # logging.DEBUG
 _logger: Logger | None = None
 
 
-def debugging() -> bool:
-    """Whether the logger ``storage`` takes a line for each call."""
+class CallEvent(NamedTuple):
+    """One call of a method of ``Storage`` or ``AsyncStorage`` that has ended.
+
+    Attributes:
+        method: its name; of a batch, that of the calls that it is made of.
+        backend: the scheme of the backend, as in ``"s3"``.
+        storage_type: the storage type; ``None``: the call was about all of them.
+        bytes: moved, where that is known.
+        seconds: from its beginning to its end; of an iterator, until it was used up or dropped.
+        outcome: ``"ok"``, or the name of the exception's class.
+        tries: how often the last request was sent.
+        request_id: the service's id of the last request, where it gives one.
+        key: the blob's key, if keys were asked for and the call was about one blob.
+        url: the store's URL without its query, if keys were asked for.
+    """
+
+    method: str
+    backend: str
+    storage_type: str | None
+    bytes: int | None
+    seconds: float
+    outcome: str
+    tries: int
+    request_id: str | None
+    key: str | None = None
+    url: str | None = None
+
+
+class Observer:
+    """Calls a callback with every :class:`CallEvent` until it is closed, or until the end of its ``with`` block."""
+
+    def __init__(self, callback: Callable[[CallEvent], object], *, keys: bool) -> None:
+        self._callback, self._keys = callback, keys
+
+    def close(self) -> None:
+        """Ends it. Idempotent."""
+        _observers.remove(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def tell(self, event: CallEvent) -> None:
+        """Calls the callback. What it raises is logged: watching a call must not change what it does."""
+        try:
+            self._callback(event if self._keys else event._replace(key=None, url=None))
+        except Exception:
+            import logging
+
+            logging.getLogger("storage").exception("a callback of storage.observe failed")
+
+
+class _Observers:
+    """Those of this process."""
+
+    def __init__(self) -> None:
+        self.all: tuple[Observer, ...] = ()
+
+    def add(self, observer: Observer) -> None:
+        self.all = (*self.all, observer)
+
+    def remove(self, observer: Observer) -> None:
+        self.all = tuple(one for one in self.all if one is not observer)
+
+
+_observers = _Observers()
+
+
+def observe(callback: Callable[[CallEvent], object], *, keys: bool = False) -> Observer:
+    """Calls ``callback`` with a :class:`CallEvent` when a call of any store of this process ends, in the thread that made it.
+
+    Args:
+        callback: should return soon: the call waits for it. What it raises is logged.
+        keys: give it keys and URLs too. They may be personal data.
+
+    Returns:
+        What ends it: ``close()``, or a ``with`` block.
+    """
+    if not callable(callback):
+        raise TypeError(f"callback must be callable, not {type(callback).__name__}")
+    observer = Observer(callback, keys=keys)
+    _observers.add(observer)
+    return observer
+
+
+def watched() -> bool:
+    """Whether anyone wants to know of calls: an observer, or the logger ``storage`` at level DEBUG."""
+    return bool(_observers.all) or _debugging()
+
+
+def _debugging() -> bool:
+    # `logging` takes 10 ms to import: a program that has not imported it reads no log either.
     global _logger  # noqa: PLW0603 (a cache)
     if _logger is None:
         if "logging" not in sys.modules:
@@ -32,19 +126,21 @@ def debugging() -> bool:
 
 
 class CallRecord:
-    """One call's line in the log, written when it ends, also when it fails.
+    """Measures one call, and tells of it when it ends, also when it fails.
 
     Args:
-        name: the method's.
+        method: the method's name.
+        backend: the scheme of the backend.
         storage_type: the blobs' storage type, where there is one.
         key: the blob's key, where there is one.
+        url: the store's, without its query.
 
     Attributes:
         size: bytes moved, where that is known.
     """
 
-    def __init__(self, name: str, storage_type: str | None, key: str | None) -> None:
-        self._name, self._storage_type, self._key = name, storage_type, key
+    def __init__(self, method: str, backend: str, storage_type: str | None, key: str | None, url: str) -> None:
+        self._about = (method, backend, storage_type, key, url)
         self._began = perf_counter()
         self.size: int | None = None
         trace.tries, trace.request_id = 1, None
@@ -52,22 +148,47 @@ class CallRecord:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.write()
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # An iterator that is dropped has not failed.
+        self.end(None if kind is None or kind is GeneratorExit else kind.__name__)
 
-    def write(self) -> None:
-        """Writes the line."""
-        if not debugging() or _logger is None:
+    def end(self, failure: str | None = None) -> None:
+        """Tells of the call, which ended well unless ``failure`` names an exception."""
+        if not watched():
             return
+        method, backend, storage_type, key, url = self._about
+        event = CallEvent(
+            method,
+            backend,
+            storage_type,
+            self.size,
+            perf_counter() - self._began,
+            failure or "ok",
+            trace.tries,
+            trace.request_id,
+            key,
+            url,
+        )
+        if _debugging():
+            _write(event)
+        for observer in _observers.all:
+            observer.tell(event)
+
+
+def _write(event: CallEvent) -> None:
+    """The call's line in the log."""
+    if _logger is not None:
         _logger.debug(
             "%s type=%s key=%r bytes=%s ms=%.3f tries=%d request_id=%s",
-            self._name,
-            self._storage_type,
-            self._key,
-            "-" if self.size is None else self.size,
-            (perf_counter() - self._began) * 1000,
-            trace.tries,
-            trace.request_id or "-",
+            event.method,
+            event.storage_type,
+            event.key,
+            "-" if event.bytes is None else event.bytes,
+            event.seconds * 1000,
+            event.tries,
+            event.request_id or "-",
         )
 
 

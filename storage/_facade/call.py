@@ -11,7 +11,7 @@ from storage._facade.errors import translate
 from storage._facade.routes import Route
 from storage._fork import check_owner, forks
 from storage._keys import check_prefix
-from storage._log import CallRecord, debugging, moved_bytes
+from storage._log import CallRecord, moved_bytes, watched
 from storage._types import ObjectInfo
 from storage.exceptions import InvalidKeyError, NotTextError, StorageError
 
@@ -78,8 +78,8 @@ class Call:
     # ---- steps on the backend ----------------------------------------------------------------------------------
 
     def run(self, method: Callable[..., T], *args: object) -> T:
-        """``method(*args)`` of the backend as the whole of the user's call: with its line in the log."""
-        if not debugging():
+        """``method(*args)`` of the backend as the whole of the user's call: with its event for the log and for observers."""
+        if not watched():
             try:
                 return method(*args)
             except Exception as exc:
@@ -90,7 +90,7 @@ class Call:
             return result
 
     def do(self, method: Callable[..., T], *args: object) -> T:
-        """``method(*args)`` of the backend as one step among others: without a line in the log."""
+        """``method(*args)`` of the backend as one step among others: without an event."""
         try:
             return method(*args)
         except Exception as exc:
@@ -113,8 +113,8 @@ class Call:
             check_owner(begun, self)
 
     def record(self) -> CallRecord:
-        """The call's line in the log, for a call of several steps."""
-        return CallRecord(self.name, self.storage_type, self.key)
+        """Measures a call of several steps, for the log and for observers."""
+        return CallRecord(self.name, self.route.backend.scheme, self.storage_type, self.key, self.route.url)
 
     # ---- results -----------------------------------------------------------------------------------------------
 
@@ -135,11 +135,11 @@ class Call:
 
 
 def run_once(name: str, route: Route, key: str, storage_type: str, method: Callable[..., T], *args: Any) -> T:
-    """``Call.run(method, *args)``, but a ``Call`` is made for the log and for an error only.
+    """``Call.run(method, *args)``, but a ``Call`` is made for an event and for an error only.
 
     Making one takes a quarter of the time of a whole ``get`` from memory.
     """
-    if not debugging():
+    if not watched():
         try:
             return method(*args)
         except Exception as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 
 from storage import _stop
@@ -64,7 +65,7 @@ class Upload:
             stat = self._call.do(put, self._call.path, bytes(self._pending), self._options)
         else:
             stat = self._call.do(self._writer.commit)
-        self._log()
+        self._tell()
         return self._call.info(stat)
 
     def abort(self) -> None:
@@ -75,13 +76,15 @@ class Upload:
         if self._writer is not None:
             with _stop.cleaning_up():
                 self._writer.abort()
-        self._log()
+        kind = sys.exc_info()[0]
+        self._tell("aborted" if kind is None else kind.__name__)
 
-    def _log(self) -> None:
+    def _tell(self, failure: str | None = None) -> None:
+        """Ends the call's record: once, however often the upload is ended."""
         record, self._record = self._record, None
         if record is not None:
             record.size = self._moved
-            record.write()
+            record.end(failure)
 
     def run(self, chunks: Iterable[bytes], progress: Callable[[int], object] | None = None) -> ObjectInfo:
         """Writes all of ``chunks`` and commits; on any exception, also of ``chunks`` or ``progress``, aborts."""
