@@ -26,6 +26,7 @@ class Core:
         routes: where the blobs of each storage type live.
         url: the URL for messages, without its query.
         given_url: the URL with its query; ``None`` where a ready backend was given.
+        warned_of_files: whether the log has the warning that files lie beside the blobs.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Core:
                 raise TypeError(f"backend must be a storage.backends.Backend, not {type(backend).__name__}")
         parsed = None if backend is not None else parse_url(url)
         tries, seconds = parse_retries(retries), parse_timeout(timeout)
+        self.warned_of_files = False
         self.given_url = None if parsed is None else parsed.full()
         self._has_auth = auth is not None
         self._given_backend = backend

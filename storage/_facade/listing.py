@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from storage._backend import Stat
 from storage._facade.call import Call, info_of
 from storage._facade.core import Facade
 from storage._facade.options import check_bound, check_count
+from storage._facade.outside import warn_once
 from storage._keys import is_portable
 from storage._types import ObjectInfo
 
@@ -46,7 +47,7 @@ class Listing(Facade):
             raise ValueError(f"limit={limit}: use 1 to {_PAGE:,}; iter_list gives all keys")
         check_count("limit", limit, 1, _PAGE)
         call = Call.about_prefix(self._core, "list", prefix, storage_type)
-        scan = Scan(call, start_after, end_before, page_size=limit)
+        scan = Scan(call, start_after, end_before, page_size=limit, empty=self._tell_of_files)
         return list_(islice(scan.keys(), limit))
 
     def iter_list(
@@ -70,7 +71,7 @@ class Listing(Facade):
             ValueError: a bound that is no text.
         """
         call = Call.about_prefix(self._core, "iter_list", prefix, storage_type)
-        return Scan(call, start_after, end_before).keys()
+        return Scan(call, start_after, end_before, empty=self._tell_of_files).keys()
 
     def iter_info(
         self,
@@ -85,7 +86,7 @@ class Listing(Facade):
         A listing does not tell ``content_type``, ``cache_control``, ``content_encoding`` and ``metadata``: they are ``None``.
         """
         call = Call.about_prefix(self._core, "iter_info", prefix, storage_type)
-        return Scan(call, start_after, end_before, detail=True).infos(storage_type)
+        return Scan(call, start_after, end_before, detail=True, empty=self._tell_of_files).infos(storage_type)
 
     def iter_dir(
         self,
@@ -108,7 +109,11 @@ class Listing(Facade):
             ValueError: a bound that is no text.
         """
         call = Call.about_prefix(self._core, "iter_dir", prefix, storage_type)
-        return Scan(call, start_after, end_before, detail=True, delimiter=True).level(storage_type)
+        scan = Scan(call, start_after, end_before, detail=True, delimiter=True, empty=self._tell_of_files)
+        return scan.level(storage_type)
+
+    def _tell_of_files(self, call: Call) -> None:
+        warn_once(self._core, call.route.backend, call.name)
 
 
 class Scan:
@@ -123,8 +128,10 @@ class Scan:
         detail: bool = False,
         delimiter: bool = False,
         page_size: int = _PAGE,
+        empty: Callable[[Call], object] | None = None,
     ) -> None:
-        self._call = call
+        """``empty``: called where a listing of everything is empty."""
+        self._call, self._empty = call, empty
         self._prefix = prefix = call.route.prefix
         self._after = None if check_bound("start_after", start_after) is None else prefix + str(start_after)
         self._before = None if check_bound("end_before", end_before) is None else prefix + str(end_before)
@@ -163,9 +170,16 @@ class Scan:
             delimiter=self._delimiter,
             page_size=self._page_size,
         )
+        nothing = True
         with self._call.record():
             for page in self._call.each(pages):
+                if nothing:
+                    page = list_(page)  # noqa: PLW2901 (it may be read once alone)
+                    nothing = not page
                 yield from page
+        everything = self._call.path == self._prefix and self._after is self._before is None
+        if nothing and everything and self._empty is not None:
+            self._empty(self._call)
 
 
 list_ = list  # the class has a method of that name

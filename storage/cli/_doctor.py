@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Literal, NamedTuple
 
@@ -21,15 +21,15 @@ from storage import (
 from storage._backend import servable
 from storage._facade.call import Call
 from storage._facade.core import core_of
+from storage._facade.outside import files_outside
 from storage._facade.routes import Route
 from storage.cli._app import opened
 
-__all__ = ["MOST_OUTSIDE", "Finding", "examine", "outside_message"]
+__all__ = ["Finding", "examine"]
 
 # Seconds that clocks may differ: S3 refuses requests at 15 minutes, and short-lived signed URLs suffer long before.
 _SKEW = 60
 _DATA = b"storage doctor"
-MOST_OUTSIDE = 100_000  # files that are counted
 
 
 class Finding(NamedTuple):
@@ -98,32 +98,16 @@ def _local(store: Storage) -> Iterator[Finding]:
     """What is wrong with a store on this machine, and how much lies beside its blobs. Changes nothing."""
     core = core_of(store)
     for backend in core.backends():
-        prefixes = [route.prefix for route in core.routes.values() if route.backend is backend]
         call = Call.about_route("doctor", Route(backend, "", backend.location, raw=False))
         try:
-            wrong, outside = call.run(backend.examine), call.run(backend.count_outside, prefixes, MOST_OUTSIDE)
+            wrong, outside = call.run(backend.examine), files_outside(core, backend, "doctor")
         except StorageError as exc:
             yield Finding("directory", "wrong", str(exc))
             continue
         for line in wrong:
             yield Finding("directory", "wrong", line)
-        if outside:
-            yield Finding("directory", "note", outside_message(outside, prefixes))
-
-
-def outside_message(count: int, prefixes: Sequence[str]) -> str:
-    """The message that files in a store's directory are no blobs of it, and what to do.
-
-    Args:
-        count: of these files; ``MOST_OUTSIDE`` may be more.
-        prefixes: where the store keeps its blobs.
-    """
-    few = count < MOST_OUTSIDE
-    some = f"{count:,} file{'' if count == 1 else 's'}" if few else f"{count:,} or more files"
-    return (
-        f"{some} outside of {', '.join(prefixes)}, where the blobs of the store are; if the directory is a plain folder, write "
-        "?types=data: in the URL, or give its path on the command line"
-    )
+        if outside is not None:
+            yield Finding("directory", "note", outside)
 
 
 def _no_answer(exc: StorageError) -> Finding:

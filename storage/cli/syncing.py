@@ -12,10 +12,9 @@ import click
 from storage import Storage, SyncError, SyncEvent, SyncResult
 from storage._facade.call import Call
 from storage._facade.core import core_of
-from storage._facade.routes import Route
+from storage._facade.outside import files_outside
 from storage.cli import _output
 from storage.cli._app import command, is_folder, json_option, opened, usage
-from storage.cli._doctor import MOST_OUTSIDE, outside_message
 from storage.cli._status import FAILED, Ended
 
 __all__: list[str] = []
@@ -214,11 +213,9 @@ def _hint(source: Storage, result: SyncResult) -> None:
         return
     core = core_of(source)
     for backend in core.backends():
-        prefixes = [route.prefix for route in core.routes.values() if route.backend is backend]
-        call = Call.about_route("sync_to", Route(backend, "", backend.location, raw=False))
-        outside = call.run(backend.count_outside, prefixes, MOST_OUTSIDE)
-        if outside:
-            _output.note(f"no blob was found in {backend.location}: {outside_message(outside, prefixes)}")
+        outside = files_outside(core, backend, "sync_to")
+        if outside is not None:
+            _output.note(f"no blob was found in {backend.location}: {outside}")
 
 
 @contextmanager
