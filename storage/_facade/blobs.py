@@ -121,7 +121,7 @@ class Blobs(Facade):
         """Whether there is a blob. Only absence is ``False``: no permission, no bucket and no network raise."""
         route, path = self._core.locate(key, storage_type)
         try:
-            run_once("exists", route, key, storage_type, route.backend.stat, path)
+            run_once("exists", route, key, storage_type, route.backend.probe, path)
         except NotFoundError:
             return False
         return True

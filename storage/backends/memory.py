@@ -118,6 +118,10 @@ class MemoryBackend(Backend, Servable):
     def stat(self, path: str) -> Stat:
         return self._find(path)[1]
 
+    def probe(self, path: str) -> None:
+        if path not in self._blobs:
+            raise NotFoundError
+
     def _find(self, path: str, if_match: str | None = None) -> tuple[bytes, Stat]:
         """The blob at ``path``, of the version ``if_match`` if that is given."""
         try:

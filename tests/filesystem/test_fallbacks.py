@@ -74,7 +74,7 @@ def test_an_open_that_a_signal_interrupts_is_made_again(tmp_path, monkeypatch):
 
     (tmp_path / "a").write_bytes(b"")
     monkeypatch.setattr(_system, "_syscall", interrupted)
-    os.close(_system._openat2_inside(f"{tmp_path}/", "a", _system.READ))
+    os.close(_system._openat2_inside(os.fsencode(f"{tmp_path}/"), "a", _system.READ))
     assert len(calls) == 2
 
 

@@ -34,7 +34,7 @@ __all__ = ["FilesystemBackend", "create"]
 
 _SWEPT_AT_OPEN: Final = 256  # so many leftovers at most make a first write wait
 _WRITERS: Final = 8  # changes at once that the medium takes together, where each waits for it
-_BATCH: Final = 100
+_BATCH: Final = 250
 
 
 def create(
@@ -205,7 +205,10 @@ class FilesystemBackend(Backend, Servable):
                 os.close(fd)
                 raise PreconditionFailedError
         try:
-            return _reading.read_range(fd, st.st_size, start, end)
+            if start or end is not None:
+                return _reading.read_range(fd, st.st_size, start, end)
+            data = os.pread(fd, st.st_size, 0)
+            return data if len(data) == st.st_size else _reading.read_range(fd, st.st_size, 0, None)
         finally:
             os.close(fd)
 
@@ -222,6 +225,9 @@ class FilesystemBackend(Backend, Servable):
         fd, st, record = _reading.open_with_record(self._tree, checked(path))
         os.close(fd)
         return _records.to_stat(path, st, record)
+
+    def probe(self, path: str) -> None:
+        self._tree.file(checked(path))
 
     def scan(
         self,

@@ -31,11 +31,15 @@ def delete(tree: Tree, path: str, *, if_match: str | None = None, only: _Conditi
     Raises:
         NotFoundError: there is no blob.
     """
+    folder = path.rpartition("/")[0]
     for _ in range(TRIES):
+        outer, fd = _folders.find_nested(tree, folder)
+        own = -1
+        place = None
         try:
-            with Place.found(tree, path) as place:
-                place.lock()
-                place.look()
+            own = _folders.lock(tree, fd)
+            if if_match is not None or only is not None or not _delete_plain_file(tree, fd, path):
+                place = Place(tree, path, fd)
                 st = place.blob()
                 if if_match is not None:
                     place.check_version(if_match)
@@ -43,13 +47,22 @@ def delete(tree: Tree, path: str, *, if_match: str | None = None, only: _Conditi
                     return False
                 os.unlink(place.name, dir_fd=place.fd)
                 _sidecars.remove(tree, path, st)
-                if tree.fsync:
-                    place.unlock()
-                    _system.sync(place.fd)
+            if tree.fsync:
+                own = _folders.unlock(fd, own)
+                _system.sync(fd if place is None else place.fd)
+            if place is not None and place.is_inner:
+                _folders.prune(tree, path)
+            else:
+                _folders.prune(tree, folder, outer)
+            return True
         except CHANGED:
             continue
-        _folders.prune(tree, path if place.is_inner else path.rpartition("/")[0])
-        return True
+        finally:
+            if place is not None:
+                place.close()
+            _folders.release(fd, own)
+            if outer >= 0:
+                os.close(outer)
     raise vanishes(path)
 
 
@@ -60,10 +73,12 @@ def delete_batch(tree: Tree, paths: Sequence[str]) -> dict[str, Exception]:
         The exception of each path that could not be deleted.
     """
     failed: dict[str, Exception] = {}
-    for folder, group in groupby(sorted(paths), lambda path: path.rpartition("/")[0]):
-        batch = list(group)
+    folders = [list(group) for _, group in groupby(sorted(paths), lambda path: path.rpartition("/")[0])]
+    # Batches that run at once have the same directories as a rule, and would wait for one another at each.
+    first = hash(tuple(paths)) % len(folders) if folders else 0
+    for batch in folders[first:] + folders[:first]:
         try:
-            rest = _delete_plain_files(tree, folder, batch)
+            rest = _delete_plain_files(tree, batch)
         except NotFoundError:
             continue
         except Exception as exc:
@@ -76,37 +91,37 @@ def delete_batch(tree: Tree, paths: Sequence[str]) -> dict[str, Exception]:
                 continue
             except Exception as exc:
                 failed[path] = exc
-        _folders.prune(tree, folder)
+        _folders.prune(tree, batch[0].rpartition("/")[0])
     return failed
 
 
-def _delete_plain_files(tree: Tree, folder: str, paths: Sequence[str]) -> list[str]:
-    """Deletes those of ``paths``, all in ``folder``, that are plain files and give no trouble. Returns the others."""
-    try:
-        fd = tree.open(folder, _system.DIRECTORY)
-    except OSError as exc:
-        raise tree.absent(exc) from None
+def _delete_plain_files(tree: Tree, paths: Sequence[str]) -> list[str]:
+    """Deletes those of ``paths``, all in one directory, that are plain files and give no trouble. Returns the others."""
+    fd = _folders.find_folder(tree, paths[0])
+    own = -1
     try:
         own = _folders.lock(tree, fd)
-        try:
-            rest = [path for path in paths if not _delete_plain_file(tree, fd, path)]
-        finally:
-            _folders.unlock(fd, own)
+        rest = [path for path in paths if not _delete_plain_file(tree, fd, path)]
         if tree.fsync:
+            own = _folders.unlock(fd, own)
             _system.sync(fd)
     finally:
-        os.close(fd)
+        _folders.release(fd, own)
     return rest
 
 
 def _delete_plain_file(tree: Tree, fd: int, path: str) -> bool:
+    """Deletes the blob at ``path`` if it is a plain file in the locked directory ``fd`` and gives no trouble; whether it did."""
     name = path.rpartition("/")[2]
     try:
         st = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        if not is_blob(st) or not tree.spelling.holds(tree.open_directory, path, st.st_dev):
+        if not is_blob(st):
+            return False
+        if st.st_dev not in tree.spelling.exact and not tree.spelling.holds(tree.open_directory, path, st.st_dev):
             return False
         os.unlink(name, dir_fd=fd)
     except OSError:
         return False  # trying again says what is wrong
-    _sidecars.remove(tree, path, st)
+    if tree.has_sidecars is not False:
+        _sidecars.remove(tree, path, st)
     return True

@@ -22,7 +22,7 @@ from storage.backends.filesystem._tree import (
 )
 from storage.exceptions import UnavailableError, UnsupportedOperationError
 
-__all__ = ["clean_up", "lock", "make_root", "open_folder", "open_staging", "prune", "unlock"]
+__all__ = ["clean_up", "find_folder", "lock", "make_root", "open_folder", "open_staging", "prune", "release", "unlock"]
 
 
 # ---- making ------------------------------------------------------------------------------------------------------------
@@ -54,6 +54,30 @@ def open_folder(tree: Tree, folder: str) -> int:
             raise
         return fd
     raise UnavailableError(f"directory {folder!r} vanishes again and again")
+
+
+def find_folder(tree: Tree, path: str) -> int:
+    """Opens the directory of a blob that should be there; ``NotFoundError``: it is missing, and so is the blob."""
+    try:
+        return tree.open(path.rpartition("/")[0], _system.DIRECTORY)
+    except OSError as exc:
+        raise tree.absent(exc) from None
+
+
+def find_nested(tree: Tree, folder: str) -> tuple[int, int]:
+    """Opens the directory that ``folder`` lies in (-1 if that is the root) and ``folder``, as :func:`find_folder`."""
+    try:
+        if not folder:
+            return -1, tree.open("", _system.DIRECTORY)
+        outer, _, name = folder.rpartition("/")
+        fd = tree.open(outer, _system.DIRECTORY)
+        try:
+            return fd, os.open(name, _system.DIRECTORY, dir_fd=fd)
+        except BaseException:
+            os.close(fd)
+            raise
+    except OSError as exc:
+        raise tree.absent(exc) from None
 
 
 def open_staging(tree: Tree) -> Folder:
@@ -173,22 +197,27 @@ def _no_room(name: str, exc: OSError) -> Exception:
 # ---- removing ----------------------------------------------------------------------------------------------------------
 
 
-def prune(tree: Tree, folder: str) -> None:
+def prune(tree: Tree, folder: str, outer_fd: int = -1) -> None:
     """Removes ``folder`` and the directories that it lies in, as far as they are empty. Writers make them again.
 
-    Does not raise: an empty directory that stays harms nothing.
+    Does not raise: an empty directory that stays harms nothing. ``outer_fd``: the directory that ``folder`` lies in, if it is
+    open.
     """
-    while folder:
-        outer, _, name = folder.rpartition("/")
-        try:
+    if not folder:
+        return
+    outer, _, name = folder.rpartition("/")
+    try:
+        if outer_fd >= 0:
+            os.rmdir(name, dir_fd=outer_fd)
+        else:
             fd = tree.open(outer, _system.DIRECTORY)
             try:
                 os.rmdir(name, dir_fd=fd)
             finally:
                 os.close(fd)
-        except OSError:
-            return
-        folder = outer
+    except OSError:
+        return
+    prune(tree, outer)
 
 
 def clean_up(tree: Tree) -> None:
@@ -208,7 +237,7 @@ def lock(tree: Tree, fd: int) -> int:
     The lock is the directory itself: where it was removed meanwhile, the change that follows finds no directory.
 
     Returns:
-        What :func:`unlock` takes. Closing ``fd`` and, unless it is -1, this gives the lock back too.
+        What :func:`unlock` and :func:`release` take: the descriptor of a file that holds the lock, or -1 if ``fd`` itself does.
     """
     if _system.lock(fd):
         return -1
@@ -225,9 +254,17 @@ def lock(tree: Tree, fd: int) -> int:
     return own
 
 
-def unlock(fd: int, own: int) -> None:
-    """Gives back what :func:`lock` returned."""
+def unlock(fd: int, own: int) -> int:
+    """Gives back the lock of ``fd``, so that others need not wait for the medium. Returns what :func:`release` then takes."""
     if own >= 0:
         os.close(own)
     else:
         _system.unlock(fd)
+    return -1
+
+
+def release(fd: int, own: int) -> None:
+    """Closes ``fd`` and gives back its lock, if it has one. ``own``: what :func:`lock` returned; -1: it was not called."""
+    if own >= 0:
+        os.close(own)
+    os.close(fd)

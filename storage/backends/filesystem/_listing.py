@@ -280,7 +280,7 @@ def _peek(fd: int, path: str, *, has_sidecars: bool) -> Stat | None:
             return None
         record = _records.fetch_named(fd, name)
         if record is not None:
-            return _records.to_stat(path, st, record) if record.fits(st) else None
+            return _records.to_stat(path, st, record) if _records.own_etag(record, st) else None
         if has_sidecars or not os.path.samestat(st, os.stat(name, dir_fd=fd, follow_symlinks=False)):
             return None
     except OSError:

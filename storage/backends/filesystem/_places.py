@@ -1,17 +1,14 @@
-"""The place of a blob: its name in a directory that is open and locked, and what stands there."""
+"""The place of a blob: the name of its file in a directory that is open and locked, and what stands there."""
 
 from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from storage.backends.filesystem import _folders, _records, _sidecars, _system
+from storage.backends.filesystem import _records, _sidecars, _system
 from storage.backends.filesystem._tree import BLOB, Tree, is_blob, is_folder
 from storage.exceptions import NotFoundError, PreconditionFailedError, UnavailableError
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 __all__ = ["CHANGED", "Place", "vanishes"]
 
@@ -22,7 +19,7 @@ _NOT_EMPTY: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY})
 
 
 class Place:
-    """Where the file of a blob is, or would be. A context manager, which gives back the lock and closes what is open.
+    """Where the file of a blob is, or would be.
 
     Attributes:
         path: the blob's path.
@@ -31,75 +28,53 @@ class Place:
         st: what has that name; ``None``: nothing.
     """
 
-    __slots__ = ("_outer", "_own", "_tree", "fd", "name", "path", "st")
+    __slots__ = ("_folder", "_tree", "fd", "name", "path", "st")
 
-    def __init__(self, tree: Tree, path: str, folder: int) -> None:
-        """Takes over ``folder``, the open directory of ``path``."""
-        self._tree = tree
-        self._outer = self.fd = folder
-        self._own: int | None = None
+    def __init__(self, tree: Tree, path: str, folder: int, *, claim: bool = False) -> None:
+        """Finds out what is there.
+
+        Args:
+            tree: the store.
+            path: the blob's path.
+            folder: the open and locked directory of ``path``, which stays the caller's to close.
+            claim: remove an empty directory of the blob's name.
+        """
+        self._tree, self._folder = tree, folder
         self.path = path
-        self.name = path.rpartition("/")[2]
-        self.st: os.stat_result | None = None
-
-    @classmethod
-    def found(cls, tree: Tree, path: str) -> Place:
-        """The place of a blob that should be there; ``NotFoundError`` where its directory is missing."""
-        try:
-            return cls(tree, path, tree.open(path.rpartition("/")[0], _system.DIRECTORY))
-        except OSError as exc:
-            raise tree.absent(exc) from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self.fd != self._outer:
-            os.close(self.fd)
-        if self._own is not None and self._own >= 0:
-            os.close(self._own)
-        os.close(self._outer)
-
-    def lock(self) -> None:
-        """Waits until nobody else, in whatever process, changes names in the directory of the path."""
-        self._own = _folders.lock(self._tree, self._outer)
-
-    @property
-    def locks_one_directory(self) -> bool:
-        """Whether the lock that is held is that of one directory, and not one for the whole store."""
-        return self._own == -1
-
-    def unlock(self) -> None:
-        """Gives the lock back early: others need not wait for the medium."""
-        own, self._own = self._own, None
-        if own is not None:
-            _folders.unlock(self._outer, own)
-
-    def look(self, *, claim: bool = False) -> None:
-        """Finds out what is there. ``claim``: removes an empty directory of the blob's name."""
-        self.st = _look(self._outer, self.name)
+        self.fd = folder
+        name = self.name = path.rpartition("/")[2]
+        self.st = _look(folder, name)
         if self.st is None or not is_folder(self.st):
             return
         if claim:
             try:
-                os.rmdir(self.name, dir_fd=self._outer)
+                os.rmdir(name, dir_fd=folder)
             except OSError as exc:
                 if exc.errno not in _NOT_EMPTY:
                     raise
             else:
                 self.st = None
                 return
-        self.fd = os.open(self.name, _system.DIRECTORY, dir_fd=self._outer)
+        self.fd = os.open(name, _system.DIRECTORY, dir_fd=folder)
         self.name = BLOB
-        self.st = _look(self.fd, BLOB)
+        try:
+            self.st = _look(self.fd, BLOB)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Closes what was opened to look."""
+        if self.fd != self._folder:
+            os.close(self.fd)
 
     @property
     def is_inner(self) -> bool:
         """Whether the file is, or would be, inside a directory of the blob's own name."""
-        return self.fd != self._outer
+        return self.fd != self._folder
 
     def blob(self) -> os.stat_result:
-        """The state of the blob's file, after :meth:`look`; ``NotFoundError``: there is no blob, or it is spelled otherwise."""
+        """The state of the blob's file; ``NotFoundError``: there is no blob, or it is spelled otherwise."""
         st, spelling = self.st, self._tree.spelling
         if st is None or not is_blob(st):
             raise NotFoundError

@@ -49,7 +49,7 @@ def publish(tree: Tree, path: str, staged: Staged, *, instead_of: os.stat_result
     folder = path.rpartition("/")[0]
     for _ in range(TRIES):
         try:
-            _put(tree, path, folder, staged, instead_of)
+            _put(tree, path, staged, instead_of)
         except CHANGED:
             if not staged.is_there():
                 raise Swept from None
@@ -66,8 +66,9 @@ def publish(tree: Tree, path: str, staged: Staged, *, instead_of: os.stat_result
     raise vanishes(path)
 
 
-def _put(tree: Tree, path: str, folder: str, staged: Staged, instead_of: os.stat_result | None) -> None:
+def _put(tree: Tree, path: str, staged: Staged, instead_of: os.stat_result | None) -> None:
     """One attempt of ``publish``."""
+    folder, _, name = path.rpartition("/")
     device = staged.stat.st_dev
     is_exact = device in tree.spelling.exact
     if not is_exact:
@@ -76,11 +77,14 @@ def _put(tree: Tree, path: str, folder: str, staged: Staged, instead_of: os.stat
     options = staged.options
     is_conditional = not options.overwrite or options.if_match is not None or instead_of is not None
     is_plain = is_exact and not is_conditional and not staged.sidecar
-    with Place(tree, path, _folders.open_folder(tree, folder)) as place:
-        place.lock()
-        if not (is_plain and _replace(staged, place)):
+    fd = _folders.open_folder(tree, folder)
+    own = -1
+    place = None
+    try:
+        own = _folders.lock(tree, fd)
+        if not (is_plain and _replace(staged, fd, name)):
             tree.spelling.refuse_alias(tree.open_directory, path, device)  # nobody can make one any more
-            place.look(claim=True)
+            place = Place(tree, path, fd, claim=True)
             if instead_of is not None and (place.st is None or not os.path.samestat(place.st, instead_of)):
                 raise Overtaken
             _check(place, overwrite=options.overwrite, if_match=options.if_match)
@@ -90,17 +94,21 @@ def _put(tree: Tree, path: str, folder: str, staged: Staged, instead_of: os.stat
             if place.st is not None:
                 _sidecars.remove(tree, path, place.st)
         if tree.fsync:
-            place.unlock()
-            _system.sync(place.fd)
+            own = _folders.unlock(fd, own)
+            _system.sync(fd if place is None else place.fd)
+    finally:
+        if place is not None:
+            place.close()
+        _folders.release(fd, own)
 
 
-def _replace(staged: Staged, place: Place) -> bool:
+def _replace(staged: Staged, fd: int, name: str) -> bool:
     """Publishes ``staged`` whatever has its name, without a look; ``False``: a directory has it, which takes a look.
 
     The sidecar of a body that is replaced so, if it has one, is left to the sweeper.
     """
     try:
-        os.rename(staged.name, place.name, src_dir_fd=staged.folder.fd, dst_dir_fd=place.fd)
+        os.rename(staged.name, name, src_dir_fd=staged.folder.fd, dst_dir_fd=fd)
     except IsADirectoryError:
         return False
     return True
@@ -150,36 +158,43 @@ def move(tree: Tree, source: str, target: str, *, overwrite: bool, if_match: str
         NotFoundError: there is none at ``source``.
         PreconditionFailedError: the blob at ``source`` has another etag than ``if_match``.
     """
-    folder = target.rpartition("/")[0]
     for _ in range(TRIES):
-        device = tree.file(source).st_dev  # no directory is made for a blob that is not there
         try:
-            _learn(tree, device)
-            tree.spelling.refuse_alias(tree.open_directory, target, device)
-            with (
-                Place(tree, target, _folders.open_folder(tree, folder)) as new,
-                Place.found(tree, source) as old,
-            ):
-                with _both_locked(old, new):
-                    tree.spelling.refuse_alias(tree.open_directory, target, device)
-                    old.look()
-                    new.look(claim=True)
-                    stat = _move(tree, old, new, overwrite=overwrite, if_match=if_match)
-                if stat is not None and tree.fsync:
-                    _system.sync(new.fd)
-                    _system.sync(old.fd)
+            return _try_move(tree, source, target, overwrite=overwrite, if_match=if_match)
         except CHANGED:
             continue
         except StorageError:
-            _folders.prune(tree, folder)
+            _folders.prune(tree, target.rpartition("/")[0])
             raise
         except OSError as exc:
             if exc.errno != errno.EXDEV:
                 raise
             return None
-        _folders.prune(tree, source if old.is_inner else source.rpartition("/")[0])
-        return stat
     raise vanishes(target)
+
+
+def _try_move(tree: Tree, source: str, target: str, *, overwrite: bool, if_match: str | None) -> Stat | None:
+    folder, source_folder = target.rpartition("/")[0], source.rpartition("/")[0]
+    device = tree.file(source).st_dev  # no directory is made for a blob that is not there
+    _learn(tree, device)
+    tree.spelling.refuse_alias(tree.open_directory, target, device)
+    with contextlib.ExitStack() as stack:
+        fd = _folders.open_folder(tree, folder)
+        stack.callback(os.close, fd)
+        source_fd = tree.open_directory(source_folder)
+        stack.callback(os.close, source_fd)
+        with _both_locked(tree, fd, source_fd):
+            tree.spelling.refuse_alias(tree.open_directory, target, device)
+            old = Place(tree, source, source_fd)
+            stack.callback(old.close)
+            new = Place(tree, target, fd, claim=True)
+            stack.callback(new.close)
+            stat = _move(tree, old, new, overwrite=overwrite, if_match=if_match)
+        if stat is not None and tree.fsync:
+            _system.sync(new.fd)
+            _system.sync(old.fd)
+    _folders.prune(tree, source if old.is_inner else source_folder)
+    return stat
 
 
 def _learn(tree: Tree, device: int) -> None:
@@ -216,18 +231,16 @@ def _move(tree: Tree, old: Place, new: Place, *, overwrite: bool, if_match: str 
 
 
 @contextlib.contextmanager
-def _both_locked(old: Place, new: Place) -> Iterator[None]:
+def _both_locked(tree: Tree, fd: int, other: int) -> Iterator[None]:
     """Two directories, which may be one, locked in an order that all keep."""
-    st, other = os.fstat(old.fd), os.fstat(new.fd)
-    first, second = (old, new) if (st.st_dev, st.st_ino) < (other.st_dev, other.st_ino) else (new, old)
-    first.lock()
-    try:
-        if first.locks_one_directory and not os.path.samestat(st, other):
-            second.lock()
+    st, other_st = os.fstat(fd), os.fstat(other)
+    first, second = (fd, other) if (st.st_dev, st.st_ino) < (other_st.st_dev, other_st.st_ino) else (other, fd)
+    with contextlib.ExitStack() as stack:
+        own = _folders.lock(tree, first)
+        stack.callback(_folders.unlock, first, own)
+        if own < 0 and not os.path.samestat(st, other_st):  # else one lock is for all
+            stack.callback(_folders.unlock, second, _folders.lock(tree, second))
         yield
-    finally:
-        second.unlock()
-        first.unlock()
 
 
 # ---- update ------------------------------------------------------------------------------------------------------------
@@ -252,27 +265,28 @@ def update(tree: Tree, path: str, changes: Changes, *, if_match: str | None) -> 
     """
     for _ in range(TRIES):
         try:
-            with Place.found(tree, path) as place:
-                place.lock()
-                place.look()
+            with contextlib.ExitStack() as stack:
+                fd = _folders.find_folder(tree, path)
+                stack.callback(os.close, fd)
+                stack.callback(_folders.unlock, fd, _folders.lock(tree, fd))
+                place = Place(tree, path, fd)
+                stack.callback(place.close)
                 place.blob()
-                fd = place.open()
-                try:
-                    st = os.fstat(fd)
-                    record = _records.fetch(fd)
-                    if record is None or not record.fits(st) or st.st_nlink != 1:
-                        return None
-                    stat = _records.to_stat(path, st, record)
-                    if if_match is not None and stat.etag != if_match:
-                        raise PreconditionFailedError
-                    options = changed(stat, changes)
-                    _records.attach(fd, _records.encode(record.etag, st, options))
-                    place.unlock()
-                    if tree.fsync:
-                        _system.sync(fd)
-                    return _records.new_stat(record.etag, st, options)
-                finally:
-                    os.close(fd)
+                file = place.open()
+                stack.callback(os.close, file)
+                st = os.fstat(file)
+                record = _records.fetch(file)
+                etag = None if record is None else _records.own_etag(record, st)
+                if etag is None or st.st_nlink != 1:
+                    return None
+                stat = _records.to_stat(path, st, record)
+                if if_match is not None and stat.etag != if_match:
+                    raise PreconditionFailedError
+                options = changed(stat, changes)
+                _records.attach(file, _records.encode(etag, st, options))
+                if tree.fsync:
+                    _system.sync(file)
+                return _records.new_stat(etag, st, options)
         except Unattached:
             return None
         except CHANGED:

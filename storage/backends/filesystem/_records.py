@@ -13,7 +13,7 @@ import struct
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from storage._backend import PutOptions, Stat
 from storage._content_types import guess_content_type
@@ -27,6 +27,7 @@ __all__ = [
     "fetch",
     "fetch_named",
     "new_stat",
+    "own_etag",
     "to_stat",
 ]
 
@@ -45,32 +46,15 @@ _setxattr = getattr(os, "setxattr", None)
 _Headers = tuple[str, "str | None", "str | None", Mapping[str, str]]
 """Content type, cache control, content encoding, metadata: the last four fields of a ``Stat``."""
 
+Record = tuple[int, int, bytes, _Headers]
+"""Bytes of the body and its time of change in nanoseconds when the record was written, the etag, the headers."""
+
 _FIXED = struct.Struct("<BQQ8s")  # version, size, time of change in nanoseconds, etag
 _TEXTS = 4
 
 
 class Unattached(Exception):  # noqa: N818 (not an error: the record goes into a sidecar)
     """This file cannot carry this record."""
-
-
-class Record(NamedTuple):
-    """What is kept with a body.
-
-    Attributes:
-        size: bytes of the body when the record was written.
-        mtime_ns: the body's time of change then, in nanoseconds since the epoch.
-        etag: eight random bytes, or those that the record of the same body had before.
-        headers: the last four fields of the blob's ``Stat``.
-    """
-
-    size: int
-    mtime_ns: int
-    etag: bytes
-    headers: _Headers
-
-    def fits(self, st: os.stat_result) -> bool:
-        """Whether the body is still the one that this record was written for."""
-        return self.size == st.st_size and self.mtime_ns == st.st_mtime_ns
 
 
 def encode(etag: bytes, st: os.stat_result, options: PutOptions) -> bytes:
@@ -96,7 +80,7 @@ def decode(data: bytes) -> Record | None:
     except struct.error:
         return None
     headers = _decode_texts(data[_FIXED.size :]) if version == _VERSION else None
-    return None if headers is None else Record(size, mtime_ns, etag, headers)
+    return None if headers is None else (size, mtime_ns, etag, headers)
 
 
 @lru_cache(maxsize=128)
@@ -157,8 +141,14 @@ def to_stat(path: str, st: os.stat_result, record: Record | None) -> Stat:
     modified = datetime.fromtimestamp(st.st_mtime, _UTC)
     if record is None:
         return Stat(st.st_size, _derived_etag(st), modified, guess_content_type(path), None, None, {})
-    etag = record.etag.hex() if record.fits(st) else _derived_etag(st)
-    return Stat(st.st_size, etag, modified, *record.headers)
+    etag = own_etag(record, st)
+    return Stat(st.st_size, _derived_etag(st) if etag is None else etag.hex(), modified, *record[3])
+
+
+def own_etag(record: Record, st: os.stat_result) -> bytes | None:
+    """The etag in ``record`` if that was written for the body ``st``; ``None``: the body was edited in place since."""
+    size, mtime_ns, etag, _ = record
+    return etag if size == st.st_size and mtime_ns == st.st_mtime_ns else None
 
 
 def _derived_etag(st: os.stat_result) -> str:

@@ -100,8 +100,8 @@ class Staged:
     def imitate(self, st: os.stat_result, record: Record | None) -> None:
         """Takes the time of the body ``st`` and, if ``record`` is that body's, its etag: this file holds the same bytes."""
         os.utime(self.fd, ns=(st.st_atime_ns, st.st_mtime_ns))
-        if record is not None and record.fits(st):
-            self.etag = record.etag
+        if record is not None:
+            self.etag = _records.own_etag(record, st) or self.etag
 
     def finish(self, options: PutOptions) -> None:
         """Attaches the record, and brings all to the medium. Nothing may be written after that.

@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import sys
-from typing import Final
+from typing import Any, Final
 
 __all__ = [
     "DIRECTORY",
@@ -48,7 +48,7 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-_how: dict[int, tuple[ctypes.c_void_p, _OpenHow]] = {}  # the address of what openat2 takes, for each set of flags
+_how: dict[int, Any] = {}  # what openat2 takes, for each set of flags; made once, and never changed
 _HOW_SIZE = ctypes.c_size_t(ctypes.sizeof(_OpenHow))
 
 
@@ -57,7 +57,7 @@ def _failed(path: str) -> OSError:
     return OSError(number, os.strerror(number), path)
 
 
-def walk_inside(base: str, path: str, flags: int) -> int:
+def walk_inside(base: bytes, path: str, flags: int) -> int:
     """As :func:`open_inside`, one segment at a time: for systems without ``openat2``."""
     fd = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -71,14 +71,13 @@ def walk_inside(base: str, path: str, flags: int) -> int:
         os.close(fd)
 
 
-def _openat2_inside(base: str, path: str, flags: int) -> int:
+def _openat2_inside(base: bytes, path: str, flags: int) -> int:
     try:
-        how = _how[flags][0]
+        how = _how[flags]
     except KeyError:
         made = _OpenHow(flags, _MODE if flags & os.O_CREAT else 0, _RESOLVE_NO_SYMLINKS)
-        how = ctypes.c_void_p(ctypes.addressof(made))
-        _how[flags] = how, made
-    name = (base + path).encode("utf-8", "surrogateescape")
+        how = _how[flags] = ctypes.byref(made)
+    name = base + path.encode()
     while True:
         fd: int = _syscall(_OPENAT2, _AT_FDCWD, name, how, _HOW_SIZE)
         if fd >= 0:
@@ -96,13 +95,13 @@ def _has_openat2() -> bool:
     if sys.platform != "linux" or sys.maxsize <= 2**32:
         return False
     try:
-        os.close(_openat2_inside("/", "", DIRECTORY))
+        os.close(_openat2_inside(b"/", "", DIRECTORY))
     except OSError:  # a kernel before 5.6, or a sandbox that forbids what it does not know
         return False
     return True
 
 
-# Opens ``path`` below the directory ``base`` (absolute, ends in a slash) and follows no symbolic link below it (with
+# Opens ``path``, portable, below the directory ``base`` (absolute, ends in a slash) and follows no symbolic link below it (with
 # openat2: none in ``base`` either, which is then ELOOP). ``path`` has no ``..``; "" is ``base`` itself.
 open_inside = _openat2_inside if _has_openat2() else walk_inside
 

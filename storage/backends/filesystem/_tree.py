@@ -49,6 +49,8 @@ TRIES: Final = 1000  # rounds against writers and deleters that undo our directo
 # is too long to exist. Every other error says nothing about what is there, and is raised.
 ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG})
 _FORMAT: Final = 0o170000
+_FILE: Final = stat.S_IFREG
+_DIRECTORY: Final = stat.S_IFDIR
 
 
 def checked(path: str) -> str:
@@ -62,12 +64,12 @@ def checked(path: str) -> str:
 
 def is_blob(st: os.stat_result) -> bool:
     """Whether this is a regular file."""
-    return st.st_mode & _FORMAT == stat.S_IFREG
+    return st.st_mode & _FORMAT == _FILE
 
 
 def is_folder(st: os.stat_result) -> bool:
     """Whether this is a directory."""
-    return st.st_mode & _FORMAT == stat.S_IFDIR
+    return st.st_mode & _FORMAT == _DIRECTORY
 
 
 class Folder:
@@ -101,10 +103,11 @@ class Tree:
         self.create: bool = create
         self.fsync: bool = fsync
         self.spelling = Spelling()
+        self._exact = self.spelling.exact
         self.staging: Folder | None = None
         self.has_sidecars: bool | None = None
         self.has_staged: bool = False
-        self._base = f"{root}/"  # without links, once one was met
+        self._base = os.fsencode(f"{root}/")  # without links, once one was met
         self._target: tuple[int, int] | None = None  # device and inode of a root that is reached through links
 
     # ---- opening -----------------------------------------------------------------------------------------------
@@ -135,7 +138,7 @@ class Tree:
 
     def _resolve_root(self) -> bool:
         """Follows the links to the root once more; whether it is another place than before."""
-        real = f"{os.path.realpath(self.root)}/"
+        real = os.fsencode(f"{os.path.realpath(self.root)}/")
         if real == self._base:
             return False
         with contextlib.suppress(FileNotFoundError):
@@ -150,7 +153,7 @@ class Tree:
         try:
             st = os.stat(self.root)
         except FileNotFoundError:
-            self._base, self._target = f"{self.root}/", None
+            self._base, self._target = os.fsencode(f"{self.root}/"), None
             return
         if (st.st_dev, st.st_ino) != self._target:
             self._resolve_root()
@@ -168,14 +171,14 @@ class Tree:
         try:
             st = os.fstat(fd)
             kind = st.st_mode & _FORMAT
-            if kind == stat.S_IFDIR:
+            if kind == _DIRECTORY:
                 fd, folder = os.open(BLOB, _system.READ, dir_fd=fd), fd
                 os.close(folder)
                 st = os.fstat(fd)
                 kind = st.st_mode & _FORMAT
-            if kind != stat.S_IFREG:
+            if kind != _FILE:
                 raise NotFoundError  # noqa: TRY301
-            if st.st_dev not in self.spelling.exact and not self.spelling.holds(self.open_directory, path, st.st_dev):
+            if st.st_dev not in self._exact and not self.spelling.holds(self.open_directory, path, st.st_dev):
                 raise NotFoundError  # noqa: TRY301
         except OSError as exc:
             os.close(fd)
