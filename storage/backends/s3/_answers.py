@@ -43,12 +43,14 @@ class Window(NamedTuple):
     """The part of a blob that an answer brings.
 
     Attributes:
+        etag: the blob's.
         total: bytes of the whole blob.
         start: where the wanted bytes begin in the blob.
         end: where they end.
         skip: how many bytes of the body come before them.
     """
 
+    etag: str
     total: int
     start: int
     end: int
@@ -76,7 +78,7 @@ def window(asked: Asked, answer: Answer) -> Window:
         raise UnavailableError("the answer does not tell how long the blob is; look at what is between")
     if status == 200:  # all of it, asked for or not
         start, end = asked.bounds(length)
-        return Window(length, min(start, length), min(end, length), min(start, length))
+        return Window(etag, length, min(start, length), min(end, length), min(start, length))
     if status != 206:
         raise UnavailableError(f"a GET was answered with status {status}, so the answer is not the service's")
     match = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
@@ -88,7 +90,7 @@ def window(asked: Asked, answer: Answer) -> Window:
             f"bytes {asked.headers.get('range', 'all')!r} were asked for; "
             f"the answer has {length} bytes and says {match[0]!r}; try again, or look at what is between"
         )
-    return Window(total, first, last + 1, 0)
+    return Window(etag, total, first, last + 1, 0)
 
 
 def head(answer: Answer) -> Stat:

@@ -55,6 +55,7 @@ class Gate:
         self._wire: Wire | None = None
         self._learn = False  # ask the client where the bucket is: it has been told
         self._detours = 0
+        self._aws: bool | None = None
 
     @property
     def sdk(self) -> SdkWire:
@@ -94,8 +95,10 @@ class Gate:
     @property
     def aws(self) -> bool:
         """Whether the bucket is at AWS."""
-        way = self.wire()
-        return way.target.aws if isinstance(way, Wire) else self.shared.aws
+        if self._aws is None:
+            way = self.wire()
+            self._aws = way.target.aws if isinstance(way, Wire) else self.shared.aws
+        return self._aws
 
     @property
     def checksums(self) -> Kind | None:

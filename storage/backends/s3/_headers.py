@@ -159,11 +159,11 @@ def _last_modified(headers: Mapping[str, str]) -> datetime:
     return moment
 
 
-def written(headers: Mapping[str, str], size: int, options: PutOptions, etag: str | None = None) -> Stat:
-    """The new blob's ``Stat``, from the answer to the write; ``etag`` where the body tells it."""
+def written(headers: Mapping[str, str], size: int, options: PutOptions, etag: str) -> Stat:
+    """The new blob's ``Stat``, from the answer to the write."""
     return Stat(
         size,
-        etag or etag_of(headers),
+        etag,
         answered_at(headers),
         options.content_type,
         options.cache_control,

@@ -12,7 +12,7 @@ from storage.backends.s3._answers import Asked, Window, head, window
 from storage.backends.s3._calls import Answer, Call
 from storage.backends.s3._checksums import Checksum, checksum_of
 from storage.backends.s3._errors import status_of
-from storage.backends.s3._headers import etag_of, stat_of
+from storage.backends.s3._headers import stat_of
 from storage.backends.s3._requests import Requests
 from storage.exceptions import IntegrityError, PreconditionFailedError, UnavailableError, UnsupportedOperationError
 
@@ -62,7 +62,7 @@ def _all(requests: Requests, answer: Answer, part: Window) -> bytes:
     if wanted == answer.length:
         answer.read(1)  # botocore now compares what came with what it knows, and gives the connection back
     if part.whole:
-        checksum = checksum_of(answer.headers) if requests.compare else None
+        checksum = checksum_of(part.etag, answer.headers) if requests.compare else None
         if checksum is not None:
             checksum.update(data)
             checksum.check()
@@ -149,13 +149,15 @@ class Body:
 
     def __init__(self, requests: Requests, path: str, part: Window, answer: Answer, attempts: Attempts) -> None:
         self._requests, self._path = requests, path
-        self._etag = etag_of(answer.headers)
+        self._etag = part.etag
         self._position, self._end, self._skip = part.start, part.end, part.skip
         self._answer: Answer | None = answer
         self._exact = self._skip + self._end - self._position == answer.length
         self._attempts = attempts
         self._process = os.getpid()
-        self._checksum: Checksum | None = checksum_of(answer.headers) if requests.compare and part.whole else None
+        self._checksum: Checksum | None = None
+        if part.whole and requests.compare:
+            self._checksum = checksum_of(part.etag, answer.headers)
         if self._position == self._end:
             self._finish()
 

@@ -120,7 +120,7 @@ def put(
         )
         try:
             answer = requests.once(call)
-            etag_of(answer.headers)
+            etag = etag_of(answer.headers)
         except Exception as exc:
             if condition.failed_by(exc):
                 if condition.reworded(exc):
@@ -129,13 +129,13 @@ def put(
             requests.failed(attempts, exc)
             continue
         try:
-            check_upload(sums, answer.headers)
+            check_upload(sums, etag, answer.headers)
         except IntegrityError as exc:
             if condition.headers:
                 raise  # what is there now is this write's own, and no condition holds for another try
             requests.failed(attempts, exc)
             continue
-        return written(answer.headers, len(data), options)
+        return written(answer.headers, len(data), options, etag)
 
 
 class S3Parts:
@@ -179,7 +179,7 @@ class S3Parts:
 
         def read(answer: Answer) -> Part:
             etag = etag_of(answer.headers)
-            check_upload(sums, answer.headers)
+            check_upload(sums, etag, answer.headers)
             return Part(number, quoted(etag), sums.get("x-amz-checksum-crc32"))
 
         call = Call("upload_part", "PUT", self._path, self._query(number), sums, data)
