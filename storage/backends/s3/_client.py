@@ -182,7 +182,7 @@ class SharedClient:
 
     def _addressing(self, core: Any) -> dict[str, str] | None:
         style = self._settings.addressing_style
-        if style in (None, "auto") and self._mine().aws:
+        if style in (None, "auto") and self._settings.endpoint_url is None and self._mine().aws:
             # Left to itself botocore signs for a host that newer regions refuse. The bucket's name goes into the path still
             # where no host can have it.
             style = None if style is None and _has_style(core) else "virtual"

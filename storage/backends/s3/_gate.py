@@ -53,7 +53,7 @@ class Gate:
         self.reason: str | None = None
         self._sdk = SdkWire(self.shared, settings.bucket)
         self._wire: Wire | None = None
-        self._learn = False  # ask the client where the bucket is: it has been told
+        self._region: str | None = None  # which the server has told
         self._detours = 0
         self._aws: bool | None = None
 
@@ -85,10 +85,10 @@ class Gate:
 
                 logging.getLogger("storage.s3").debug("s3://%s: through boto3, since %s", self._settings.bucket, reason)
 
-    def elsewhere(self) -> None:
-        """Called when boto3 has found the bucket where the wire did not: the next request goes where boto3 found it."""
+    def elsewhere(self, region: str | None) -> None:
+        """Called when boto3 has found the bucket where the wire did not; the next request goes to this region."""
         self._detours += 1
-        self._learn, self._wire = True, None
+        self._region, self._wire = region, None
         if self._detours > _DETOURS:
             self.shut("the server goes on redirecting")
 
@@ -134,9 +134,13 @@ class Gate:
             raise _LongWay("the session has event handlers")
         own_keys = settings.auth is not None or settings.anonymous
         plain = None if is_boto3_session(settings.auth) else configuration(settings.profile, own_keys=own_keys)
-        target = None if plain is None or self._learn else _computed(settings, plain)
+        if self._region is not None:
+            settings = settings.__replace__(region=self._region)
+        target = None if plain is None else _computed(settings, plain)
         if target is None:
             target = _learned(settings, self.shared)
+            if self._region is not None:  # botocore finds the host then, but signs for the client's own region
+                target = target._replace(region=self._region)
         if _proxied(target):
             raise _LongWay("there is a proxy")
         return Wire(target, self._secrets(plain), settings.timeout)

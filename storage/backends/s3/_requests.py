@@ -42,9 +42,9 @@ class Requests:
         gate = self.gate
         try:
             return cast("Answer", gate.wire().send(call, stream=stream))
-        except ElsewhereError:
+        except ElsewhereError as exc:
             answer = gate.sdk.send(call, stream=stream)
-            gate.elsewhere()
+            gate.elsewhere(exc.region)
             return answer
 
     def send(self, call: Call) -> Answer:

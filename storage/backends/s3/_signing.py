@@ -93,22 +93,21 @@ def sign_form(shared: SharedClient, bucket: str, path: str, options: FormOptions
 
 def _signed(shared: SharedClient, bucket: str, presign: Callable[[Any], Any]) -> tuple[Any, Any]:
     """What ``presign`` makes of the client, and the credentials that it was made with."""
-    from botocore.exceptions import BotoCoreError
-
     try:
         credentials = shared.credentials()
-        if credentials is None:
-            raise SigningError(
-                f"s3://{bucket}: there are no credentials to sign with; pass auth=…, set AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY, or name a profile"
-            )
-        return presign(shared.regional()), credentials
-    except BotoCoreError as exc:
+        result = None if credentials is None else presign(shared.regional())
+    except Exception as exc:
         if issubclass(classify(exc) or Exception, AuthenticationError):
             raise SigningError(
                 f"s3://{bucket}: the credentials to sign with cannot be had ({type(exc).__name__})"
             ) from exc
         raise
+    if credentials is None:
+        raise SigningError(
+            f"s3://{bucket}: there are no credentials to sign with; pass auth=…, set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or name a profile"
+        )
+    return result, credentials
 
 
 def _upload(params: dict[str, Any], options: SignOptions, encryption: Encryption) -> dict[str, str]:

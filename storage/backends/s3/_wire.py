@@ -54,7 +54,15 @@ class Target(NamedTuple):
 
 
 class ElsewhereError(Exception):
-    """The bucket is in another region, or at another host: boto3 knows how to find it."""
+    """The bucket is in another region, or at another host: boto3 knows how to find it.
+
+    Attributes:
+        region: where it is, if the answer tells.
+    """
+
+    def __init__(self, region: str | None) -> None:
+        super().__init__(region)
+        self.region = region
 
 
 class Wire:
@@ -157,9 +165,9 @@ class Wire:
         status, headers = response.status, response.headers
         fields = _documents.error(response.body) if response.body else {}
         code = (fields or {}).get("Code", "")
-        elsewhere = headers.get("x-amz-bucket-region", self._region) != self._region
-        if status < 400 or code in _ELSEWHERE or (status == 400 and elsewhere):
-            return code, ElsewhereError()
+        region = headers.get("x-amz-bucket-region") or (fields or {}).get("Region") or self._region
+        if status < 400 or code in _ELSEWHERE or (status == 400 and region != self._region):
+            return code, ElsewhereError(None if region == self._region else region)
         if fields is None:
             if status < 500:
                 return "", UnavailableError(

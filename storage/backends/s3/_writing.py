@@ -14,7 +14,7 @@ from storage._retry import Attempts, outcome_unknown
 from storage.backends.s3._answers import head
 from storage.backends.s3._calls import Answer, Call, query
 from storage.backends.s3._checksums import check_upload, upload_headers
-from storage.backends.s3._documents import Part, complete_upload, completed_etag, copy_result, upload_id
+from storage.backends.s3._documents import Part, complete_upload, completed_etag, copy_result, error, upload_id
 from storage.backends.s3._errors import classify, code_of, response_of, status_of
 from storage.backends.s3._headers import (
     Encryption,
@@ -28,7 +28,13 @@ from storage.backends.s3._headers import (
     written,
 )
 from storage.backends.s3._requests import Requests
-from storage.exceptions import AlreadyExistsError, IntegrityError, NotFoundError, PreconditionFailedError
+from storage.exceptions import (
+    AlreadyExistsError,
+    IntegrityError,
+    NotFoundError,
+    PreconditionFailedError,
+    UnavailableError,
+)
 
 __all__ = ["Condition", "S3Parts", "put"]
 
@@ -121,6 +127,8 @@ def put(
         try:
             answer = requests.once(call)
             etag = etag_of(answer.headers)
+            if answer.body and error(answer.body) is not None:
+                raise UnavailableError("the service says that it failed, under a status of success")  # noqa: TRY301
         except Exception as exc:
             if condition.failed_by(exc):
                 if condition.reworded(exc):
