@@ -1,4 +1,7 @@
-"""The conformance suite on ``s3://``: moto in the process, moto's server, and SeaweedFS, which checks signatures."""
+"""The conformance suite on ``s3://``: moto in the process, moto's server, and SeaweedFS, which checks signatures.
+
+Over the driver's own transport, and through boto3's client, which moto in the process always asks for.
+"""
 
 from __future__ import annotations
 
@@ -55,6 +58,27 @@ class MotoServerHarness(ServerHarness):
         return self.server.url("x", bucket=self.server.make_bucket(name))
 
 
+class ThroughBoto3(ServerHarness):
+    """The same, but with an event handler of the user's, for which requests go through boto3's client."""
+
+    def kwargs(self) -> dict[str, Any]:
+        session = boto3.Session(self.server.access_key, self.server.secret_key)
+        session.events.register("before-send.s3", _look_on)
+        return {"auth": session}
+
+
+def _look_on(**_: Any) -> None:
+    """Changes nothing."""
+
+
+class SeaweedFSThroughBoto3Harness(ThroughBoto3, SeaweedFSHarness):
+    pass
+
+
+class MotoServerThroughBoto3Harness(ThroughBoto3, MotoServerHarness):
+    pass
+
+
 class MotoHarness(Harness):
     """moto in this process, as the users of ``mock_aws`` have it: a URL and nothing else."""
 
@@ -94,6 +118,32 @@ class TestMotoServer(Conformance):
     def running(cls, moto_s3: S3Server) -> None:  # noqa: F811
         """Starts the server, or joins the one of this run."""
         cls.harness.server = moto_s3
+
+
+@pytest.mark.slow
+class TestSeaweedFSThroughBoto3(Conformance):
+    harness = SeaweedFSThroughBoto3Harness()
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def running(cls, seaweedfs: S3Server) -> None:  # noqa: F811
+        """Starts the server, or joins the one of this run."""
+        cls.harness.server = seaweedfs
+        with cls.harness.storage("way") as store:
+            assert "through boto3" in store.backend.way
+
+
+@pytest.mark.slow
+class TestMotoServerThroughBoto3(Conformance):
+    harness = MotoServerThroughBoto3Harness()
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def running(cls, moto_s3: S3Server) -> None:  # noqa: F811
+        """Starts the server, or joins the one of this run."""
+        cls.harness.server = moto_s3
+        with cls.harness.storage("way") as store:
+            assert "through boto3" in store.backend.way
 
 
 class TestMoto(Conformance):

@@ -39,9 +39,10 @@ def server(keys: list[str], *, delimiter: bool, size: int, asked: list[int]) -> 
 
     def fetch(prefix: str, after: str | None, at_most: int | None) -> Iterator[tuple[list[Entry], bool]]:
         found = sorted((key for key in keys if key.startswith(prefix)), key=depth_first)
-        found = [key for key in found if after is None or depth_first(key) > depth_first(after)]
         if delimiter:
             found = level(found, prefix)
+        # A folder is listed as a name is, and so left out after itself.
+        found = [path for path in found if after is None or depth_first(path) > depth_first(after)]
         step = at_most or size
         for place in range(0, max(len(found), 1), step):
             asked[0] += 1
@@ -64,7 +65,7 @@ def test_order_and_bounds(keys: list[str], data: st.DataObject, delimiter: bool,
     wanted = [path for path in wanted if bounds.end is None or path < bounds.end]
     got: list[str] = []
     if not bounds.empty:
-        for page in DepthFirst(fetch, bounds.start).pages(prefix, bounds.after(depth_first=True)):
+        for page in DepthFirst(fetch, bounds.start).pages(prefix, bounds.after(depth_first=True, delimiter=delimiter)):
             got += [path for path, _ in page if bounds.start is None or path > bounds.start]
     assert [path for path in got if bounds.end is None or path < bounds.end] == wanted
 

@@ -39,7 +39,7 @@ class Bounds(NamedTuple):
         past = start is not None and start >= prefix and not start.startswith(prefix)
         return past or (end is not None and (end <= prefix or (start is not None and end <= start)))
 
-    def after(self, *, depth_first: bool) -> str | None:
+    def after(self, *, depth_first: bool, delimiter: bool = False) -> str | None:
         """What a server may list after: it leaves out none that is meant."""
         start, prefix = self.start, self.prefix
         if start is None or not start.startswith(prefix):
@@ -50,8 +50,11 @@ class Bounds(NamedTuple):
         if depth_first:
             # `a/b` comes before `a-b` there. (After "a" SeaweedFS goes on behind all of `a/`, but not after "a/".)
             early = _BEFORE_SLASH.search(start, len(prefix))
-            start = start if early is None else start[: early.start()]
-            return f"{start.rstrip('/')}/" if len(start) > len(prefix) else None
+            start = (start if early is None else start[: early.start()]).rstrip("/")
+            if delimiter:
+                start = start[:-1]  # after `a/` it leaves out the folder `a/`
+                return start if len(start) > len(prefix) else None
+            return f"{start}/" if len(start) > len(prefix) else None
         return start or None
 
 
@@ -78,12 +81,13 @@ class Lister:
         if bounds.empty:
             return
         prefix, start, end = bounds
-        after = bounds.after(depth_first=bool(self._depth_first))
+        after = bounds.after(depth_first=bool(self._depth_first), delimiter=delimiter)
         listed = _Listed(self, detail=detail, delimiter=delimiter, page_size=min(page_size, _MAX_PAGE))
         if self._depth_first is None:
             listed.first = listed.page(prefix, after, None)
-            if self._depth_first and bounds.after(depth_first=True) != after:
-                after, listed.first = bounds.after(depth_first=True), None
+            again = bounds.after(depth_first=bool(self._depth_first), delimiter=delimiter)
+            if again != after:
+                after, listed.first = again, None
         pages: Iterator[list[Entry]] = (entries for entries, _ in listed.fetch(prefix, after, None))
         if self._depth_first:
             pages = DepthFirst(listed.fetch, start).pages(prefix, after)
