@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextvars
+import logging
+import threading
+import time
+
 import pytest
 
 import storage
-from storage import CallEvent, NotFoundError, Storage, observe
+from storage import AsyncStorage, CallEvent, NotFoundError, Storage, observe
+from storage._log import watched
+from storage.backends import trace
+from storage.backends.memory import MemoryBackend
 from storage.testing import FaultyBackend
 
 
@@ -75,3 +83,108 @@ def test_closing_twice_and_bad_callbacks():
     with pytest.raises(TypeError, match="callable"):
         observe("print")
     assert CallEvent._fields[:3] == ("method", "backend", "storage_type")
+
+
+class Remote(MemoryBackend):
+    """Pretends to wait, so that threads are used."""
+
+    inline, concurrency, chunk_size = False, 4, 1024
+
+    def get(self, path, start=0, end=None, if_match=None):
+        trace.tries, trace.request_id = 2, "id-1"
+        return super().get(path, start, end, if_match)
+
+
+@pytest.fixture
+def store():
+    return Storage(backend=Remote())
+
+
+def test_what_an_event_tells(store):
+    """Backend, tries, request id, and the time of the call itself."""
+    events = []
+    handle = observe(events.append, keys=True)
+    store.set("a", b"123")
+    began = time.perf_counter()
+    store.get("a")
+    seconds = time.perf_counter() - began
+    handle.close()
+    event = events[-1]
+    assert isinstance(event, CallEvent)
+    assert (event.backend, event.storage_type, event.tries, event.request_id) == ("memory", "data", 2, "id-1")
+    assert event.url == "memory://"
+    assert 0 < event.seconds < seconds
+
+
+def test_writes_that_fail(store):
+    """The exception inside ``with``, that of the source, and a file that was dropped."""
+
+    def source():
+        yield b"1"
+        raise OSError
+
+    events = []
+    with observe(events.append):
+        with pytest.raises(KeyError), store.open("a", "wb"):
+            raise KeyError
+        with pytest.raises(OSError):
+            store.set("b", source())
+        with pytest.warns(ResourceWarning, match="unclosed"):
+            store.open("c", "wb").__del__()
+    assert [event.outcome for event in events] == ["KeyError", "OSError", "aborted"]
+
+
+SPAN: contextvars.ContextVar[str] = contextvars.ContextVar("span", default="none")
+
+
+def test_the_context_goes_into_threads(store):
+    """Events of a batch are told in its threads, with the context of the caller."""
+    found = []
+    token = SPAN.set("mine")
+    try:
+        with observe(lambda event: found.append((SPAN.get(), threading.get_ident()))):
+            store.set_many({f"k{n}": b"1" for n in range(20)})
+            dict(store.get_many([f"k{n}" for n in range(20)]))
+    finally:
+        SPAN.reset(token)
+    assert {span for span, _ in found} == {"mine"}
+    assert len(found) == 40
+    assert threading.get_ident() not in {thread for _, thread in found}
+
+
+@pytest.mark.anyio
+async def test_the_context_of_a_task_goes_along():
+    store, found = AsyncStorage(backend=Remote()), []
+    SPAN.set("task")
+    with observe(lambda event: found.append((event.method, SPAN.get()))):
+        await store.set("a", b"1")
+        await store.get("a")
+        async with store.open("b", "wb") as file:
+            await file.write(b"1")
+        assert [key async for key in store.iter_list()] == ["a", "b"]
+    assert found == [(name, "task") for name in ("set", "get", "open", "iter_list")]
+
+
+def test_the_log_is_told_beside(store, caplog):
+    """The logger's lines come also while others observe."""
+    events = []
+    with observe(events.append), caplog.at_level(logging.DEBUG, "storage"):
+        store.set("a", b"1")
+    assert [record.getMessage().split(" ms=")[0] for record in caplog.records if record.name == "storage"] == [
+        "set type=data key='a' bytes=1"
+    ]
+    assert len(events) == 1
+
+
+def test_nobody_pays_who_does_not_ask():
+    """Where nobody observes, a call spends less than 0.2 µs on it."""
+    logging.getLogger("storage")
+    best = 1.0
+    for _ in range(200):
+        began = time.thread_time()
+        for _ in range(1000):
+            watched()
+        best = min(best, (time.thread_time() - began) / 1000)
+        if best < 0.15e-6:
+            break
+    assert best < 0.2e-6
