@@ -81,7 +81,11 @@ class Handler:
     def __call__(self, **_: Any) -> None: ...
 
 
-@pytest.mark.parametrize("handler", [_replacement, Handler(), Handler().method, lambda **_: None], ids=repr)
+@pytest.mark.parametrize(
+    "handler",
+    [_replacement, Handler(), Handler().method, lambda **_: None],
+    ids=["function", "object", "method", "lambda"],
+)
 def test_a_strangers_handler_is_seen(session: boto3.Session, handler: Any) -> None:
     """Whatever it is and wherever it is registered."""
     for event in ("before-send.s3.PutObject", "before-sign", "request-created.s3", "needs-retry.*"):
