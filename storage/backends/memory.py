@@ -176,12 +176,12 @@ class MemoryBackend(Backend, Servable):
         delimiter: bool = False,
         page_size: int = 1000,
     ) -> Iterator[list[tuple[str, Stat | None]]]:
-        del detail  # a Stat costs nothing here
         position = start_after
         while True:
             page, position = self._page(prefix, position, end_before, page_size, delimiter=delimiter)
             if page:
-                yield page
+                # As a listing of a service, this tells no headers and no metadata.
+                yield [(path, Stat(*stat[:3]) if detail and stat else None) for path, stat in page]
             if position is None:
                 return
 

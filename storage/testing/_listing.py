@@ -187,6 +187,18 @@ class ListingTests(Suite):
         key = min(infos)
         assert store.info(key).etag == infos[key].etag
 
+    def test_infos_of_a_listing_tell_no_headers(self, storage: Storage) -> None:
+        """What some services' listings do not tell is ``None`` on every store, so that no program comes to need it."""
+        storage.set("a/b.txt", b"1", cache_control="no-cache", content_encoding="gzip", metadata={"a": "1"})
+        storage.set("a/c.txt", b"22")
+        level = list(storage.iter_dir("a/"))
+        assert level == list(storage.iter_info())
+        for info, size in zip(level, (1, 2), strict=True):
+            assert isinstance(info, ObjectInfo)
+            told = storage.info(info.key)
+            assert (info.size, info.etag, info.last_modified) == (size, told.etag, told.last_modified)
+            assert (info.content_type, info.cache_control, info.content_encoding, info.metadata) == (None,) * 4
+
     def test_many_in_one_level(self, many: tuple[Storage, list[str]]) -> None:
         """A folder is given once, however many pages it fills."""
         store, keys = many

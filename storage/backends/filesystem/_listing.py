@@ -251,8 +251,8 @@ def _read_all(tree: Tree, folder: str, but: tuple[str, ...] = ()) -> Iterator[tu
 def detailed(tree: Tree, page: Sequence[str], stat: Callable[[str], Stat]) -> Iterator[tuple[str, Stat | None]]:
     """The page with the ``Stat`` of each blob, without opening each: two calls for a blob, by its name in its directory.
 
-    A folder has none, and a blob that was deleted since is left out. ``stat`` is ``Backend.stat``, for what two calls do not
-    settle.
+    As in a listing of a service, it has no headers and no metadata. A folder has none, and a blob that was deleted since is
+    left out. ``stat`` is ``Backend.stat``, for what two calls do not settle.
     """
     has_sidecars = _sidecars.exist(tree)
     for folder, paths in groupby(page, lambda path: path[: path.rindex("/", 0, -1)] if "/" in path[:-1] else ""):
@@ -263,9 +263,10 @@ def detailed(tree: Tree, page: Sequence[str], stat: Callable[[str], Stat]) -> It
                     yield path, None
                     continue
                 try:
-                    yield path, (None if fd is None else _peek(fd, path, has_sidecars=has_sidecars)) or stat(path)
+                    found = (None if fd is None else _peek(fd, path, has_sidecars=has_sidecars)) or stat(path)
                 except NotFoundError:
                     continue
+                yield path, Stat(*found[:3])
         finally:
             if fd is not None:
                 os.close(fd)
