@@ -99,6 +99,7 @@ class AsyncCore(Facade):
     @same_as(Storage.close)
     async def close(self) -> None:
         await self._workers.run(self._sync.close)
+        self._workers.close()
 
     async def _quick(self, function: Callable[..., T], *args: Any) -> T:
         """``function(*args)``, which takes microseconds where nothing waits: then on the event loop, else in a thread."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
+from _thread import allocate_lock
+from asyncio import AbstractEventLoop, current_task
 from collections.abc import AsyncGenerator, Callable, Iterator
-from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, cast
 
+from storage._aio.crew import Crew
 from storage._stop import Stop, Stopped, current
 from storage.exceptions import MissingDependencyError
 
@@ -28,22 +29,23 @@ _POLL = 0.005  # seconds between two looks at a thread whose task has been cance
 class Turn:
     """One call in a worker thread, which ends early once the task has been cancelled."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: Callable[..., T], args: tuple[Any, ...]) -> None:
+        self._function, self._args = function, args
         self._stop = Stop(current.get())
-        self._claim = threading.Lock()
-        self._ended = threading.Event()
+        self._claim = allocate_lock()
+        self._ended = False
 
-    def run(self, function: Callable[..., T], args: tuple[Any, ...]) -> T | None:
-        """``function(*args)``, unless the task was cancelled before this thread was free."""
+    def run(self) -> Any:
+        """Makes the call, unless the task was cancelled before this thread was free."""
         if not self._claim.acquire(blocking=False):
             return None
         try:
             current.set(self._stop)  # in this thread's own copy of the context
-            return function(*args)
+            return self._function(*self._args)
         except Stopped:
             return None  # the task raises its own exception
         finally:
-            self._ended.set()
+            self._ended = True
 
     async def end(self) -> None:
         """Tells the thread to stop, and waits until it has."""
@@ -51,7 +53,7 @@ class Turn:
         if self._claim.acquire(blocking=False):
             return
         with anyio.CancelScope(shield=True):
-            while not self._ended.is_set():  # noqa: ASYNC110 (the thread may be of a loop that it cannot wake)
+            while not self._ended:  # noqa: ASYNC110 (the thread may be of a loop that it cannot wake)
                 await anyio.sleep(_POLL)
 
 
@@ -60,27 +62,56 @@ class Workers:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._crews: dict[AbstractEventLoop, Crew] = {}
         self._limiter: RunVar[anyio.CapacityLimiter] = RunVar("storage-workers")
-
-    def _current(self) -> anyio.CapacityLimiter:
-        limiter = self._limiter.get(None)
-        if limiter is None:
-            limiter = anyio.CapacityLimiter(self._limit)
-            self._limiter.set(limiter)
-        return limiter
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """``function(*args)`` in a thread, with the context of the task.
 
         A cancelled task raises once the thread has ended, which sends nothing more and tries nothing again.
         """
-        turn = Turn()
-        work = cast("Callable[[], T]", partial(turn.run, function, args))
+        turn = Turn(function, args)
+        crew = self._crew()
         try:
-            return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._current())
+            if crew is not None:
+                return cast("T", await crew.call(turn.run))
+            return cast(
+                "T", await anyio.to_thread.run_sync(turn.run, abandon_on_cancel=True, limiter=self._current_limiter())
+            )
         except anyio.get_cancelled_exc_class():
             await turn.end()
             raise
+
+    def _crew(self) -> Crew | None:
+        """The threads of this loop; ``None``: it is not asyncio's."""
+        try:
+            task = current_task()
+        except RuntimeError:
+            return None
+        if task is None:  # trio, as a guest of an asyncio loop
+            return None
+        loop = task.get_loop()
+        crew = self._crews.get(loop)
+        if crew is None:
+            self._crews = {other: crew for other, crew in self._crews.items() if not other.is_closed()}
+            crew = self._crews[loop] = Crew(loop, self._limit)
+        return crew
+
+    def _current_limiter(self) -> anyio.CapacityLimiter:
+        limiter = self._limiter.get(None)
+        if limiter is None:
+            limiter = anyio.CapacityLimiter(self._limit)
+            self._limiter.set(limiter)
+        return limiter
+
+    def close(self) -> None:
+        """Lets the threads end; a later call has new ones."""
+        crews, self._crews = self._crews, {}
+        for crew in crews.values():
+            crew.close()
+
+    def __del__(self) -> None:
+        self.close()
 
     async def undo(self, function: Callable[..., object], *args: Any) -> None:
         """As ``run``, also in a task that is being cancelled."""

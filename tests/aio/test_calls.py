@@ -150,9 +150,10 @@ async def test_sync_takes_another_of_its_kind():
 
 async def test_a_call_that_was_ended_before_it_began():
     """A thread that becomes free too late does nothing."""
-    turn, done = Turn(), []
+    done = []
+    turn = Turn(done.append, (1,))
     await turn.end()
-    assert turn.run(done.append, (1,)) is None
+    assert turn.run() is None
     assert done == []
 
 
