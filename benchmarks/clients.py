@@ -11,7 +11,7 @@ from benchmarks.measure import Bar, Call, Plan, Row, in_turn, prepared
 from benchmarks.peers.s3 import Obstore, obstore_store
 from benchmarks.servers import seaweedfs
 from storage import AsyncStorage, Storage
-from tests.servers.s3 import S3Server
+from tests.emulators.s3 import S3Server
 
 CLIENTS = 64
 KEYS = 64

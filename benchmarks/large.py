@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.measure import Bar, Call, Plan, Row, children_cpu, in_turn
 from benchmarks.peers import Peer, gcs, opened, s3
 from benchmarks.servers import ROOT, seaweedfs, shaped, sink
-from tests.servers.s3 import S3Server
+from tests.emulators.s3 import S3Server
 
 MIB = 1024 * 1024
 DOWN, UP = 40e6, 15e6  # bytes a second for each connection; up, the server takes no more than about ten times this

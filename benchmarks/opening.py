@@ -12,7 +12,7 @@ from benchmarks.measure import Bar, Plan, Row, in_turn
 from benchmarks.peers import opened, s3
 from benchmarks.servers import seaweedfs, shaped
 from storage._backend import Download
-from tests.servers.s3 import S3Server
+from tests.emulators.s3 import S3Server
 
 MIB = 1024 * 1024
 RATE, LATENCY = 40e6, 0.03  # bytes a second for each connection; seconds a round trip

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.measure import Bar, Call, Plan, Row, in_turn, prepared
 from benchmarks.peers import Peer, opened, s3
 from benchmarks.servers import seaweedfs_with_tls
-from tests.servers.s3 import S3Server
+from tests.emulators.s3 import S3Server
 
 KIB = os.urandom(1024)
 OURS = s3.Ours.name

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from storage.testing import _fake_gcs, _seaweedfs
 from storage.testing._processes import Launch, free_ports, shared_server
+from tests.emulators.s3 import S3Server
 from tests.http.certificates import Authority
-from tests.servers.s3 import S3Server
 
 ROOT = Path(__file__).parents[1]
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from storage import Storage
 from storage.testing._processes import shared_server
 from storage.testing._seaweedfs import launch as _seaweedfs
-from tests.servers.s3 import S3Server
+from tests.emulators.s3 import S3Server
 
 MIB = 1024 * 1024
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.servers.s3 import S3Server, moto_s3
+from tests.emulators.s3 import S3Server, moto_s3
 
 __all__ = ["moto_s3"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.peers import Peer
 from storage import Storage
-from tests.servers.s3 import S3Server
+from tests.emulators.s3 import S3Server
 
 
 class Ours(Peer):

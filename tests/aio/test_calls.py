@@ -23,7 +23,7 @@ from storage import (
 )
 from storage._aio.threads import Turn
 from storage.backends.memory import MemoryBackend
-from tests.servers.s3 import seaweedfs  # noqa: F401
+from tests.emulators.s3 import seaweedfs  # noqa: F401
 
 pytestmark = pytest.mark.anyio
 

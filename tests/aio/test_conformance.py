@@ -10,7 +10,7 @@ from storage.testing import Conformance
 from storage.testing.aio import Asynchronous
 from tests.conformance import test_gcs, test_s3
 from tests.conformance.harnesses import FilesystemHarness, MemoryHarness
-from tests.servers.s3 import moto_s3, seaweedfs  # noqa: F401
+from tests.emulators.s3 import moto_s3, seaweedfs  # noqa: F401
 
 
 class TestMemoryOnAsyncio(Conformance):

@@ -10,8 +10,8 @@ import pytest
 from storage import Storage
 from tests.browser.conftest import served
 from tests.browser.test_page import wait_for_names
-from tests.servers.gcs import gcs  # noqa: F401
-from tests.servers.s3 import seaweedfs  # noqa: F401
+from tests.emulators.gcs import gcs  # noqa: F401
+from tests.emulators.s3 import seaweedfs  # noqa: F401
 
 pytestmark = pytest.mark.browser
 

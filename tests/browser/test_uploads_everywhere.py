@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from storage import Storage
-from tests.servers.gcs import gcs  # noqa: F401
-from tests.servers.s3 import seaweedfs  # noqa: F401
+from tests.emulators.gcs import gcs  # noqa: F401
+from tests.emulators.s3 import seaweedfs  # noqa: F401
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,7 @@ from storage import Storage
 from storage.backends.gcs import GCSBackend
 from storage.testing import Conformance, Harness
 from storage.testing._processes import run_directory
-from tests.servers.gcs import GCSServer, running_gcs
+from tests.emulators.gcs import GCSServer, running_gcs
 
 
 class GCSHarness(Harness):

@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 
 from storage.testing import Conformance, Harness, Lack
-from tests.servers.s3 import REGION, SECRET_KEY, S3Server, moto_s3, seaweedfs  # noqa: F401
+from tests.emulators.s3 import REGION, SECRET_KEY, S3Server, moto_s3, seaweedfs  # noqa: F401
 
 
 class ServerHarness(Harness):

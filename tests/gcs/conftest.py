@@ -11,7 +11,7 @@ from urllib3.util.retry import Retry
 from storage import Storage
 from storage.testing import faults
 from storage.testing.faults import Fault, FaultProxy, Request
-from tests.servers.gcs import GCSServer, gcs
+from tests.emulators.gcs import GCSServer, gcs
 
 __all__ = ["Proxied", "answer", "gcs"]
 

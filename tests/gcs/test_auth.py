@@ -25,7 +25,7 @@ from storage import (
 from storage._urls import StorageURL
 from storage.backends.gcs import GCSBackend, create
 from storage.testing._races import in_child
-from tests.servers.gcs import PUBLIC_BUCKET, READER, GCSServer
+from tests.emulators.gcs import PUBLIC_BUCKET, READER, GCSServer
 
 
 def works(store: Storage) -> bool:

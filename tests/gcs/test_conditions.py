@@ -21,8 +21,8 @@ from storage import (
 from storage.backends import Backend, Changes, PutOptions
 from storage.backends.gcs._errors import MissingError
 from storage.testing.faults import LOST, Fault, Request
+from tests.emulators.gcs import BUCKET
 from tests.gcs.conftest import Proxied, answer
-from tests.servers.gcs import BUCKET
 
 OBJECT = f"/storage/v1/b/{BUCKET}/o"
 MIB = 1024 * 1024

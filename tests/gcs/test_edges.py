@@ -18,8 +18,8 @@ from storage import (
     UnavailableError,
 )
 from storage.testing.faults import LOST, TRUNCATE, Fault, Request
+from tests.emulators.gcs import GCSServer
 from tests.gcs.conftest import Proxied, answer
-from tests.servers.gcs import GCSServer
 
 MIB = 1024 * 1024
 

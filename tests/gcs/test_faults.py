@@ -36,8 +36,8 @@ from storage.testing.faults import (
     Randomly,
     Request,
 )
+from tests.emulators.gcs import GCSServer
 from tests.gcs.conftest import Proxied, answer
-from tests.servers.gcs import GCSServer
 
 MIB = 1024 * 1024
 BIG = 12 * MIB

@@ -23,8 +23,8 @@ from storage._urls import StorageURL
 from storage.backends import FormOptions, SignOptions
 from storage.backends.gcs import GCSBackend, _signing, create
 from storage.testing._http import send
-from tests.servers.gcs import BUCKET, GCSServer
-from tests.servers.gcs_forms import Form, refusal_of
+from tests.emulators.gcs import BUCKET, GCSServer
+from tests.emulators.gcs_forms import Form, refusal_of
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "v4_vectors.json").read_text(encoding="utf-8"))
 NAMED = pytest.mark.parametrize("vector", VECTORS["policies"], ids=[v["description"] for v in VECTORS["policies"]])

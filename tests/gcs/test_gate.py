@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from storage import Storage
-from tests.servers.gcs import BUCKET, GCSServer
+from tests.emulators.gcs import BUCKET, GCSServer
 
 MIB = 1024 * 1024
 

@@ -12,8 +12,8 @@ from urllib3.util.retry import Retry
 from storage import InvalidKeyError, Storage, UnavailableError
 from storage.backends.gcs import GCSBackend
 from storage.testing.faults import Fault, FaultProxy, Request
+from tests.emulators.gcs import BUCKET
 from tests.gcs.conftest import Proxied, answer
-from tests.servers.gcs import BUCKET
 
 KEYS = ["a", "a-b", "a/b", "a/c", "a/c/d", "a0", "b", "é", "ü/1", "\U0001f600"]
 

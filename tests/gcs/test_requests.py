@@ -19,8 +19,8 @@ from storage import (
     PreconditionFailedError,
     Storage,
 )
+from tests.emulators.gcs import BUCKET, GCSServer
 from tests.gcs.conftest import Proxied
-from tests.servers.gcs import BUCKET, GCSServer
 
 UPLOAD = f"POST /upload/storage/v1/b/{BUCKET}/o"
 OBJECT = f"/storage/v1/b/{BUCKET}/o"

@@ -11,8 +11,8 @@ import pytest
 
 from storage import ConfigurationError, Storage, UnavailableError
 from storage.testing.faults import LOST, Request
+from tests.emulators.gcs import GCSServer
 from tests.gcs.conftest import Proxied
-from tests.servers.gcs import GCSServer
 
 
 def fresh(gcs: GCSServer, query: str = "&project=p") -> Storage:

@@ -26,9 +26,9 @@ from storage.backends import SignOptions
 from storage.backends.gcs import _signing, create
 from storage.testing._http import send, send_request
 from storage.testing.faults import LOST, RESET, STALL, FaultProxy
+from tests.emulators.gcs import IAM_ACCOUNT, WRITER, GCSServer
+from tests.emulators.gcs_v4 import canonical_request, verify
 from tests.gcs.conftest import answer
-from tests.servers.gcs import IAM_ACCOUNT, WRITER, GCSServer
-from tests.servers.gcs_v4 import canonical_request, verify
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "v4_vectors.json").read_text(encoding="utf-8"))
 NAMED = pytest.mark.parametrize("vector", VECTORS["tests"], ids=[each["description"] for each in VECTORS["tests"]])

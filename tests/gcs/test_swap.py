@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.gcs import GCSServer
+from tests.emulators.gcs import GCSServer
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 

@@ -17,7 +17,7 @@ from django.core.management import call_command
 
 from storage import AlreadyExistsError
 from storage.integrations.django import DjangoStorage
-from tests.servers.s3 import seaweedfs  # noqa: F401
+from tests.emulators.s3 import seaweedfs  # noqa: F401
 
 
 @pytest.fixture(scope="session")

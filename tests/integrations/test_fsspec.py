@@ -13,7 +13,7 @@ from fsspec.tests import abstract
 
 from storage import NotFoundError, PermissionDeniedError, Storage
 from storage.integrations.fsspec import StorageFileSystem
-from tests.servers.s3 import seaweedfs  # noqa: F401
+from tests.emulators.s3 import seaweedfs  # noqa: F401
 
 
 class Fixtures(abstract.AbstractFixtures):

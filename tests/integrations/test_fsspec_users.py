@@ -15,7 +15,7 @@ from upath import UPath
 
 from storage import Storage
 from storage.integrations.fsspec import StorageFileSystem
-from tests.servers.s3 import seaweedfs  # noqa: F401
+from tests.emulators.s3 import seaweedfs  # noqa: F401
 
 
 @pytest.fixture(params=["memory", "file", "s3"])

@@ -16,7 +16,7 @@ from zarr.testing.store import StoreTests
 from storage import AsyncStorage, Storage
 from storage.integrations.zarr import StorageStore
 from storage.testing._spy import Spy
-from tests.servers.s3 import seaweedfs  # noqa: F401
+from tests.emulators.s3 import seaweedfs  # noqa: F401
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from urllib3.util.retry import Retry
 
 from storage import Storage
 from storage.testing.faults import FaultProxy
-from tests.servers.s3 import S3Server, moto_s3, seaweedfs
+from tests.emulators.s3 import S3Server, moto_s3, seaweedfs
 
 __all__ = ["moto_s3", "seaweedfs"]
 

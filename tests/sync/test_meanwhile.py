@@ -10,7 +10,7 @@ from storage import IntegrityError, PermissionDeniedError, PreconditionFailedErr
 from storage._sync.copying import Copier
 from storage._sync.pace import Abandoned
 from storage.backends import Download
-from tests.servers.s3 import moto_s3, seaweedfs  # noqa: F401
+from tests.emulators.s3 import moto_s3, seaweedfs  # noqa: F401
 from tests.sync.stores import Faulty, contents, filled, store_of
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from storage import Storage, SyncError
 from tests.cli.conftest import environment, program
-from tests.servers.gcs import gcs  # noqa: F401
-from tests.servers.s3 import seaweedfs  # noqa: F401
+from tests.emulators.gcs import gcs  # noqa: F401
+from tests.emulators.s3 import seaweedfs  # noqa: F401
 from tests.sync.stores import aged, contents, filled, store_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -10,8 +10,8 @@ from urllib3.util.retry import Retry
 
 from storage import BucketNotFoundError, ConfigurationError, Storage, SyncError, UnavailableError
 from storage.testing.faults import LOST, RESET, RESET_BODY, TRUNCATE, FaultProxy, Randomly, answer
-from tests.servers.gcs import gcs  # noqa: F401
-from tests.servers.s3 import moto_s3, seaweedfs  # noqa: F401
+from tests.emulators.gcs import gcs  # noqa: F401
+from tests.emulators.s3 import moto_s3, seaweedfs  # noqa: F401
 from tests.sync.stores import contents, filled
 
 # Among them what sorts otherwise on SeaweedFS, what is a folder too, and what needs two requests.

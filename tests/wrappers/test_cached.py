@@ -21,7 +21,7 @@ from storage.testing import Conformance
 from storage.testing._spy import Spy
 from tests.conformance import test_s3
 from tests.conformance.harnesses import LocalHarness
-from tests.servers.s3 import seaweedfs  # noqa: F401
+from tests.emulators.s3 import seaweedfs  # noqa: F401
 
 
 class CachedHarness(LocalHarness):

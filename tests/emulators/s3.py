@@ -2,7 +2,7 @@
 
 ::
 
-    from tests.servers.s3 import moto_s3, seaweedfs  # noqa: F401
+    from tests.emulators.s3 import moto_s3, seaweedfs  # noqa: F401
 """
 
 from __future__ import annotations

@@ -8,13 +8,13 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from tests.servers.gcs_cors import cors_headers
-from tests.servers.gcs_forms import parsed_form, refusal_of
-from tests.servers.gcs_v4 import verify
-from tests.servers.gcs_wire import Answer, Refused, Request, xml_refusal
+from tests.emulators.gcs_cors import cors_headers
+from tests.emulators.gcs_forms import parsed_form, refusal_of
+from tests.emulators.gcs_v4 import verify
+from tests.emulators.gcs_wire import Answer, Refused, Request, xml_refusal
 
 if TYPE_CHECKING:
-    from tests.servers.gcs_rules import Gate
+    from tests.emulators.gcs_rules import Gate
 
 __all__ = ["XML"]
 

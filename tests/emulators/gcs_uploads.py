@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 
-from tests.servers.gcs_wire import Answer, Refused, Request, as_json, xml_refusal
+from tests.emulators.gcs_wire import Answer, Refused, Request, as_json, xml_refusal
 
 if TYPE_CHECKING:
-    from tests.servers.gcs_rules import Gate
+    from tests.emulators.gcs_rules import Gate
 
 __all__ = ["Multipart", "Resumable", "body_of", "parts_of"]
 

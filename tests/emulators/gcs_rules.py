@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tests.servers.gcs_uploads import Multipart, Resumable, body_of, parts_of
-from tests.servers.gcs_wire import Answer, Refused, Request, as_json
-from tests.servers.gcs_xml import XML
+from tests.emulators.gcs_uploads import Multipart, Resumable, body_of, parts_of
+from tests.emulators.gcs_wire import Answer, Refused, Request, as_json
+from tests.emulators.gcs_xml import XML
 
 __all__ = ["Gate"]
 

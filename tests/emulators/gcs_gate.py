@@ -14,8 +14,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.servers.gcs_rules import Gate
-from tests.servers.gcs_wire import Answer, Request
+from tests.emulators.gcs_rules import Gate
+from tests.emulators.gcs_wire import Answer, Request
 
 __all__ = ["serve"]
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from tests.servers.gcs_v4 import ALGORITHM, Refusal
+from tests.emulators.gcs_v4 import ALGORITHM, Refusal
 
 __all__ = ["Form", "parsed_form", "refusal_of"]
 

@@ -2,7 +2,7 @@
 
 ::
 
-    from tests.servers.gcs import gcs  # noqa: F401
+    from tests.emulators.gcs import gcs  # noqa: F401
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _gate(data: Path, emulator: str) -> Launch:
     hidden = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     accounts = data / "accounts.json"
     accounts.write_text(json.dumps({**keys, IAM_ACCOUNT: hidden}))
-    argv = [sys.executable, "-m", "tests.servers.gcs_gate", "--upstream", emulator, "--port", str(port),
+    argv = [sys.executable, "-m", "tests.emulators.gcs_gate", "--upstream", emulator, "--port", str(port),
             "--accounts", str(accounts)]  # fmt: skip
     root = str(Path(__file__).parents[2])
     return Launch(

@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 
 from storage.testing._processes import answers_http, free_ports
-from tests.servers.s3 import S3Server, moto_s3, seaweedfs  # noqa: F401
+from tests.emulators.s3 import S3Server, moto_s3, seaweedfs  # noqa: F401
 
 
 @pytest.mark.parametrize("name", ["moto_s3", "seaweedfs"])
