@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime
-from types import TracebackType
 from typing import IO, Any, ClassVar, cast
 from urllib.parse import quote, urlencode
 
 from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.spec import AbstractFileSystem
-from typing_extensions import Self
 
-from storage import AlreadyExistsError, NotFoundError, ObjectInfo, PermissionDeniedError, Storage
+from storage import NotFoundError, ObjectInfo, Storage
+from storage.integrations._fsspec_errors import TranslatedFile, translated
 
 __all__ = ["StorageFileSystem"]
 
@@ -159,7 +157,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         key = self._key(path)
         if not key:
             return self._folder("")
-        with _translated(path):
+        with translated(path):
             try:
                 return self._file(self.storage.info(key, self.storage_type))
             except NotFoundError:
@@ -178,7 +176,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         """What is in a folder, or the file itself."""
         key = self._key(path)
-        with _translated(path):
+        with translated(path):
             entries = [self._entry(one) for one in self.storage.iter_dir(key + "/" if key else "", self.storage_type)]
         if not entries and key:
             entries = [self.info(path)]
@@ -199,7 +197,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
             if prefix:
                 raise ValueError("prefix goes with neither maxdepth nor withdirs")
             return super().find(path, maxdepth=maxdepth, withdirs=withdirs, detail=detail)
-        with _translated(path):
+        with translated(path):
             start = (key + "/" if key else "") + prefix
             found = [self._file(info) for info in self.storage.iter_info(start, self.storage_type)]
             if not found and key and not prefix and self.isfile(path):
@@ -230,15 +228,12 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         """A URL that anyone can GET for ``expiration`` seconds."""
         return self.storage.get_signed_url(self._key(path), self.storage_type, expires_in=expiration, **options)
 
-    def invalidate_cache(self, path: str | None = None) -> None:
-        """Does nothing: nothing is cached."""
-
     # ---- reading -----------------------------------------------------------------------------------------------
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
         """The file's bytes from ``start`` to ``end``; negative ones count from its end, as in a slice."""
         key = self._key(path)
-        with _translated(path):
+        with translated(path):
             if (end is not None and end < 0) or (start is not None and start < 0 and end is not None):
                 start, end, _step = slice(start, end).indices(self.storage.info(key, self.storage_type).size)
             return self.storage.get_bytes(key, self.storage_type, start=start or 0, end=end)
@@ -285,17 +280,14 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
 
     def get_file(self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, **_: Any) -> None:
         """Downloads a file, which appears whole or not at all."""
-        if not isinstance(lpath, (str, os.PathLike)):
-            with _translated(rpath):
-                self.storage.get_file(self._key(rpath), lpath, self.storage_type, progress=callback.relative_update)
-            return
-        info = self.info(rpath)
-        if info["type"] == "directory":
-            os.makedirs(lpath, exist_ok=True)
-            return
-        os.makedirs(os.path.dirname(os.path.abspath(lpath)), exist_ok=True)
-        callback.set_size(info["size"])
-        with _translated(rpath):
+        if isinstance(lpath, (str, os.PathLike)):
+            info = self.info(rpath)
+            if info["type"] == "directory":
+                os.makedirs(lpath, exist_ok=True)
+                return
+            os.makedirs(os.path.dirname(os.path.abspath(lpath)), exist_ok=True)
+            callback.set_size(info["size"])
+        with translated(rpath):
             self.storage.get_file(self._key(rpath), lpath, self.storage_type, progress=callback.relative_update)
 
     # ---- writing -----------------------------------------------------------------------------------------------
@@ -312,13 +304,13 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         key = self._key(path)
         if mode == "xb" and self.exists(path):
             raise FileExistsError(path)
-        with _translated(path):
+        with translated(path):
             file = self.storage.open(key, mode, self.storage_type, **options)
-        return cast("IO[bytes]", _File(file, path))
+        return cast("IO[bytes]", TranslatedFile(file, path))
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
         """Stores bytes; ``mode="create"``: ``FileExistsError`` if there is a file."""
-        with _translated(path):
+        with translated(path):
             self.storage.set(self._key(path), value, self.storage_type, overwrite=mode != "create", **options)
 
     def put_file(
@@ -328,7 +320,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         if os.path.isdir(lpath):
             return
         callback.set_size(os.path.getsize(lpath))
-        with _translated(rpath):
+        with translated(rpath):
             self.storage.set_file(
                 self._key(rpath),
                 lpath,
@@ -350,7 +342,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
 
     def cp_file(self, path1: str, path2: str, **_: Any) -> None:
         """Copies a file inside the store; a folder makes nothing."""
-        with _translated(path1):
+        with translated(path1):
             try:
                 self.storage.copy(self._key(path1), self._key(path2), self.storage_type)
             except NotFoundError:
@@ -359,7 +351,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
 
     def rm_file(self, path: str) -> None:
         """Deletes a file."""
-        with _translated(path):
+        with translated(path):
             self.storage.delete(self._key(path), self.storage_type)
 
     def _rm(self, path: str) -> None:
@@ -371,7 +363,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         folders = [one for one in paths if self.isdir(one)]
         if folders and not recursive:
             raise IsADirectoryError(folders[0])
-        with _translated(str(path)):
+        with translated(str(path)):
             self.storage.delete_many([key for key in map(self._key, paths) if key], self.storage_type)
 
     def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:
@@ -399,54 +391,6 @@ _FSSPEC_OPTIONS = {
     "asynchronous",
     "loop",
 }
-
-
-class _File:
-    """The library's file, with fsspec's exceptions."""
-
-    def __init__(self, file: IO[bytes], path: str) -> None:
-        self._file, self.path = file, path
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._file, name)
-        if not callable(value):
-            return value
-
-        @functools.wraps(value)
-        def call(*args: Any, **options: Any) -> Any:
-            with _translated(self.path):
-                return value(*args, **options)
-
-        self.__dict__[name] = call
-        return call
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        with _translated(self.path):
-            self._file.__exit__(kind, exc, traceback)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._file)
-
-    def __next__(self) -> bytes:
-        return next(self._file)
-
-
-@contextmanager
-def _translated(path: str) -> Iterator[None]:
-    """Turns the library's exceptions into those that users of fsspec catch."""
-    try:
-        yield
-    except NotFoundError as exc:
-        raise FileNotFoundError(f"{path}: {exc}") from exc
-    except AlreadyExistsError as exc:
-        raise FileExistsError(f"{path}: {exc}") from exc
-    except PermissionDeniedError as exc:
-        raise PermissionError(f"{path}: {exc}") from exc
 
 
 def _absolute(root: str | os.PathLike[str] | None) -> str:

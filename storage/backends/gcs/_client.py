@@ -191,7 +191,14 @@ class Session:
             if self._client is None:
                 from storage.backends.gcs._sdk import client  # 250 ms
 
-                self._client = client(self.settings, connection)
+                authority = connection.authority
+                self._client = client(
+                    self.settings.bucket,
+                    None if authority is None else authority.credentials,
+                    self.settings.project,
+                    None if connection.given_endpoint is None else connection.endpoint,
+                    connection.universe,
+                )
             return self._client
 
     def object(self, path: str) -> str:

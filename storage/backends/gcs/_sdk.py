@@ -7,23 +7,29 @@ from typing import Any
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 
-from storage.backends.gcs._client import Connection, Settings
 from storage.exceptions import ConfigurationError
 
 __all__ = ["client"]
 
 
-def client(settings: Settings, connection: Connection) -> Any:
-    """A client with the credentials and the endpoint of ``connection``."""
+def client(bucket: str, credentials: Any, project: str | None, endpoint: str | None, universe: str) -> Any:
+    """The SDK's client.
+
+    Args:
+        bucket: for messages.
+        credentials: ``None``: anonymous.
+        project: ``None``: none.
+        endpoint: of another server than Google's; ``None``: as the SDK chooses it.
+        universe: the universe's domain.
+    """
     anonymous: Any = AnonymousCredentials
-    credentials = anonymous() if connection.authority is None else connection.authority.credentials
     options = {}
-    if connection.given_endpoint is not None:
-        options["api_endpoint"] = connection.endpoint
-    if connection.universe != "googleapis.com":
-        options["universe_domain"] = connection.universe
+    if endpoint is not None:
+        options["api_endpoint"] = endpoint
+    if universe != "googleapis.com":
+        options["universe_domain"] = universe
     try:
         # Without a project it would look for one, on the network too.
-        return Client(project=settings.project, credentials=credentials, client_options=options or None)
+        return Client(project=project, credentials=credentials or anonymous(), client_options=options or None)
     except ValueError as exc:  # such as a universe together with a client certificate
-        raise ConfigurationError(f"gs://{settings.bucket}: the client cannot be made: {exc}") from exc
+        raise ConfigurationError(f"gs://{bucket}: the client cannot be made: {exc}") from exc

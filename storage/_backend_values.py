@@ -1,0 +1,175 @@
+"""What passes between the facade and a backend: the values, and the objects that a backend hands out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from storage.exceptions import NotFoundError
+
+__all__ = [
+    "BlobOrBucketMissing",
+    "Changes",
+    "Chunks",
+    "Download",
+    "FormOptions",
+    "PutOptions",
+    "Setup",
+    "SignOptions",
+    "SigningKeys",
+    "Stat",
+    "Tally",
+    "Trace",
+    "Writer",
+    "trace",
+]
+
+
+class Stat(NamedTuple):
+    """What a backend knows of the blob at a path: an ``ObjectInfo`` without key and storage type."""
+
+    size: int
+    etag: str  # opaque, unquoted; another one whenever the bytes change
+    last_modified: datetime  # aware, UTC
+    content_type: str | None = None
+    cache_control: str | None = None
+    content_encoding: str | None = None
+    # Decoded; {} where the blob has none, None where a listing does not tell. Never mutated by anyone.
+    metadata: Mapping[str, str] | None = None
+
+
+class PutOptions(NamedTuple):
+    """How to store a blob. Guaranteed: checked, never ``overwrite=False`` together with ``if_match``."""
+
+    content_type: str
+    cache_control: str | None = None
+    content_encoding: str | None = None
+    metadata: Mapping[str, str] = {}  # names [a-z0-9-]{1,128}; values any text without control characters
+    overwrite: bool = True  # False: AlreadyExistsError if there is a blob, atomic against every other writer
+    if_match: str | None = None  # PreconditionFailedError unless there is a blob with this etag
+
+
+class Changes(NamedTuple):
+    """What ``update`` replaces: each field that is not ``None``. Guaranteed: checked, and at least one is given."""
+
+    content_type: str | None = None
+    cache_control: str | None = None
+    content_encoding: str | None = None
+    metadata: Mapping[str, str] | None = None  # all of it; {}: none
+
+
+class SignOptions(NamedTuple):
+    """What to sign. Guaranteed: checked, and only options that go with ``method`` are set."""
+
+    method: str  # "GET", "HEAD" or "PUT"
+    expires_in: int  # seconds, 1 to 604,800
+    content_disposition: str | None = None  # GET, HEAD: the response's header
+    content_type: str | None = None  # GET, HEAD: the response's header; PUT: the request's, bound
+    content_length: int | None = None  # PUT: bytes, bound
+    content_md5: str | None = None  # PUT: base64, bound
+    overwrite: bool = True  # PUT: False is bound
+
+
+class FormOptions(NamedTuple):
+    """What a signed form binds, besides the path. Guaranteed: checked."""
+
+    expires_in: int  # seconds, 1 to 604,800
+    max_length: int | None = None  # bytes; None: no limit
+    content_type: str | None = None  # None: any
+
+
+class SigningKeys(NamedTuple):
+    """What the signed URLs of one store are signed and verified with. Its ``repr`` shows no secret.
+
+    Attributes:
+        store_id: random, not secret; it stands in each URL, so that stores that share a secret do not share URLs.
+        secrets: the first one signs, each one verifies. At least one.
+    """
+
+    store_id: str
+    secrets: tuple[bytes, ...]
+
+    @classmethod
+    def new(cls) -> SigningKeys:
+        """A new random id and one new random secret."""
+        import secrets  # 8 ms
+
+        return cls(secrets.token_hex(16), (secrets.token_hex(32).encode(),))
+
+    def __repr__(self) -> str:
+        return f"SigningKeys(store_id={self.store_id!r}, secrets=<{len(self.secrets)}>)"
+
+
+class Setup(NamedTuple):
+    """What ``Storage.setup`` asks of a backend."""
+
+    create_bucket: bool = False
+    cors_origins: tuple[str, ...] | None = None  # None: leave as it is; (): remove our rule
+    tmp_prefix: str | None = None  # the path prefix of the blobs that expire
+    tmp_days: int | None = None  # days after which they do; None: leave as it is
+
+
+class Chunks(Protocol):
+    """An iterator over pieces of a blob, of at most some MiB each."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Itself."""
+
+    def __next__(self) -> bytes:
+        """The next piece."""
+
+    def close(self) -> None:
+        """Ends the iteration early and frees the connection or file. Idempotent."""
+
+
+class Download(NamedTuple):
+    """A blob being read: its ``Stat`` (``size`` is the whole blob's), and the bytes of the range.
+
+    ``chunks`` yields every byte of the range, all of the version that ``stat`` names, or raises.
+    """
+
+    stat: Stat
+    chunks: Chunks
+
+
+class Tally(Protocol):
+    """Compares a blob that comes in pieces, in any order and from many threads, with the checksum that the service keeps."""
+
+    def add(self, position: int, data: bytes) -> None:
+        """Counts ``data``, which stands at ``position`` of the blob. Each byte of the blob is given once."""
+
+    def check(self) -> None:
+        """Called once all bytes have come. Raises ``IntegrityError`` unless they are the blob's."""
+
+
+class Trace(threading.local):
+    """What the last call of this thread cost, for the log: a network driver sets both after each request."""
+
+    tries: int = 1
+    request_id: str | None = None
+
+
+trace: Trace = Trace()
+
+
+class BlobOrBucketMissing(NotFoundError):  # noqa: N818 (an answer of ``classify``, which users never meet)
+    """``classify``'s answer for "404, which may mean blob or bucket". The facade asks ``bucket_exists``."""
+
+
+class Writer(Protocol):
+    """A blob being written. Nothing can be seen of it until ``commit`` returns.
+
+    One thread at a time. After ``commit`` or ``abort`` no other method is called; ``abort`` also after a ``write`` or
+    ``commit`` that raised. A writer that is dropped without either must leave nothing that can be seen.
+    """
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Takes the next bytes, and is done with the buffer on return. May upload in the background, in bounded memory."""
+
+    def commit(self) -> Stat:
+        """Publishes all that was written, at once and durably, under the writer's options; or raises and changes nothing."""
+
+    def abort(self) -> None:
+        """Forgets what was written, and leaves no parts, temporary files or threads. Does not raise."""
