@@ -49,7 +49,7 @@ _COMMON: Final = (
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
 )
-_DOWNLOAD: Final = ("expires_in", "content_disposition", "content_type")
+_DOWNLOAD: Final = ("expires_in", "content_disposition", "content_type", "download_name")
 _UPLOAD: Final = ("expires_in", "content_type", "content_length", "content_md5", "overwrite")
 
 

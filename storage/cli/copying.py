@@ -218,7 +218,7 @@ def _between(
             # Bytes and headers were asked for one after the other, and must be of one version.
             if source.info(key, storage_type).etag == info.etag:
                 if move:
-                    source.delete(key, storage_type)
+                    source.delete(key, storage_type, if_match=info.etag)
                 return stored
             condition = {"if_match": stored.etag}
         raise PreconditionFailedError(

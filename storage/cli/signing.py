@@ -67,6 +67,7 @@ def _print(request: SignedRequest, key: str, storage_type: str, *, as_json: bool
 @command("sign", "storage sign reports/a.csv", 'curl -O "$(storage sign reports/a.csv --expires 600)"')
 @click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
 @click.option("--expires", **_EXPIRES)
+@click.option("--download-name", metavar="NAME", help="A browser saves the blob under this name.")
 @click.option("--content-disposition", metavar="D", help="The response's Content-Disposition.")
 @click.option("--content-type", metavar="T", help="The response's Content-Type.")
 @keys_from_option
@@ -76,6 +77,7 @@ def _print(request: SignedRequest, key: str, storage_type: str, *, as_json: bool
 def sign(
     keys: Sequence[str],
     expires: int,
+    download_name: str | None,
     content_disposition: str | None,
     content_type: str | None,
     keys_from: str | None,
@@ -99,6 +101,7 @@ def sign(
                 expires_in=expires,
                 content_disposition=content_disposition,
                 content_type=content_type,
+                download_name=download_name,
             )
 
         for key, request, error in each(signed, wanted, store.backend.concurrency):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from urllib.parse import unquote
 
 import pytest
 
@@ -232,6 +233,9 @@ def test_signing_with_a_server(storage, url, blobs):
     assert ran.status == 0
     assert len(ran.lines) == 2
     assert all(line.startswith("http://127.0.0.1:9/") for line in ran.lines)
+    (line,) = storage("sign", "a", "--download-name", "Bericht für März.csv", "--url", served).lines
+    assert "f%C3%BCr" in unquote(line)
+    assert storage("sign", "a", "--download-name", "x", "--content-disposition", "inline", "--url", served).status == 2
     (shown,) = storage("upload-url", "n", "--content-type", "a/b", "--json", "--url", served).objects
     assert shown["method"] == "PUT"
     assert {name.lower(): value for name, value in shown["headers"].items()} == {"content-type": "a/b"}

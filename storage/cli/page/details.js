@@ -116,17 +116,9 @@ async function showPreview(type, info, box) {
 
 // ---- what can be done with it ----------------------------------------------------------------------------------------
 
-// RFC 6266: a name in ASCII, and the real one beside it.
-function attachment(name) {
-  const plain = name.replace(/[^\x20-\x7e]|["\\%]/g, "_");
-  const real = encodeURIComponent(name).replace(/['()*]/g, (char) => "%" + char.charCodeAt(0).toString(16).toUpperCase());
-  const whole = `attachment; filename="${plain}"; filename*=UTF-8''${real}`;
-  return whole.length <= 1024 ? whole : `attachment; filename="${plain.slice(-200)}"`;
-}
-
 async function download(type, key) {
   try {
-    const { url } = await sign(type, key, "GET", { expires_in: 300, content_disposition: attachment(last(key)) });
+    const { url } = await sign(type, key, "GET", { expires_in: 300, download_name: last(key) });
     const anchor = make("a", { href: url, download: last(key), rel: "noreferrer", hidden: true });
     document.body.append(anchor);
     anchor.click();
