@@ -58,10 +58,10 @@ test-python:  ## Run the tests without those on servers on each Python that is f
 _test-python: $(VENV)/.$(NEEDS)
 	$(PYTEST) -p no:cacheprovider -k "not Moto and not TestSeaweedFS and not TestGCS" $(ARGS)
 
-bench:  ## Measure the library beside its peers and write docs/benchmarks.md (some 15 minutes; QUICK=1: a smoke test).
+bench:  ## Measure the library beside its peers and write docs/benchmarks.md (some 20 minutes; QUICK=1: a smoke test).
 	@$(MAKE) --no-print-directory _bench VENV=.venv-bench
 
-# An environment of its own: s3fs holds botocore to an older version.
+# An environment of its own: the peers bring many packages.
 .PHONY: _bench
 _bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(GROUPS)

@@ -27,7 +27,7 @@ def run(plan: Plan) -> None:
         room = Path(name)
         (room / "source").write_bytes(os.urandom(size))
         s3.Ours(server, server.endpoint_url).upload("large", str(room / "source"))
-        kinds = [s3.Ours, s3.Boto3, s3.Boto3OneConnection, s3.Obstore, s3.Minio]
+        kinds = [s3.Ours, s3.Boto3, s3.Boto3OneConnection, s3.Obstore]
         for what, rate in (("down", DOWN), ("up", UP)):
             with shaped(server.endpoint_url, bandwidth=rate) as endpoint:
                 bars = [
@@ -69,7 +69,7 @@ def transfer(
         failed=failed,
     )
     calls = [(peer.name, _call(peer, what, room)) for peer in peers]
-    in_turn(row, calls, rounds=plan.rounds(3), calls=1, warm=0, cpu_clock=_cpu)
+    in_turn(row, calls, rounds=plan.rounds(2), calls=1, warm=0, cpu_clock=_cpu)
 
 
 def _cpu() -> float:

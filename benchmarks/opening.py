@@ -32,7 +32,7 @@ def run(plan: Plan) -> None:
 
 def front_to_back(plan: Plan, server: S3Server, room: str, size: int) -> None:
     with shaped(server.endpoint_url, latency=LATENCY, bandwidth=RATE) as endpoint:
-        peers, failed = opened([s3.Ours, s3.Boto3OneConnection, s3.Obstore, s3.SmartOpen], server, endpoint)
+        peers, failed = opened([s3.Ours, s3.Boto3OneConnection, s3.Obstore], server, endpoint)
         row = Row(
             "open.front",
             f"s3, 30 ms, each connection held to {RATE / 1e6:.0f} MB/s: {size // MIB} MiB from front to back, 1 MiB at a time",

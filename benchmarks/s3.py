@@ -46,20 +46,19 @@ def small(
         homes = {peer.name: f"small-{number}" for number, peer in enumerate(peers)}
 
         def prepare(peer: Peer, what: str = what, homes: dict[str, str] = homes) -> Call:
-            return _call(peer, what, homes[peer.name], rounds * calls + 10)
+            return _call(peer, what, homes[peer.name], rounds * calls + 10, peers[0])
 
         in_turn(row, prepared(row, peers, prepare), rounds=rounds, calls=calls)
 
 
-def _call(peer: Peer, what: str, home: str, count: int) -> Call:
+def _call(peer: Peer, what: str, home: str, count: int, filler: Peer) -> Call:
     kind = type(peer)
     if what == "set":
         return lambda number: peer.put(f"{home}/set-{number}", KIB)
     if what == "delete":
         if kind.delete is Peer.delete:
             raise NotImplementedError
-        for number in range(count):
-            peer.put(f"{home}/gone-{number}", KIB)
+        filler.set_many({f"{home}/gone-{number}": KIB for number in range(count)})
         return lambda number: peer.delete(f"{home}/gone-{number}")
     if kind.put is not Peer.put:
         peer.put(f"{home}/one", KIB)
