@@ -150,6 +150,16 @@ def test_updates_at_the_same_moment_are_all_kept(backend):
         assert backend.stat("a")[3:] == ("a/b", "x", "y", {})
 
 
+def test_a_probe_tells_what_stat_tells_of_presence(backend):
+    backend.put("a/b", b"1", PLAIN)
+    backend.put("a/b/c", b"1", PLAIN)
+    backend.probe("a/b")
+    backend.probe("a/b/c")
+    for path in ("a", "a/b/x", "a/b/c/d", "b"):
+        with pytest.raises(NotFoundError):
+            backend.probe(path)
+
+
 # ---- reading -----------------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from storage._backend import Changes
 from storage.backends.filesystem import FilesystemBackend, _folders, _system
 from storage.exceptions import InvalidKeyError, NotFoundError, StorageError, UnsupportedOperationError
 from tests.filesystem.helpers import ONCE, PLAIN, listed
@@ -72,6 +73,10 @@ def calls_with(store: FilesystemBackend, path: str) -> list[Callable[[], object]
         lambda: store.put(path, b"x", ONCE),
         lambda: store.writer(path, PLAIN),
         lambda: store.delete(path),
+        lambda: store.delete(path, if_match="x"),
+        lambda: store.delete_batch(["a/b/c", path]),
+        lambda: store.probe(path),
+        lambda: store.update(path, Changes(content_type="a/b")),
         lambda: store.copy(path, "x", overwrite=True),
         lambda: store.copy("a/b/c", path, overwrite=True),
         lambda: store.move(path, "x", overwrite=True),
@@ -108,9 +113,12 @@ def test_no_link_below_the_root_is_followed(store, root, outside):
     (root / "self").symlink_to(".")
     assert listed(store) == ["a"]
     for path in ("out/secret", "out/empty/x", "up/secret", "up/outside/secret", "self/a"):
-        for read in (store.get, store.stat, store.stream, store.delete):
+        for read in (store.get, store.stat, store.probe, store.stream, store.delete):
             with pytest.raises(NotFoundError):
                 read(path)
+        with pytest.raises(NotFoundError):
+            store.update(path, Changes(content_type="a/b"))
+        assert store.delete_batch([path]) == {}
         for write in (PLAIN, ONCE):
             with pytest.raises(UnsupportedOperationError, match="symbolic link"):
                 store.put(path, b"x", write)
