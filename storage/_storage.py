@@ -222,10 +222,12 @@ class Storage(Many, Directories, Listing, Signing):
 
 
 def _origins(origins: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(origins, str):
-        raise TypeError(f"cors_origins must be a list of origins, as in [{origins!r}]")
+    if isinstance(origins, str) or not isinstance(origins, Iterable):
+        raise TypeError(f"cors_origins={origins!r}: use a list of origins, as in ['https://app.example']")
     found = tuple(origins)
     for origin in found:
+        if not isinstance(origin, str):
+            raise TypeError(f"cors_origins: an origin must be a str, not {type(origin).__name__}")
         if origin != "*" and not origin.startswith(("http://", "https://")):
             raise ValueError(f"cors_origins: {origin!r} is no origin; write https://HOST[:PORT], or '*' for every page")
     return found

@@ -123,8 +123,7 @@ class Pool:
             thread.join()
 
     def _release(self) -> None:
-        for _ in self._threads:
-            self._queue.put(None)
+        self._queue.put(None)
 
     def __enter__(self) -> Self:
         return self
@@ -144,3 +143,5 @@ def _work(queue: SimpleQueue[Task[Any] | None]) -> None:
     while (task := queue.get()) is not None:
         task.run()
         del task
+    # For the next thread: an interrupt may have come between the start of one and the note of it, so nobody can count them.
+    queue.put(None)

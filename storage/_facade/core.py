@@ -49,7 +49,7 @@ class Core:
         self.given_url = None if parsed is None else parsed.full()
         self._has_auth = auth is not None
         self._given_backend = backend
-        types = None if storage_types is None else dict(storage_types)
+        types = dict(storage_types) if isinstance(storage_types, Mapping) else storage_types
         self._recipe = (self.given_url, None, tries, seconds, types, backend)
         self.backend, self.routes = build_routes(
             parsed, backend, storage_types, auth=auth, retries=tries, timeout=seconds

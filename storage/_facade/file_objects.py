@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import warnings
 from types import TracebackType
@@ -83,7 +84,7 @@ class BlobReader(io.RawIOBase):
             raise ValueError(f"whence={whence!r}: use 0 (start), 1 (position) or 2 (end)")
         position = bases[whence] + offset
         if position < 0:
-            raise ValueError(f"cannot seek to {position}, before the start of the blob")
+            raise OSError(errno.EINVAL, f"cannot seek to {position}, before the start of the blob")  # as a file on disk
         self._position = position
         if not self._windows.has(position):
             self._windows.clear()

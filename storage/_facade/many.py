@@ -118,7 +118,7 @@ class Many(Blobs):
         def load(key: str) -> tuple[str, bytes]:
             return key, self.get_bytes(key, storage_type)
 
-        return ordered_map(load, keys, how_many(route.backend, concurrency))
+        return ordered_map(load, _several(keys), how_many(route.backend, concurrency))
 
     def delete_many(self, keys: Iterable[str], storage_type: str = "data", *, concurrency: int | None = None) -> None:
         """Deletes many blobs, in batches where the backend can; absent ones are fine.
@@ -131,7 +131,7 @@ class Many(Blobs):
         Raises:
             StorageError: as for :meth:`set_many`.
         """
-        self._delete("delete_many", keys, storage_type, concurrency)
+        self._delete("delete_many", _several(keys), storage_type, concurrency)
 
     def delete_prefix(self, prefix: str, storage_type: str = "data", *, concurrency: int | None = None) -> int:
         """Deletes every blob whose key starts with ``prefix``, in batches where the backend can.
@@ -168,6 +168,13 @@ class Many(Blobs):
             return len(batch)
 
         return sum(ordered_map(drop, batched(keys, backend.batch_size), how_many(route.backend, concurrency)))
+
+
+def _several(keys: Iterable[str]) -> Iterable[str]:
+    """``keys``; one key in their place, which would be taken for its letters, is a ``TypeError``."""
+    if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
+        raise TypeError(f"keys={keys!r}: use an iterable of keys, as in ['a', 'b']")
+    return keys
 
 
 def how_many(backend: Backend, concurrency: int | None) -> int:

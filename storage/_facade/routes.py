@@ -124,8 +124,8 @@ def _checked(types: StorageTypes) -> StorageTypes:
     if not isinstance(types, Mapping) or not types:
         raise ConfigurationError("storage_types must be a mapping with at least one type, as in {'data': 'data/'}")
     for name in types:
-        if not isinstance(name, str) or not name:
-            raise ConfigurationError(f"storage type {name!r}: a type must be a str that is not empty")
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise ConfigurationError(f"storage type {name!r}: a type must be a str of printable characters, not empty")
     return types
 
 
@@ -167,7 +167,7 @@ def _folder(what: str, path: str, room: int) -> str:
     if why is not None:
         raise ConfigurationError(
             f"{what}: the prefix {path!r} is not portable: {why}"
-            if len(path.encode()) < room
+            if len(path.encode("utf-8", "surrogatepass")) < room
             else f"{what}: the prefixes of URL and storage type have more than {MAX_PREFIX} bytes together; use shorter ones"
         )
     return path + "/"

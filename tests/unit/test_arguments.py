@@ -23,6 +23,12 @@ def store():
     [
         (lambda s: s.set("k", "", overwrite=1), "overwrite must be a bool, not int"),
         (lambda s: s.set("k", "", if_match=5), "if_match must be an etag"),
+        (lambda s: s.setup(cors_origins=5), "cors_origins=5"),
+        (lambda s: s.setup(cors_origins=[5]), "an origin must be a str, not int"),
+        (lambda s: s.set_many([""]), "mapping or pairs"),
+        (lambda s: s.get_many("ab"), "keys='ab': use an iterable"),
+        (lambda s: s.get_many(5), "keys=5: use an iterable"),
+        (lambda s: s.delete_many(b"ab"), "keys=b'ab': use an iterable"),
         (lambda s: s.copy("k", "l", overwrite=None), "overwrite must be a bool, not NoneType"),
         (lambda s: s.sign_upload("k", overwrite="no"), "overwrite must be a bool, not str"),
         (lambda s: s.sign_upload("k", content_md5=b"x"), "content_md5 must be a base64 str, not bytes"),
@@ -104,3 +110,10 @@ def test_a_blob_that_is_replaced_while_it_comes_down(tmp_path):
     with pytest.raises(PreconditionFailedError):
         store.get_file("k", tmp_path / "file")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("types", ["abc", ["data"], {}, {"": "a/"}, {"d": "a\ud800"}, {"\ud800": "a/"}, {"d": 5}])
+def test_storage_types_that_cannot_be(types):
+    """Whatever is wrong with them is a ``ConfigurationError``."""
+    with pytest.raises(ConfigurationError, match="storage.type"):
+        Storage("memory://", storage_types=types)
