@@ -38,7 +38,7 @@ class BatchTests(Suite):
         """``set_many`` takes what ``set`` takes."""
         values: dict[str, Any] = {"a": "é", "b": bytearray(b"b"), "c": io.BytesIO(b"c"), "d": [b"d", b"d"]}
         storage.set_many(values)
-        assert dict(storage.get_many("abcd")) == {"a": "é".encode(), "b": b"b", "c": b"c", "d": b"dd"}
+        assert dict(storage.get_many(list("abcd"))) == {"a": "é".encode(), "b": b"b", "c": b"c", "d": b"dd"}
         assert storage.info("a").content_type == "application/octet-stream"
 
     def test_nothing(self, storage: Storage) -> None:
