@@ -1,4 +1,4 @@
-"""The page of ``storage serve --browse``: shows the store to the person at this machine, and to nobody else.
+"""The page of ``storage serve --browse``: shows the store to the person at this machine alone.
 
 Any web page that is open in the user's browser can send requests to this machine. So the page is served only under the
 loopback address itself (which no host name can be rebound to) and never through a proxy. Every call carries a token that
@@ -113,7 +113,7 @@ class Browse:
         except RefusedError as refused:
             await _send_json(response, refused.status, {"error": refused.reason}, refused.headers)
         except StalledError:
-            return  # nobody waits for an answer
+            return  # the client is gone
 
     # ---- the page ----------------------------------------------------------------------------------------------
 

@@ -95,7 +95,7 @@ def _bucket(route: Route, storage_type: str) -> Finding:
 
 
 def _local(store: Storage) -> Iterator[Finding]:
-    """What is wrong with a store on this machine, and how much lies beside its blobs. Changes nothing."""
+    """Findings about directories on this machine: wrong settings, and files that are no blobs. Changes nothing."""
     core = core_of(store)
     for backend in core.backends():
         call = Call.about_route("doctor", Route(backend, "", backend.location, raw=False))

@@ -110,7 +110,7 @@ def _download(
 
 
 class _Done:
-    """What was moved: printed as JSON where that is wanted, and counted."""
+    """Counts the blobs that were moved, and prints them as JSON if that is wanted."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json

@@ -1,4 +1,4 @@
-"""What commands print: data on standard output, and everything else on standard error."""
+"""Prints data on standard output, and everything else on standard error."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ def info_fields(info: ObjectInfo) -> dict[str, Any]:
 
 
 def flush() -> None:
-    """Writes out what is buffered; ``BrokenPipeError`` if nobody reads any more."""
+    """Flushes standard output; ``BrokenPipeError`` if it is a pipe whose reader is gone."""
     sys.stdout.flush()
 
 
 def close() -> None:
-    """Makes standard output lead nowhere: Python flushes it once more at exit, and would complain of a broken pipe again."""
+    """Redirects standard output to nowhere: Python flushes it at exit, and would report the broken pipe once more."""
     descriptor = os.open(os.devnull, os.O_WRONLY)
     os.dup2(descriptor, sys.stdout.fileno())
     os.close(descriptor)
@@ -125,16 +125,16 @@ def human(size: float) -> str:
 
 @contextmanager
 def transfer_progress(what: str, total: int | None) -> Iterator[Callable[[int], object] | None]:
-    """A bar for one transfer, on a terminal alone; gives what to tell it with.
+    """Shows a progress bar for one transfer on a terminal; gives the function to call with bytes moved, or ``None``.
 
     Args:
         what: is being moved.
-        total: bytes; ``None``: nobody knows.
+        total: bytes; ``None``: not known.
     """
     if not on_terminal():
         yield None
         return
-    from rich.console import Console  # 50 ms, and not needed where nobody looks
+    from rich.console import Console  # 50 ms, which only a terminal needs
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (

@@ -71,5 +71,5 @@ def _handle_signals() -> None:
         signal.signal(signal.SIGTERM, terminate)
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, interrupt)
-    except ValueError:  # not the main thread of its program: signals are somebody else's
+    except ValueError:  # not in the main thread: signals are left to the program
         return

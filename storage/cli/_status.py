@@ -1,4 +1,4 @@
-"""What the exit status of a command says, and which one an exception means."""
+"""The exit statuses of the program, and which one an exception has."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def serve(url: str | None, storage_type: str, host: str, port: int, max_upload: 
     """
     if browse and host not in _LOOPBACK:
         usage(
-            f"--browse shows the whole store to whoever can reach it, so --host {host} is refused; use {_LOOPBACK[0]}"
+            f"--host {host}: the page of --browse shows the whole store, so it is for this machine alone; use {_LOOPBACK[0]}"
         )
     with opened(url) as store, _listen(host, port) as listener:
         core_of(store).route(storage_type)  # a wrong type is wrong usage here too
@@ -89,7 +89,9 @@ def _check(store: Storage, *, browse: bool) -> None:
     if not backends:
         usage(f"the URLs of {store!r} are signed and served by its own service; --browse shows a page of it")
     if all(backend.volatile for backend in backends):
-        usage(f"{store!r} would be in the memory of this process, where nobody else can sign a URL; use file:///dir")
+        usage(
+            f"{store!r} is in the memory of this process alone, so no other process can sign URLs of it; use file:///dir"
+        )
 
 
 def _listen(host: str, port: int) -> socket.socket:

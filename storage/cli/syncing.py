@@ -148,7 +148,7 @@ def _common_type(first: str, second: str, source: Storage, target: Storage) -> s
 
 
 def _printer(*, as_json: bool, lines: bool) -> Callable[[SyncEvent], None]:
-    """What prints an event: failures always, the rest where it is wanted."""
+    """A function that prints an event of the sync: failures always, the rest where it is wanted."""
 
     def show(event: SyncEvent) -> None:
         if event.action == "failed":
@@ -222,7 +222,7 @@ def _hint(source: Storage, result: SyncResult) -> None:
 def _progress(
     printed: Callable[[SyncEvent], None], *, quiet: bool
 ) -> Iterator[tuple[Callable[[SyncEvent], None], Callable[[int], object] | None]]:
-    """What to report to: prints, and on a terminal shows blobs, bytes, rate and time left."""
+    """Gives the functions to report to; on a terminal they also show blobs, bytes, rate and time left."""
     if quiet or not _output.on_terminal():
         yield printed, None
         return

@@ -75,7 +75,7 @@ class SignedURLs:
         Args:
             stores: each a ``Storage``, an ``AsyncStorage`` or a backend.
             max_upload: bytes; a longer body is refused with 413.
-            stall_seconds: seconds without a byte from, or to, a client after which it is given up.
+            stall_seconds: seconds without a byte from or to a client, after which its request is ended.
             clock: seconds since 1970; default: the system's.
 
         Raises:
@@ -114,7 +114,7 @@ class SignedURLs:
         return found
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request (or the start and end of a server, or a websocket, which is refused)."""
+        """Answers one request, or the start and end of a server; refuses a websocket."""
         if scope["type"] == "http":
             request = Request(scope, receive)
             await self._serve(request, Response(send, request.method, [("x-content-type-options", "nosniff")]))
@@ -211,7 +211,7 @@ def keys_of(backend: Backend) -> SigningKeys | None:
         served = servable(backend)
         return None if served is None else served.signing_keys()
     except StorageError as exc:
-        # One store whose secret cannot be read does not take the others along.
+        # The other stores are served all the same.
         log.warning("a store cannot be served: %s", exc)
         return None
 
@@ -239,7 +239,7 @@ def _origins(backend: Backend) -> Sequence[str]:
 
 
 def _refusal(backend: Backend, exc: Exception) -> Exception:
-    """What an exception of a backend is to the client; itself, where it is nobody's fault but ours."""
+    """The refusal for an exception of a backend; the exception itself, where the client cannot be told what is wrong."""
     kind = kind_of(exc, backend)
     if kind is not None:
         for known, status, reason in _STATUSES:

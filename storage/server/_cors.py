@@ -1,4 +1,4 @@
-"""CORS: which pages of other origins may use signed URLs from a browser. Pure."""
+"""CORS: lets the pages of allowed web origins use signed URLs from a browser. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SECONDS = 600
 
 
 def cors_headers(headers: Headers, origins: Sequence[str]) -> list[tuple[str, str]]:
-    """What an answer carries so that a page of an allowed origin may read it."""
+    """The headers that let a page of an allowed origin read an answer; none for any other page."""
     allowed = _allowed(headers, origins)
     vary = [] if not origins or "*" in origins else [("vary", "Origin")]
     if allowed is None:
@@ -31,7 +31,7 @@ def cors_headers(headers: Headers, origins: Sequence[str]) -> list[tuple[str, st
 
 
 def preflight(headers: Headers, origins: Sequence[str]) -> tuple[int, list[tuple[str, str]], str]:
-    """The answer to a browser that asks before it sends: status, headers, text. 403: this page may not do that."""
+    """The answer to a browser's preflight request: status, headers, text. 403: this page may not send the request."""
     allowed = _allowed(headers, origins)
     vary = [
         ("vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),

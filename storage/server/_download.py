@@ -19,12 +19,12 @@ from storage.server._threads import finish_in_thread, in_thread
 
 __all__ = ["download"]
 
-# Bytes handed to the server at once: large enough that threads and events cost little, small enough for many clients.
+# Bytes handed to the server at once: enough that threads and events cost little, few enough for many clients.
 _PIECE = 1024 * 1024
 _TRIES = 5
 _CONDITIONS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "range")
 _PRINTABLE = re.compile(r"[\x20-\x7e]+").fullmatch
-# A blob is somebody's upload: as a document it gets an origin of its own, no script and no request.
+# A blob may have been uploaded by a stranger: shown as a page it has an origin of its own, and may load and run nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; sandbox"
 
 
@@ -39,7 +39,7 @@ class _Opened(NamedTuple):
 
 
 async def download(backend: Backend, grant: Grant, request: Request, response: Response, stall_seconds: float) -> None:
-    """Sends the blob, or the part of it that was asked for, or says why not."""
+    """Sends the blob or the part of it that was asked for, or the refusal of that."""
     opened = await in_thread(_open, backend, grant, request)
     try:
         await response.start(opened.status, opened.headers)
@@ -47,7 +47,7 @@ async def download(backend: Backend, grant: Grant, request: Request, response: R
             await response.body(opened.first, more=False)
             return
         failure: Exception | None = None
-        # The server tells only who listens that the client is gone.
+        # An ASGI server tells that the client is gone only where `receive` is awaited.
         async with anyio.create_task_group() as group:
             group.start_soon(_cancel_when_gone, request, group.cancel_scope)
             try:
@@ -122,7 +122,7 @@ def _body(status: int, headers: list[tuple[str, str]], chunks: Chunks, length: i
 
 
 def _pieces(chunks: Chunks | None) -> Generator[bytes, None, None]:
-    """The same bytes in pieces of a size that is good to send; closes ``chunks`` when it is closed."""
+    """The same bytes in pieces of at most ``_PIECE`` bytes; closes ``chunks`` when it is closed."""
     if chunks is None:
         return
     with closing(chunks):
@@ -161,5 +161,5 @@ def _headers(stat: Stat, grant: Grant, length: int) -> list[tuple[str, str]]:
 
 
 def _header(value: str | None) -> str | None:
-    """``value``, unless it is none that a header can have: blobs may have been described by others."""
+    """``value``, or ``None`` where no header can have it: other programs may have written the blob's."""
     return value if value is not None and _PRINTABLE(value) else None

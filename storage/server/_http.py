@@ -1,4 +1,4 @@
-"""HTTP on top of bare ASGI: what a request says, and how an answer is sent."""
+"""HTTP on top of ASGI: reads a request, and sends an answer."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# What a client may still send after it was refused, so that it gets to read the answer.
+# A refused client may still send so much before its connection is closed: one that sends does not read the answer.
 _DRAIN_BYTES = 16 * 1024 * 1024
 _DRAIN_SECONDS = 5.0
 _UNCLEAR = "it is not clear where this body ends; send Content-Length, or, over HTTP/1.1, Transfer-Encoding: chunked"
 
 
 class StalledError(Exception):
-    """The client took longer than it may, or has gone away."""
+    """The client took too long, or has gone away."""
 
 
 class Request:
@@ -123,14 +123,14 @@ class Request:
             pass
 
     async def drain(self) -> bool:
-        """Reads what is left of the body, as far as that is reasonable. Returns whether nothing is left."""
+        """Reads what is left of the body, within ``_DRAIN_BYTES`` and ``_DRAIN_SECONDS``. Returns whether all of it has come."""
         if not self.has_body:
             return True
         if self._stalled:
             return False
         announced = self.header("content-length") or "0"
         if self.header("expect") is not None or not announced.isdigit() or len(announced) > len(str(_DRAIN_BYTES)):
-            # It waits for a word before it sends the body, and the answer is that word; or the body is too long anyway.
+            # The client sends the body only after an interim answer, or the body is too long anyway.
             return False
         count = 0
         with anyio.move_on_after(_DRAIN_SECONDS):
@@ -146,7 +146,7 @@ class Request:
 
 
 class Response:
-    """The answer to one request, and what the log says of it.
+    """The answer to one request. Its attributes are for the log.
 
     Attributes:
         status: the HTTP status; 0 before the answer began.
@@ -163,7 +163,7 @@ class Response:
         self.complete = False
 
     async def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
-        """Sends the status and the headers, those of every answer among them."""
+        """Sends the status, these headers, and those that every answer has."""
         self.status = status
         pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in [*headers, *self.common]]
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})
@@ -186,7 +186,7 @@ class Response:
         self.complete = not more
 
     async def whole(self, status: int, headers: Sequence[tuple[str, str]] = (), text: str = "") -> None:
-        """Sends an answer of one line of text, or none, that nobody may keep."""
+        """Sends an answer of one line of text, or without a body."""
         data = f"{text}\n".encode() if text else b""
         kind = [("content-type", "text/plain; charset=utf-8")] if text else []
         length = [] if status in (204, 304) else [("content-length", str(len(data)))]
@@ -211,7 +211,7 @@ def _path(scope: Scope) -> str | None:
     raw = scope.get("raw_path")
     if raw is not None:
         data = unquote_to_bytes(raw.partition(b"?")[0])
-        # Whoever mounted the application may have cut `path` and left `raw_path` as it was.
+        # An outer application may have cut `path` and left `raw_path` as it was.
         if data.decode(errors="replace") == path:
             try:
                 path = data.decode()

@@ -46,7 +46,7 @@ def evaluate(headers: Headers, stat: Stat) -> int | None:
 
 
 def parse_range(headers: Headers, stat: Stat) -> Span | None:
-    """What of the blob to send; ``None``: all of it (no range, several, one that does not parse, ``If-Range`` of old).
+    """The range of the blob to send. ``None``: all of it (no range, several, a malformed one, or an outdated ``If-Range``).
 
     An empty span is a range that cannot be satisfied.
     """

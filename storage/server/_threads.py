@@ -1,4 +1,4 @@
-"""Backends block, so their calls run in threads; as many as a server of its own wants, and not the host application's."""
+"""Worker threads for the calls of backends, which block; they are not taken from the host application's."""
 
 from __future__ import annotations
 

@@ -98,13 +98,13 @@ class Body:
             self._md5.update(data)
 
     def abort(self) -> None:
-        """Forgets all of it, unless it was published. Blocks."""
+        """Discards all of it, unless it was published. Blocks."""
         if self._writer is not None and not self._finished:
             self._writer.abort()
 
 
 def _options(grant: Grant, request: Request) -> PutOptions:
-    """What is bound, and what the client decides where nothing is: as at S3, the headers that a blob keeps."""
+    """The options to store with: from the request's headers, as at S3. Those that are bound have been checked."""
     content_type = _checked(request, "content-type") or guess_content_type(grant.path)
     overwrite, if_match = grant.overwrite, request.one("if-match")
     condition = request.one("if-none-match")
@@ -146,7 +146,7 @@ def _md5(request: Request) -> bytes | None:
 
 
 def _length(request: Request) -> int | None:
-    """How many bytes will come; ``None``: they come in chunks, and nobody knows."""
+    """The length of the body in bytes; ``None``: it comes in chunks, and its length is not known."""
     if "transfer-encoding" in request.headers:
         return None
     text: Any = request.one("content-length")

@@ -166,7 +166,7 @@ class Server(uvicorn.Server):
 
     async def _until(self, done: Callable[[], bool], seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
-        # uvicorn tells nobody when its sets of connections and tasks are empty.
+        # uvicorn has no event for its sets of connections and tasks being empty.
         while not done() and not self.force_exit and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

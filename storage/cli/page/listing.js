@@ -47,7 +47,7 @@ async function loadPage() {
   next = found.next;
 }
 
-// One page at a time, whoever asks for it.
+// Only one page is loaded at a time: a second call waits for the first.
 function load() {
   loading = loading || loadPage().finally(() => { loading = null; });
   return loading;
