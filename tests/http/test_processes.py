@@ -251,7 +251,7 @@ def test_a_timeout_of_one_thread_is_no_other_ones():
             pool.request("GET", "/slow", {}, repeatable=True)
         return True
 
-    with Server(script) as server, pool_of(server.port, read_timeout=0.5) as pool, ThreadPoolExecutor(16) as threads:
+    with Server(script) as server, pool_of(server.port, read_timeout=3) as pool, ThreadPoolExecutor(16) as threads:
         waiting = threads.map(slow, range(8))
         assert all(threads.map(lambda number: ask(pool, f"/{number}"), range(200)))
         assert all(waiting)
