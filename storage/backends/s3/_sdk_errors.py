@@ -17,6 +17,7 @@ from storage.exceptions import (
 
 __all__ = ["classify", "was_sent"]
 
+_READERS = ("botocore.parsers", "botocore.handlers")
 # In order: a class before the classes it is derived from.
 _KINDS: tuple[tuple[tuple[type[BaseException], ...], type[StorageError]], ...] = (
     ((b.ReadTimeoutError, b.ConnectTimeoutError), StorageTimeoutError),
@@ -74,7 +75,18 @@ def classify(exc: BaseException) -> type[StorageError] | None:
     """What ``exc`` is; ``None``: nothing that botocore raises, but for its ``ClientError``."""
     if isinstance(exc, RuntimeError) and "refreshed credentials" in str(exc):
         return AuthenticationError  # those that are still expired have no class of their own
-    return next((kind for classes, kind in _KINDS if isinstance(exc, classes)), None)
+    kind = next((kind for classes, kind in _KINDS if isinstance(exc, classes)), None)
+    return UnavailableError if kind is None and _of_a_parser(exc) else kind
+
+
+def _of_a_parser(exc: BaseException) -> bool:
+    """Whether ``exc`` comes from where botocore reads an answer: a bare ``ValueError``, say, for a date that is none."""
+    frame = exc.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_globals.get("__name__") in _READERS:
+            return True
+        frame = frame.tb_next
+    return False
 
 
 def was_sent(exc: BaseException) -> bool:
