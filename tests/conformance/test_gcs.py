@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from storage import Storage
 from storage.backends.gcs import GCSBackend
+from storage.backends.gcs._requests_wire import RequestsWire
 from storage.testing import Conformance, Harness
 from storage.testing._processes import run_directory
 from tests.emulators.gcs import GCSServer, running_gcs
+
+ROOT = Path(__file__).parents[2]
 
 
 class GCSHarness(Harness):
@@ -53,3 +59,32 @@ class TestGCS(Conformance):
             cls.harness.server = server
             cls.harness.secrets = (server.keys["writer@project-of-tests.iam.gserviceaccount.com"],)
             yield
+
+
+@pytest.mark.slow
+class TestGCSThroughAProxy(Conformance):
+    """The same over the way that requests take where there is a proxy: a session of ``requests``."""
+
+    harness = GCSHarness()
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def running(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        """Starts emulator and gate, or joins those of this run, and a proxy that is told by the environment."""
+        argv = [sys.executable, "-m", "tests.emulators.relays"]
+        with (
+            running_gcs(run_directory(tmp_path_factory)) as server,
+            subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as proxy,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            cls.harness.server = server
+            cls.harness.secrets = (server.keys["writer@project-of-tests.iam.gserviceaccount.com"],)
+            assert proxy.stdout is not None
+            patch.setenv("http_proxy", proxy.stdout.readline().strip())
+            patch.delenv("no_proxy", raising=False)
+            patch.delenv("NO_PROXY", raising=False)
+            with cls.harness.storage("the-way") as store:
+                store.list()
+                assert isinstance(store.backend._session.connection.wire, RequestsWire)  # type: ignore[attr-defined]
+            yield
+            proxy.terminate()

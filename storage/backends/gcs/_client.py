@@ -11,10 +11,9 @@ from weakref import WeakSet
 
 from storage._backend import trace
 from storage._retry import Attempts, Retries, Timeout
-from storage.backends._http import Pool, tls_context
 from storage.backends.gcs._errors import failure, native, verdict
-from storage.backends.gcs._gate import bundle, needs_requests, wants_client_certificate
-from storage.backends.gcs._wire import Answer, Body, PoolWire, Wire
+from storage.backends.gcs._gate import needs_requests, wants_client_certificate
+from storage.backends.gcs._wire import Answer, Body, PoolWire, Wire, new_pool
 from storage.exceptions import ConfigurationError, InvalidKeyError, UnavailableError
 
 __all__ = ["CONCURRENCY", "OK", "Connection", "Session", "Settings", "is_google", "quoted"]
@@ -112,17 +111,7 @@ class Connection:
 
     def _own(self, timeout: Timeout) -> Wire:
         parts = urlsplit(self.endpoint)
-        secure = parts.scheme == "https"
-        pool = Pool(
-            parts.scheme,
-            parts.hostname or "",
-            parts.port,
-            connections=CONCURRENCY,
-            connect_timeout=timeout.connect,
-            read_timeout=timeout.read,
-            tls=tls_context(bundle()) if secure else None,
-        )
-        return PoolWire(pool, parts.path)
+        return PoolWire(new_pool(parts.scheme, parts.hostname or "", parts.port, timeout, CONCURRENCY), parts.path)
 
     def _requests(self, timeout: Timeout) -> Wire:
         from storage.backends.gcs._requests_wire import RequestsWire

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import google.auth
 from google.auth.credentials import AnonymousCredentials, with_scopes_if_required
+from google.auth.exceptions import GoogleAuthError
+
+from storage.exceptions import UnavailableError
 
 __all__ = ["SCOPES", "Authority", "find"]
 
@@ -33,6 +37,19 @@ def find(make: Callable[[], Any] | None, request: Any) -> Any:
     return default(scopes=SCOPES, request=request)[0]
 
 
+@contextmanager
+def _checked() -> Iterator[None]:
+    """google-auth takes what it gets for the answer of a token service, and stumbles over a login page."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        if isinstance(exc, GoogleAuthError):
+            raise
+        raise UnavailableError(
+            "the answer of the token service is none; something on the way may have given it"
+        ) from exc
+
+
 class Authority:
     """Puts tokens into the headers of requests.
 
@@ -56,7 +73,7 @@ class Authority:
         if self.credentials.valid:
             self.credentials.before_request(self.request, method, url, headers)
         else:
-            with self._lock:  # one thread fetches the token that all are waiting for
+            with self._lock, _checked():  # one thread fetches the token that all are waiting for
                 self.credentials.before_request(self.request, method, url, headers)
         return headers
 
@@ -68,7 +85,7 @@ class Authority:
         """
         if isinstance(self.credentials, AnonymousCredentials):
             return False
-        with self._lock:
+        with self._lock, _checked():
             token = cast("str | None", self.credentials.token)
             if token is None or token in refused.get("authorization", ""):
                 self.credentials.refresh(self.request)

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 from google.auth import exceptions, transport
 
 from storage._retry import Timeout
-from storage.backends._http import Pool, Response, TransportError, tls_context
-from storage.backends.gcs._gate import bundle, needs_requests
+from storage.backends._http import Response, TransportError
+from storage.backends.gcs._gate import needs_requests
+from storage.backends.gcs._wire import new_pool
 
 __all__ = ["TokenRequest"]
 
@@ -43,6 +44,19 @@ class TokenRequest(transport.Request):
 
     def __init__(self, timeout: Timeout) -> None:
         self._timeout = timeout
+        self._session: Any = None
+
+    @property
+    def session(self) -> Any:
+        """A session of ``requests``, which makes all requests from then on.
+
+        google-auth mounts on it what knows the certificates of a machine's metadata server.
+        """
+        if self._session is None:
+            import requests
+
+            self._session = requests.Session()
+        return self._session
 
     def __call__(
         self,
@@ -53,28 +67,22 @@ class TokenRequest(transport.Request):
         timeout: float | None = None,
         **kwargs: Any,
     ) -> Any:
-        if kwargs or needs_requests(url):
+        if kwargs or self._session is not None or needs_requests(url):
             from google.auth.transport.requests import Request  # 100 ms
 
             make: Any = Request
-            return make()(url, method, body, headers, timeout or self._timeout.read, **kwargs)
+            return make(self._session)(url, method, body, headers, timeout or self._timeout.read, **kwargs)
         parts = urlsplit(url)
-        connect, read = (timeout, timeout) if timeout else self._timeout
+        limits = Timeout(timeout, timeout) if timeout else self._timeout
+        target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+        data = body.encode() if isinstance(body, str) else body or b""
         try:
-            pool = Pool(
-                parts.scheme,
-                parts.hostname or "",
-                parts.port,
-                connect_timeout=connect,
-                read_timeout=read,
-                tls=tls_context(bundle()) if parts.scheme == "https" else None,
-            )
-            target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-            data = body.encode() if isinstance(body, str) else body or b""
+            pool = new_pool(parts.scheme, parts.hostname or "", parts.port, limits)
             try:
+                # google-auth tries again by itself, whatever it asks for.
                 return TokenResponse(pool.request(method, target, headers or {}, data, repeatable=True))
             finally:
                 pool.close()
-        except (TransportError, ValueError, OSError) as exc:
+        except (TransportError, ValueError) as exc:
             failure: Any = exceptions.TransportError  # without types
             raise failure(exc) from exc

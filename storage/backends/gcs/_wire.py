@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from storage.backends._http import Pool
+from storage._retry import Timeout
+from storage.backends._http import Pool, tls_context
+from storage.backends.gcs._gate import bundle
+from storage.exceptions import ConfigurationError
 
-__all__ = ["Answer", "Body", "PoolWire", "WholeAnswer", "Wire"]
+__all__ = ["Answer", "Body", "PoolWire", "WholeAnswer", "Wire", "new_pool"]
 
 Body = bytes | Sequence["bytes | memoryview"]
 """A request's body: bytes, or pieces that are sent one after another."""
@@ -75,6 +78,33 @@ class Wire(Protocol):
 
     def close(self) -> None:
         """Gives the idle connections back."""
+
+
+def new_pool(scheme: str, host: str, port: int | None, timeout: Timeout, connections: int = 1) -> Pool:
+    """Connections to one server, which is trusted as ``requests`` would trust it.
+
+    Raises:
+        ConfigurationError: the file of CA certificates cannot be read.
+    """
+    tls = None
+    if scheme == "https":
+        trusted = bundle()
+        try:
+            tls = tls_context(trusted)
+        except OSError as exc:
+            raise ConfigurationError(
+                f"the CA certificates in {trusted!r} cannot be read ({exc.strerror or exc}); check REQUESTS_CA_BUNDLE, "
+                "CURL_CA_BUNDLE and SSL_CERT_FILE"
+            ) from exc
+    return Pool(
+        scheme,
+        host,
+        port,
+        connections=connections,
+        connect_timeout=timeout.connect,
+        read_timeout=timeout.read,
+        tls=tls,
+    )
 
 
 class PoolWire:
