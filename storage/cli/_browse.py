@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from storage._backend import servable
+from storage._content_types import guess_content_type
 from storage._facade.core import core_of
 from storage._types import ObjectInfo
 from storage._url_signing import RefusedError
@@ -172,7 +173,7 @@ class Browse:
         more, found = len(found) > _ENTRIES, found[:_ENTRIES]
         last = found[-1] if found else ""
         return {
-            "entries": [entry if isinstance(entry, str) else _fields(entry) for entry in found],
+            "entries": [entry if isinstance(entry, str) else _listed(entry) for entry in found],
             "next": (last if isinstance(last, str) else last.key) if more else None,
         }
 
@@ -249,6 +250,11 @@ async def _send(
 ) -> None:
     await response.start(status, [("content-type", kind), ("content-length", str(len(data))), *headers])
     await response.body(data, more=False)
+
+
+def _listed(info: ObjectInfo) -> dict[str, Any]:
+    """A blob of a listing. Few listings tell the type; then it is the one that ``set`` gives to such a key."""
+    return {**_fields(info), "content_type": info.content_type or guess_content_type(info.key)}
 
 
 def _fields(info: ObjectInfo) -> dict[str, Any]:

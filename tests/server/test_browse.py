@@ -78,7 +78,8 @@ def test_calls(page):
     assert (status, found["next"]) == (200, None)
     assert found["entries"][1] == "dir/"
     assert found["entries"][0]["key"] == "b"
-    assert page.call("list", {"storage_type": "data", "prefix": "dir/a"})[1]["entries"][0]["size"] == 4
+    (listed,) = page.call("list", {"storage_type": "data", "prefix": "dir/a"})[1]["entries"]
+    assert (listed["size"], listed["content_type"]) == (4, "text/plain")
     assert page.call("info", {"storage_type": "data", "key": "dir/a.txt"})[1]["metadata"] == {"m": "ü"}
     signed = page.call("sign", {"storage_type": "data", "key": "dir/a.txt", "method": "GET", "expires_in": 60})[1]
     assert signed["url"].startswith(page.base + "/")
