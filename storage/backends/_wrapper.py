@@ -85,6 +85,9 @@ class Wrapper(Backend):
     def stat(self, path: str) -> Stat:
         return self._run("stat", path, lambda: self._backend.stat(path))
 
+    def probe(self, path: str) -> object:
+        return self._run("probe", path, lambda: self._backend.probe(path))
+
     def delete(self, path: str, *, if_match: str | None = None) -> None:
         return self._run("delete", path, lambda: self._backend.delete(path, if_match=if_match))
 

@@ -82,7 +82,7 @@ class CachedBackend(Wrapper):
         self._known: dict[str, _Known] = {}
 
     def _run(self, method: str, path: str | None, function: Callable[[], T]) -> T:
-        if method not in ("get", "stream", "stat", "scan", "sign", "sign_form"):
+        if method not in ("get", "stream", "stat", "probe", "scan", "sign", "sign_form"):
             self._known.clear()  # whatever this process changes it sees at once
         return super()._run(method, path, function)
 

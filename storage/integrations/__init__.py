@@ -1,1 +1,3 @@
-"""Adapters for other people's frameworks. Each is one module, imports its framework itself, and has an extra of its own."""
+"""Adapters for frameworks of others. Each is one module, imports its framework itself, and has an extra of its own."""
+
+__all__: list[str] = []

@@ -23,6 +23,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "get": "get",
     "stream": "get",
     "stat": "info",
+    "probe": "info",
     "delete": "delete",
     "copy": "copy",
     "move": "move",

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from storage import NotFoundError, Storage
+from storage._facade import served
 from storage.backends import Download, PutOptions
 from storage.backends.memory import MemoryBackend
 from tests.conformance.harnesses import LocalHarness
@@ -39,8 +40,8 @@ def renaming(name: str, change: Callable[[str], str], test: str) -> None:
         def stat(self, path):
             return super().stat(change(path))
 
-        def delete(self, path):
-            super().delete(change(path))
+        def delete(self, path, *, if_match=None):
+            super().delete(change(path), if_match=if_match)
 
         def _copy(self, source, target, **kwargs):
             return super()._copy(change(source), change(target), **kwargs)
@@ -263,8 +264,8 @@ class OneOrTheOther(MemoryBackend):
 
 @fault("test_a_key_beside_its_folder")
 class DeletesTheTree(MemoryBackend):
-    def delete(self, path):
-        super().delete(path)
+    def delete(self, path, *, if_match=None):
+        super().delete(path, if_match=if_match)
         for other in list(self._blobs):
             if other.startswith(path + "/"):
                 del self._blobs[other]
@@ -272,9 +273,55 @@ class DeletesTheTree(MemoryBackend):
 
 @fault("test_deleting")
 class AbsentIsDeleted(MemoryBackend):
-    def delete(self, path):
+    def delete(self, path, *, if_match=None):
         if path in self._blobs:
-            super().delete(path)
+            super().delete(path, if_match=if_match)
+
+
+@fault("test_delete_of_one_version")
+class DeletesAnyVersion(MemoryBackend):
+    def delete(self, path, *, if_match=None):
+        super().delete(path)
+
+
+@fault("test_delete_of_one_version_has_one_winner")
+class ComparesBeforeItDeletes(MemoryBackend):
+    def delete(self, path, *, if_match=None):
+        if if_match is not None:
+            self._find(path, if_match)
+            time.sleep(0.01)
+            self._blobs.pop(path, None)
+            self._sorted = None
+            return
+        super().delete(path)
+
+
+@fault("test_copy_of_one_version[copy]")
+class CopiesAnyVersion(MemoryBackend):
+    def _copy(self, source, target, *, overwrite, if_match, keep):
+        return super()._copy(source, target, overwrite=overwrite, if_match=None, keep=keep)
+
+
+@fault("test_set_metadata")
+class ForgetsHeaders(MemoryBackend):
+    def update(self, path, changes, *, if_match=None):
+        with self._lock:
+            data, stat = self._find(path, if_match)
+            stat = stat._replace(**changes._asdict())
+            self._blobs[path] = (data, stat)
+            return stat
+
+
+@fault("test_the_last_bytes")
+class SuffixFromTheStart(MemoryBackend):
+    def get(self, path, start=0, end=None, if_match=None):
+        return super().get(path, max(0, start), end, if_match)
+
+
+@fault("test_bounds")
+class ListsTheBound(MemoryBackend):
+    def scan(self, prefix, *, end_before=None, **options):
+        yield from super().scan(prefix, end_before=None if end_before is None else end_before + "\0", **options)
 
 
 @fault("test_delete_many_ignores_absent_keys")
@@ -293,7 +340,7 @@ class BareErrors(MemoryBackend):
 
 @fault("test_bytes_headers_and_metadata_go_along[copy]")
 class CopiesBytesOnly(MemoryBackend):
-    def _copy(self, source, target, *, overwrite, keep):
+    def _copy(self, source, target, *, overwrite, if_match, keep):
         self.put(target, self.get(source), PutOptions("application/octet-stream", overwrite=overwrite))
         if not keep:
             self.delete(source)
@@ -302,21 +349,21 @@ class CopiesBytesOnly(MemoryBackend):
 
 @fault("test_create_only_copy[move]")
 class CopiesOver(MemoryBackend):
-    def _copy(self, source, target, *, overwrite, keep):
-        return super()._copy(source, target, overwrite=True, keep=keep)
+    def _copy(self, source, target, *, overwrite, if_match, keep):
+        return super()._copy(source, target, overwrite=True, if_match=if_match, keep=keep)
 
 
 @fault("test_between_storage_types[move]")
 class MoveIsCopy(MemoryBackend):
-    def move(self, source, target, *, overwrite):
-        return self.copy(source, target, overwrite=overwrite)
+    def move(self, source, target, *, overwrite, if_match=None):
+        return self.copy(source, target, overwrite=overwrite, if_match=if_match)
 
 
 @fault("test_absent_source[move]")
 class MoveEmptiesTheTarget(MemoryBackend):
-    def move(self, source, target, *, overwrite):
+    def move(self, source, target, *, overwrite, if_match=None):
         self._blobs.pop(target, None)
-        return super().move(source, target, overwrite=overwrite)
+        return super().move(source, target, overwrite=overwrite, if_match=if_match)
 
 
 class Scanning(MemoryBackend):
@@ -408,8 +455,8 @@ class HidesBlobsBesideFolders(MemoryBackend):
 
 @fault("test_emptied_folders_go")
 class FoldersStay(MemoryBackend):
-    def delete(self, path):
-        super().delete(path)
+    def delete(self, path, *, if_match=None):
+        super().delete(path, if_match=if_match)
         if path.count("/") > 1:
             self._folders = {*getattr(self, "_folders", ()), path.rpartition("/")[0] + "/"}
 
@@ -457,8 +504,15 @@ def signing(name: str, change: Callable[[Any], Any], test: str) -> None:
     """A backend that signs something else than it was asked to."""
 
     class Signing(MemoryBackend):
+        signing_keys = None  # it signs itself, with the keys of a twin that has the same blobs
+
+        def __init__(self, *args):
+            super().__init__(*args)
+            self._twin = MemoryBackend()
+            self._twin._blobs = self._blobs
+
         def sign(self, path, options):
-            request = super().sign(path, change(options))
+            request = served.sign(self._twin, path, change(options))
             return request.__replace__(method=options.method)
 
     FAULTS[name] = (type(name, (Signing,), {}), test)

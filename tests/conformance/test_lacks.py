@@ -36,15 +36,15 @@ class Refusing(MemoryBackend):
             raise UnsupportedOperationError
         return super().writer(path, options, size)
 
-    def copy(self, source, target, *, overwrite):
+    def copy(self, source, target, *, overwrite, if_match=None):
         if not overwrite:
             raise UnsupportedOperationError
-        return super().copy(source, target, overwrite=True)
+        return super().copy(source, target, overwrite=True, if_match=if_match)
 
-    def move(self, source, target, *, overwrite):
+    def move(self, source, target, *, overwrite, if_match=None):
         if not overwrite:
             raise UnsupportedOperationError
-        return super().move(source, target, overwrite=True)
+        return super().move(source, target, overwrite=True, if_match=if_match)
 
 
 class IgnoresLarge(MemoryBackend):
@@ -53,11 +53,11 @@ class IgnoresLarge(MemoryBackend):
     def writer(self, path, options, size=None):
         return super().writer(path, options._replace(overwrite=True, if_match=None), size)
 
-    def copy(self, source, target, *, overwrite):
-        return super().copy(source, target, overwrite=True)
+    def copy(self, source, target, *, overwrite, if_match=None):
+        return super().copy(source, target, overwrite=True, if_match=if_match)
 
-    def move(self, source, target, *, overwrite):
-        return super().move(source, target, overwrite=True)
+    def move(self, source, target, *, overwrite, if_match=None):
+        return super().move(source, target, overwrite=True, if_match=if_match)
 
 
 class Lacking(BrokenHarness):

@@ -17,8 +17,8 @@ from storage import (
     UnavailableError,
 )
 from storage.backends import Backend
+from storage.backends._wrapper import Wrapper
 from storage.testing import FaultyBackend
-from storage.testing._spy import Spy
 
 
 @pytest.fixture
@@ -275,5 +275,5 @@ def test_no_call_of_the_protocol_is_forgotten():
         for name, value in vars(Backend).items()
         if (not name.startswith("_") and callable(value)) or isinstance(value, property)
     }
-    assert {name for name in public if name not in vars(Spy)} == set()
-    assert inspect.signature(Spy.put) == inspect.signature(Backend.put)
+    assert {name for name in public if name not in vars(Wrapper)} == set()
+    assert inspect.signature(Wrapper.put) == inspect.signature(Backend.put)
