@@ -6,6 +6,7 @@ import re
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
@@ -16,10 +17,26 @@ from storage import Storage, UnsupportedOperationError
 from storage.testing._harness import Harness, Lack
 from storage.testing._tables import folded
 
-__all__ = ["LACK_PROPERTY", "Suite"]
+__all__ = ["LACK_PROPERTY", "Suite", "apart", "still_running"]
 
 LACK_PROPERTY = "storage-lack"
 PLUGIN = "pytest_storage_facade"
+
+
+def apart(keys: Iterable[str], harness: Harness) -> list[str]:
+    """``keys``, without those that a store of ``harness`` cannot keep apart."""
+    if Lack.CASE in harness.lacks:
+        return list({folded(key): key for key in keys}.values())
+    return list(keys)
+
+
+def still_running(name: str, seconds: float = 10) -> list[str]:
+    """The threads whose names begin with ``name`` and that do not end within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    found = [thread for thread in threading.enumerate() if thread.name.startswith(name)]
+    for thread in found:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [thread.name for thread in found if thread.is_alive()]
 
 
 @contextmanager
@@ -101,12 +118,6 @@ class Suite:
             return False
         self._request.node.user_properties.append((LACK_PROPERTY, f"{type(self).__name__}\0{lack.name}\0{reason}"))
         return True
-
-    def _apart(self, keys: Iterable[str]) -> list[str]:
-        """``keys``, without those that the store cannot keep apart."""
-        if Lack.CASE in self.harness.lacks:
-            return list({folded(key): key for key in keys}.values())
-        return list(keys)
 
     def refused(self) -> AbstractContextManager[Any]:
         """What happens to an option that a backend cannot honour."""

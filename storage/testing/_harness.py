@@ -72,7 +72,10 @@ class Harness:
     """Bytes of a large blob: enough that the driver writes it in parts and reads it in parallel ranges."""
 
     many: int = 2_500
-    """How many keys the long listings have: more than two of the server's pages."""
+    """How many keys the long listings have: more than two pages."""
+
+    page_size: int = 1_000
+    """Entries to a page of the long listings: fewer show the same where each write takes its time, with fewer keys."""
 
     test_seconds: float = 300
     """Seconds after which a test fails, so that a store that never answers, or never ends a listing, does not hang the run."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 import pytest
 
 from storage import AlreadyExistsError, InvalidKeyError, NotFoundError, Storage
-from storage.testing._base import Suite
+from storage.testing._base import Suite, apart
 from storage.testing._harness import Lack
 from storage.testing._spy import Spy
 from storage.testing._tables import INVALID_KEYS, INVALID_PREFIXES, KEYS, LONGEST_KEY, folded
@@ -19,6 +20,19 @@ __all__ = ["KeyTests"]
 
 class KeyTests(Suite):
     """CONTRACT: keys."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def nasty(cls, running: None) -> Iterator[tuple[Storage, list[str]]]:
+        """A store that has each of the table's keys that it keeps apart, and those keys. No test changes it."""
+        del running
+        name = f"nasty-{secrets.token_hex(6)}"
+        keys = apart(KEYS, cls.harness)
+        with cls.harness.storage(name) as store:
+            for key in keys:
+                store.set(key, key)
+            yield store, keys
+            cls.harness.drop(name)
 
     def _stored_keys(self, store: Storage) -> list[str]:
         """Writes each of the table's keys, its own name as text, and returns those that the store keeps."""
@@ -46,9 +60,9 @@ class KeyTests(Suite):
             assert storage.exists(key)
             assert storage.open(key).read() == key.encode()
 
-    def test_nasty_keys_are_listed(self, storage: Storage) -> None:
+    def test_nasty_keys_are_listed(self, nasty: tuple[Storage, list[str]]) -> None:
         """A listing has exactly the keys that were written, in UTF-8 byte order, as keys and as ``ObjectInfo``."""
-        keys = sorted(self._stored_keys(storage))
+        storage, keys = nasty[0], sorted(nasty[1])
         listed = storage.list()
         infos = list(islice(storage.iter_info(), len(keys) + 1))
         if self.lacks(Lack.LISTING_ORDER):
@@ -58,17 +72,18 @@ class KeyTests(Suite):
         assert [info.key for info in infos] == keys
         assert [info.size for info in infos] == [len(key.encode()) for key in keys]
 
-    def test_nasty_keys_are_prefixes(self, storage: Storage) -> None:
+    def test_nasty_keys_are_prefixes(self, nasty: tuple[Storage, list[str]]) -> None:
         """Each key, and each half of one, is a prefix that finds what starts with it, character by character."""
-        keys = self._stored_keys(storage)
+        storage, keys = nasty
         for prefix in {*keys[::2], *(key[: max(1, len(key) // 2)] for key in keys[1::2])}:
             expected = sorted(key for key in keys if key.startswith(prefix))
             assert sorted(storage.list(prefix)) == expected, prefix
 
     def test_nasty_keys_are_copied_moved_and_deleted(self, storage: Storage) -> None:
         """Each key can be copied to and moved from, and deleting it deletes no other."""
-        keys = self._stored_keys(storage)
+        keys = apart(KEYS, self.harness)
         for key in keys:
+            storage.set(key, key)
             assert storage.copy(key, key, new_storage_type="tmp").key == key
         for key in keys[::2]:
             assert storage.move(key, key, "tmp", new_storage_type="result").storage_type == "result"
@@ -87,7 +102,7 @@ class KeyTests(Suite):
 
     def test_nasty_keys_in_batches(self, storage: Storage) -> None:
         """The batch calls take each key as the single ones do."""
-        keys = self._apart(KEYS)
+        keys = apart(KEYS, self.harness)
         # One after the other: some are below the names of others, which SeaweedFS may lose when they come at the same moment.
         storage.set_many({key: key for key in keys}, concurrency=1)
         assert list(storage.get_many(keys)) == [(key, key.encode()) for key in keys]

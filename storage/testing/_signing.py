@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from storage import SignedRequest, SigningError, Storage, UnsupportedOperationError
-from storage.testing._base import Suite
+from storage.testing._base import Suite, apart
 from storage.testing._harness import Lack
 from storage.testing._http import Answer, send, send_request
 from storage.testing._sources import Minimal, difference, pattern
@@ -92,7 +92,7 @@ class SigningTests(SigningSuite):
         """Each key of the table can be signed, fetched and uploaded to, and is no other blob's URL."""
         if not self._signs(storage):
             return
-        keys = self._apart(KEYS)
+        keys = apart(KEYS, self.harness)
         for key in keys:
             answer = send_request(storage.sign_upload(key), key.encode())
             assert 200 <= answer.status < 300, (key, answer)

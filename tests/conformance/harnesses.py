@@ -8,8 +8,41 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from storage import _url_signing
+import pytest
+
+from storage import Storage, _url_signing
 from storage.testing import Harness
+from storage.testing._listing import ListingTests
+
+__all__ = [
+    "SMALLEST_LARGE",
+    "FilesystemHarness",
+    "LocalHarness",
+    "LongListings",
+    "MemoryHarness",
+    "with_ranges",
+]
+
+MIB = 1024 * 1024
+SMALLEST_LARGE = 11 * MIB
+"""Three parts and, :func:`with_ranges`, two ranges: for servers in Python, which take their time over each byte."""
+
+
+def with_ranges(store: Storage) -> Storage:
+    """``store``, reading a blob of :data:`SMALLEST_LARGE` in parallel ranges."""
+    store.backend.parallel_from = 9 * MIB
+    return store
+
+
+class LongListings(ListingTests):
+    """Listings in the server's own pages, of a thousand each: a long proof, for a harness with small ones."""
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def long(cls, running: None) -> None:
+        """Lets the harness have long pages."""
+        del running
+        cls.harness.many, cls.harness.page_size = 2_050, 1_000
 
 
 class LocalHarness(Harness):

@@ -14,7 +14,9 @@ from storage import Storage
 from storage.backends.gcs import GCSBackend
 from storage.backends.gcs._requests_wire import RequestsWire
 from storage.testing import Conformance, Harness
+from storage.testing._base import Suite
 from storage.testing._processes import run_directory
+from tests.conformance.harnesses import SMALLEST_LARGE, LongListings, with_ranges
 from tests.emulators.gcs import GCSServer, running_gcs
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 
 class GCSHarness(Harness):
     server: GCSServer
+    many, page_size = 250, 100
+    large_size = SMALLEST_LARGE
 
     def __init__(self) -> None:
         self._buckets: set[str] = set()
@@ -34,7 +38,7 @@ class GCSHarness(Harness):
         return self.server.url("a/prefix", bucket=bucket)
 
     def storage(self, name: str, **options: Any) -> Storage:
-        store = super().storage(name, **options)
+        store = with_ranges(super().storage(name, **options))
         for route in store._core.routes.values():
             if isinstance(route.backend, GCSBackend):
                 # What the service takes and the emulator does not; the gate knows it.
@@ -48,9 +52,7 @@ class GCSHarness(Harness):
         return self.server.url("x", bucket="bucket-that-is-not-there")
 
 
-class TestGCS(Conformance):
-    harness = GCSHarness()
-
+class OnGCS(Suite):
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def running(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -59,6 +61,15 @@ class TestGCS(Conformance):
             cls.harness.server = server
             cls.harness.secrets = (server.keys["writer@project-of-tests.iam.gserviceaccount.com"],)
             yield
+
+
+class TestGCS(OnGCS, Conformance):
+    harness = GCSHarness()
+
+
+@pytest.mark.slow
+class TestGCSLongListings(OnGCS, LongListings):
+    harness = GCSHarness()
 
 
 @pytest.mark.slow

@@ -12,7 +12,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from storage import Storage
 from storage.testing import Conformance, Harness, Lack
+from storage.testing._base import Suite
+from tests.conformance.harnesses import SMALLEST_LARGE, LongListings, with_ranges
 from tests.emulators.s3 import REGION, SECRET_KEY, S3Server, moto_s3, seaweedfs  # noqa: F401
 
 
@@ -21,7 +24,7 @@ class ServerHarness(Harness):
 
     server: S3Server
     secrets = (SECRET_KEY,)
-    many = 2_050  # three pages
+    many, page_size = 250, 100  # three pages
 
     def url(self, name: str) -> str:
         return self.server.url(name)
@@ -43,7 +46,7 @@ class SeaweedFSHarness(ServerHarness):
 
 
 class MotoServerHarness(ServerHarness):
-    many = 1_050  # two pages; moto takes its time
+    large_size = SMALLEST_LARGE
     lacks: ClassVar = {
         Lack.RACES: "moto's server takes no lock between comparing and storing",
         Lack.SIGNATURES: "moto checks no signature",
@@ -52,6 +55,9 @@ class MotoServerHarness(ServerHarness):
         Lack.SIGNED_HEAD_HEADERS: "moto sets response headers on GET alone",
         Lack.LARGE_IF_MATCH_IGNORED: "moto ignores If-Match when a multipart upload is completed",
     }
+
+    def storage(self, name: str, **options: Any) -> Storage:
+        return with_ranges(super().storage(name, **options))
 
     def url(self, name: str) -> str:
         # A bucket for each test: moto looks at every key of a bucket to list one prefix.
@@ -82,7 +88,8 @@ class MotoServerThroughBoto3Harness(ThroughBoto3, MotoServerHarness):
 class MotoHarness(Harness):
     """moto in this process, as the users of ``mock_aws`` have it: a URL and nothing else."""
 
-    many = 1_050
+    many, page_size = 250, 100
+    large_size = SMALLEST_LARGE
 
     lacks: ClassVar = {
         Lack.HTTP: "moto in the process answers boto3 alone",
@@ -90,6 +97,9 @@ class MotoHarness(Harness):
         Lack.CREATE_ONLY_COPY_IGNORED: "moto ignores If-None-Match on CopyObject",
         Lack.LARGE_IF_MATCH_IGNORED: "moto ignores If-Match when a multipart upload is completed",
     }
+
+    def storage(self, name: str, **options: Any) -> Storage:
+        return with_ranges(super().storage(name, **options))
 
     def url(self, name: str) -> str:
         # A bucket for each test: moto looks at every key of a bucket to list one prefix.
@@ -100,9 +110,7 @@ class MotoHarness(Harness):
         return "s3://bucket-that-is-not-there"
 
 
-class TestSeaweedFS(Conformance):
-    harness = SeaweedFSHarness()
-
+class OnSeaweedFS(Suite):
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def running(cls, seaweedfs: S3Server) -> None:  # noqa: F811
@@ -110,14 +118,20 @@ class TestSeaweedFS(Conformance):
         cls.harness.server = seaweedfs
 
 
-class TestMotoServer(Conformance):
-    harness = MotoServerHarness()
+class TestSeaweedFS(OnSeaweedFS, Conformance):
+    harness = SeaweedFSHarness()
 
+
+class OnMotoServer(Suite):
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def running(cls, moto_s3: S3Server) -> None:  # noqa: F811
         """Starts the server, or joins the one of this run."""
         cls.harness.server = moto_s3
+
+
+class TestMotoServer(OnMotoServer, Conformance):
+    harness = MotoServerHarness()
 
 
 @pytest.mark.slow
@@ -146,6 +160,7 @@ class TestMotoServerThroughBoto3(Conformance):
             assert "through boto3" in store.backend.way
 
 
+@pytest.mark.slow  # what its server shows, shown once more without the wire
 class TestMoto(Conformance):
     harness = MotoHarness()
 
@@ -155,3 +170,13 @@ class TestMoto(Conformance):
         """Mocks AWS."""
         with mock_aws():
             yield
+
+
+@pytest.mark.slow
+class TestSeaweedFSLongListings(OnSeaweedFS, LongListings):
+    harness = SeaweedFSHarness()
+
+
+@pytest.mark.slow
+class TestMotoServerLongListings(OnMotoServer, LongListings):
+    harness = MotoServerHarness()

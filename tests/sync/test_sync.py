@@ -22,6 +22,7 @@ from storage import (
     UnavailableError,
 )
 from storage._sync.pace import Limiter
+from storage.testing._base import still_running
 from tests.sync.stores import Faulty, aged, contents, filled, rested, store_of
 
 BLOBS = {"a": "1", "a-b": "22", "a/b": "333", "z/é ü": "4444", "empty": ""}
@@ -579,11 +580,10 @@ def test_interrupted_and_run_again(concurrency):
 
 def test_an_interruption_leaves_no_thread():
     """Nothing runs on after the exception."""
-    before = threading.active_count()
     source = filled(store_of(), {str(number): "x" for number in range(100)})
     with pytest.raises(KeyboardInterrupt):
         source.sync_to(store_of(), concurrency=8, report=_interrupt_at_copies)
-    assert threading.active_count() == before
+    assert not still_running("storage-batch")
 
 
 def _interrupt_at_copies(event):

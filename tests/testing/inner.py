@@ -19,9 +19,9 @@ def environment() -> dict[str, str]:
 
 
 def run_pytest(
-    directory: Path, *arguments: str, plugin: str = "pytest_storage_facade"
+    directory: Path, *arguments: str, plugin: str = "pytest_storage_facade", warnings: str = "error"
 ) -> subprocess.CompletedProcess[str]:
-    """Runs pytest in ``directory``, warnings being errors, with the plug-in as its entry point would give it."""
-    (directory / "pytest.ini").write_text("[pytest]\npythonpath = .\nfilterwarnings = error\n", encoding="utf-8")
+    """Runs pytest in ``directory``, with the plug-in as its entry point would give it."""
+    (directory / "pytest.ini").write_text(f"[pytest]\npythonpath = .\nfilterwarnings = {warnings}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", plugin, *arguments]
     return subprocess.run(command, cwd=directory, env=environment(), capture_output=True, text=True, check=False)

@@ -16,6 +16,7 @@ from storage._facade import download as download_module
 from storage._facade.download import CallerFault, Sink, download
 from storage._multipart import PartWriter
 from storage.backends import Download, Stat
+from storage.testing._base import still_running
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -267,12 +268,11 @@ def test_ranges_come_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("named", [True, False])
 def test_a_blob_that_is_replaced(named: bool, tmp_path: Path) -> None:
     """The failure of any range ends the download, and no thread outlives it."""
-    before = threading.active_count()
     with open(tmp_path / "f", "w+b") as file:
         sink = Sink.new_file(file) if named else Sink(file)
         with pytest.raises(PreconditionFailedError):
             download(Source(bytes(4000), fail_from=2000), "p", sink)  # type: ignore[arg-type]
-    assert threading.active_count() == before
+    assert not still_running("storage-range")
 
 
 def test_a_range_that_is_too_short(tmp_path: Path) -> None:
@@ -284,7 +284,6 @@ def test_a_range_that_is_too_short(tmp_path: Path) -> None:
 @pytest.mark.parametrize("named", [True, False])
 def test_the_callers_own_faults(named: bool, tmp_path: Path) -> None:
     """An exception of ``progress`` is carried past the driver's error mapping, and ends every thread."""
-    before = threading.active_count()
 
     def progress(count: int) -> None:
         raise KeyError("mine")
@@ -294,7 +293,7 @@ def test_the_callers_own_faults(named: bool, tmp_path: Path) -> None:
         with pytest.raises(CallerFault) as caught:
             download(Source(bytes(4000)), "p", sink)  # type: ignore[arg-type]
     assert isinstance(caught.value.error, KeyError)
-    assert threading.active_count() == before
+    assert not still_running("storage-range")
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
