@@ -15,6 +15,7 @@ from moto import mock_aws
 from storage import Storage
 from storage.testing import Conformance, Harness, Lack
 from storage.testing._base import Suite
+from storage.testing._writing import WritingTests
 from tests.conformance.harnesses import SMALLEST_LARGE, LongListings, with_ranges
 from tests.emulators.s3 import REGION, SECRET_KEY, S3Server, moto_s3, seaweedfs  # noqa: F401
 
@@ -160,16 +161,24 @@ class TestMotoServerThroughBoto3(Conformance):
             assert "through boto3" in store.backend.way
 
 
-@pytest.mark.slow  # what its server shows, shown once more without the wire
-class TestMoto(Conformance):
-    harness = MotoHarness()
-
+class OnMoto(Suite):
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def running(cls) -> Iterator[None]:
         """Mocks AWS."""
         with mock_aws():
             yield
+
+
+class TestMotoWriting(OnMoto, WritingTests):
+    """The way through boto3; the rest of the suite on it is a long proof."""
+
+    harness = MotoHarness()
+
+
+@pytest.mark.slow
+class TestMoto(OnMoto, Conformance):
+    harness = MotoHarness()
 
 
 @pytest.mark.slow
