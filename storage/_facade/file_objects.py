@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import warnings
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -197,6 +198,11 @@ class BlobWriter(io.BufferedIOBase):
             self.abort()
             if not upload.inherited:
                 message = f"unclosed blob {self.name!r}: nothing was stored; close it"
+                with suppress(ImportError):  # the interpreter may be ending
+                    import logging
+
+                    # Python hides the warning below, unless it is asked to show it.
+                    logging.getLogger("storage").warning(message)
                 warnings.warn(message, ResourceWarning, stacklevel=2)
             super().close()
 

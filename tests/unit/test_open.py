@@ -86,11 +86,13 @@ def test_text_whose_last_piece_fails():
 
 
 @pytest.mark.parametrize("mode, data", [("wb", b"new"), ("w", "new")])
-def test_a_file_that_is_dropped(store, mode, data):
-    """Nothing is stored of what was never closed, and a warning says so."""
+def test_a_file_that_is_dropped(store, mode, data, caplog):
+    """Nothing is stored of what was never closed, and a warning says so, also in the log."""
     file = store.open("k", mode)
     file.write(data)
+    caplog.set_level("WARNING", "storage")
     with pytest.warns(ResourceWarning, match="'k': nothing was stored"):  # noqa: PT031 (the collector warns)
         del file
         gc.collect()
+    assert "'k': nothing was stored" in caplog.text
     assert store.get("k") == "old"
