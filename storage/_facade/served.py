@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import cast
 
-from storage import _url_signing
 from storage._backend import Backend, FormOptions, Servable, SigningKeys, SignOptions, servable
 from storage._types import SignedForm, SignedRequest
 from storage.exceptions import SigningError
@@ -17,6 +16,8 @@ def sign(backend: Backend, path: str, options: SignOptions) -> SignedRequest:
     served = servable(backend)
     if served is None:
         return backend.sign(path, options)
+    from storage import _url_signing  # hashing and quoting, 10 ms, which only signing needs
+
     return _url_signing.sign(_keys(served), _base_url(served), path, options, _url_signing.clock())
 
 
@@ -25,6 +26,8 @@ def sign_form(backend: Backend, path: str, options: FormOptions) -> SignedForm:
     served = servable(backend)
     if served is None:
         return backend.sign_form(path, options)
+    from storage import _url_signing
+
     return _url_signing.sign_form(_keys(served), _base_url(served), path, options, _url_signing.clock())
 
 
