@@ -154,7 +154,7 @@ def test_checksum_goes_with_the_bytes(proxied: Proxied, monkeypatch: pytest.Monk
 def costs(server: GCSServer, proxied: Proxied) -> dict[str, int]:
     """How many requests each call makes: the measurement behind the table in docs/gcs.md."""
     store, honest = proxied.store, proxied.honest
-    honest.set("there", b"x" * 100)
+    etag, one = honest.set("there", b"x" * 100).etag, honest.set("one", b"1").etag
     honest.set("large", b"x" * (40 * MIB))
     honest.set("for-move", b"1")
     honest.set_many({f"many/{n:03}": b"1" for n in range(150)})
@@ -166,12 +166,17 @@ def costs(server: GCSServer, proxied: Proxied) -> dict[str, int]:
         "`exists`, the blob is there": lambda: store.exists("there"),
         "`exists`, it is not": lambda: store.exists("absent"),
         "`info`": lambda: store.info("there"),
+        "`set_metadata`, headers only": lambda: store.set_metadata("there", content_type="a/b"),
+        "`set_metadata`, with `metadata`": lambda: store.set_metadata("there", metadata={"m": "1"}),
+        "`get_bytes`, the last bytes": lambda: store.get_bytes("there", start=-5),
+        "`copy` of one version, `if_match`": lambda: store.copy("there", "copy", if_match=etag),
+        "`delete` of one version, `if_match`": lambda: store.delete("one", if_match=one),
         "`delete`": lambda: store.delete("there"),
         "`copy`": lambda: store.copy("for-move", "copied"),
         "`move`": lambda: store.move("for-move", "moved"),
         "`list`, each page of 1,000": lambda: store.list("many/"),
         "`delete_many`, each 100": lambda: store.delete_many([f"many/{n:03}" for n in range(100)]),
-        "`get_signed_url`, with a key": lambda: store.get_signed_url("there"),
+        "`get_signed_url`, `sign_form`, with a key": lambda: (store.get_signed_url("there"), store.sign_form("there")),
     }
     found = {}
     for name, call in plain.items():
