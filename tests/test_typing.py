@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.checkers
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "tests" / "typing"
 

@@ -91,6 +91,14 @@ def judge(driver: Driver, operation: Operation, directory: Path, most: int) -> N
         cases = spoilt_answers(answer, f"{operation.name} {kind}", most)
         assert len(cases) >= 50
         for spoilt in cases:
+            if kind.startswith("HEAD") and spoilt.name.startswith(
+                ("the body is", "the length is too", "Content-Length")
+            ):
+                continue  # a length of nothing can be held against nothing
+            if kind == "HEAD bucket" and spoilt.name.startswith(("with 2", "Content-Range")):
+                continue  # "it is there", said with all the headers of the service, cannot be told from the truth
+            if kind == "DELETE object" and spoilt.name in ("204 and nothing", "404 and nothing", "412 and nothing"):
+                continue  # servers send these without a word, so nothing tells whose they are
             for fault in driver.faults(operation, directory, truth, kind, spoilt):
                 found.setdefault(f"{kind}: {fault}", []).append(spoilt.name)
     assert not found, report(found)

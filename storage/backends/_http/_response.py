@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from io import BytesIO
-from typing import TYPE_CHECKING, Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
 
 from storage.backends._http._connection import Connection
 from storage.backends._http._errors import ConnectionLostError, ProtocolError
@@ -53,6 +54,10 @@ class Response:
                 self._end(connection)
             else:
                 self.body = self._load(connection, limit)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception that tells of it may go to another process; its connection may not.
+        return SimpleNamespace, (), {"status": self.status, "headers": dict(self.headers), "body": self.body}
 
     def __enter__(self) -> Self:
         return self

@@ -182,7 +182,10 @@ class FilesystemBackend(Backend, Servable):
             before = tree.file(source)
             stat = self.copy(source, target, overwrite=overwrite, if_match=if_match)
             # What somebody wrote to the source since stays.
-            _deleting.delete(tree, source, only=lambda st: os.path.samestat(st, before))
+            if if_match is None:
+                _deleting.delete(tree, source, only=lambda st: os.path.samestat(st, before))
+            else:
+                self.delete(source, if_match=if_match)
         return stat
 
     def update(self, path: str, changes: Changes, *, if_match: str | None = None) -> Stat:

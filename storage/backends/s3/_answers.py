@@ -76,10 +76,10 @@ def window(asked: Asked, answer: Answer) -> Window:
         raise PreconditionFailedError
     if length is None:
         raise UnavailableError("the answer does not tell how long the blob is; look at what is between")
-    if status == 200:  # all of it, asked for or not
+    if status == 200 and "content-range" not in headers:  # all of it, asked for or not
         start, end = asked.bounds(length)
         return Window(etag, length, min(start, length), min(end, length), min(start, length))
-    if status != 206:
+    if status not in (200, 206):
         raise UnavailableError(f"a GET was answered with status {status}, so the answer is not the service's")
     match = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
     if match is None:

@@ -56,7 +56,7 @@ def _create(requests: Requests) -> list[str]:
 
 def _cors(requests: Requests, origins: tuple[str, ...]) -> list[str]:
     try:
-        rules = requests.rare("get_bucket_cors")["CORSRules"]
+        rules = _rules(requests.rare("get_bucket_cors"), "CORSRules")
     except Exception as exc:
         if code_of(exc) != "NoSuchCORSConfiguration":
             raise
@@ -91,7 +91,7 @@ def _cors(requests: Requests, origins: tuple[str, ...]) -> list[str]:
 
 def _lifecycle(requests: Requests, prefix: str, days: int) -> list[str]:
     try:
-        rules = requests.rare("get_bucket_lifecycle_configuration")["Rules"]
+        rules = _rules(requests.rare("get_bucket_lifecycle_configuration"), "Rules")
     except Exception as exc:
         if code_of(exc) != "NoSuchLifecycleConfiguration":
             raise
@@ -118,6 +118,14 @@ def _lifecycle(requests: Requests, prefix: str, days: int) -> list[str]:
         _ABORT_ID: f"lifecycle rule {_ABORT_ID!r}: uploads that nobody completes end after {ABORT_DAYS} days",
     }
     return [words[rule["ID"]] for rule in missing]
+
+
+def _rules(answer: Any, name: str) -> list[dict[str, Any]]:
+    """The rules in an answer of the service."""
+    rules = answer.get(name)
+    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
+        raise UnavailableError("the answer has no rules, so it is not the service's; look at what is between")
+    return rules
 
 
 def _same(rule: dict[str, Any], other: dict[str, Any]) -> bool:

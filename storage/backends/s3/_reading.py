@@ -11,7 +11,7 @@ from storage._retry import Attempts
 from storage.backends.s3._answers import Asked, Window, head, window
 from storage.backends.s3._calls import Answer, Call
 from storage.backends.s3._checksums import Checksum, checksum_of
-from storage.backends.s3._errors import status_of
+from storage.backends.s3._errors import code_of, status_of
 from storage.backends.s3._headers import stat_of
 from storage.backends.s3._requests import Requests
 from storage.exceptions import IntegrityError, PreconditionFailedError, UnavailableError, UnsupportedOperationError
@@ -43,7 +43,7 @@ def read(requests: Requests, path: str, asked: Asked) -> tuple[bytes, Answer | N
                 answer.close()
                 raise
         except Exception as exc:
-            if status_of(exc) == 416:
+            if _is_past_the_end(exc, asked):
                 if asked.if_match is not None:
                     _past_the_end(requests, path, asked)
                 return b"", None
@@ -114,9 +114,14 @@ def stream(requests: Requests, path: str, start: int, end: int | None, if_match:
                 raise
             return Download(stat, Body(requests, path, part, answer, attempts))
         except Exception as exc:
-            if status_of(exc) == 416:
+            if _is_past_the_end(exc, asked):
                 return Download(_past_the_end(requests, path, asked), _Nothing())
             requests.failed(attempts, exc)
+
+
+def _is_past_the_end(exc: Exception, asked: Asked) -> bool:
+    """Whether the service says that a range begins behind the blob; one answers only ranges so, and with its own words."""
+    return status_of(exc) == 416 and "range" in asked.headers and code_of(exc) == "InvalidRange"
 
 
 def _call(requests: Requests, path: str, asked: Asked) -> Call:

@@ -12,6 +12,7 @@ from storage.backends.s3._errors import is_transient, response_of, status_of, wa
 from storage.backends.s3._gate import Gate
 from storage.backends.s3._settings import Settings
 from storage.backends.s3._wire import ElsewhereError
+from storage.exceptions import UnavailableError
 
 __all__ = ["Requests"]
 
@@ -64,11 +65,21 @@ class Requests:
         attempts = self.attempts()
         while True:
             try:
-                result = getattr(self.gate.shared.get(), name)(Bucket=self.bucket, **parameters)
-                trace.request_id = result["ResponseMetadata"].get("RequestId")
-                return result
+                return self._rare_once(name, parameters)
             except Exception as exc:
                 self.failed(attempts, exc)
+
+    def _rare_once(self, name: str, parameters: Mapping[str, Any]) -> Any:
+        try:
+            result = getattr(self.gate.shared.get(), name)(Bucket=self.bucket, **parameters)
+        except (TypeError, KeyError, AttributeError) as exc:
+            # The SDK meets an answer that is none of the service's.
+            raise UnavailableError(f"the answer is not the service's ({type(exc).__name__}: {exc})") from exc
+        trace.request_id = result["ResponseMetadata"].get("RequestId")
+        if not trace.request_id and name.startswith(("create_", "head_", "put_")):
+            # What has no body worth reading tells by this alone whose it is.
+            raise UnavailableError("the answer has no request id, so it is not the service's; look at what is between")
+        return result
 
     def mendable(self, exc: Exception) -> bool:
         """Whether another try may help."""
