@@ -77,7 +77,6 @@ lint: $(VENV)/.check
 types: $(VENV)/.check
 	$(BIN)/mypy
 	$(BIN)/mypy tests examples
-	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes storage --ignoreexternal
 	$(BIN)/python -m pytest -q -m checkers tests/test_typing.py
 
 imports: $(VENV)/.check

@@ -44,13 +44,14 @@ class Wrapper(Backend):
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self.owns_path = backend.owns_path  # type: ignore[misc]  # it follows from the backend inside
+        self.__dict__["owns_path"] = backend.owns_path  # the class cannot know it
         for name in ("concurrency", "batch_size", "chunk_size", "parallel_from", "private", "volatile"):
             setattr(self, name, getattr(backend, name))
         served = servable(backend)
         if served is not None:  # the facade signs with its keys
-            self.signing_keys = self._signing_keys
-            self.serve_url, self.cors_origins = served.serve_url, served.cors_origins
+            self.signing_keys: Callable[..., SigningKeys | None] = self._signing_keys
+            self.serve_url: str | None = served.serve_url
+            self.cors_origins: Sequence[str] = served.cors_origins
 
     def _run(self, method: str, path: str | None, function: Callable[[], T]) -> T:
         """Every call of the backend goes through here, with the name of the method and the path that it is about."""

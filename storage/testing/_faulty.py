@@ -80,7 +80,10 @@ class Rule:
         if not isinstance(error, StorageError) and not (isinstance(error, type) and issubclass(error, StorageError)):
             raise TypeError(f"error={error!r}: use an exception of storage.exceptions; no other leaves this library")
         self.fired: int = 0
-        self.error, self.seconds, self.after, self.lost = error, seconds, after, lost
+        self.error: StorageError | type[StorageError] = error
+        self.seconds: float = seconds
+        self.after: int | None = after
+        self.lost: bool = lost
         self._call, self._key, self._nth, self._times, self._probability = call, key, nth, times, probability
         self._seen = 0
         self._stopped = False

@@ -11,13 +11,11 @@ from storage.exceptions import ConfigurationError
 __all__ = ["FilesystemBackend", "create"]
 
 
-def _refuse(url: StorageURL, **options: Any) -> NoReturn:
-    """Stands for ``create`` on a system that has no locks for files."""
-    del options
-    raise ConfigurationError(f"{url}: file:// works on Linux and macOS only; use memory://, s3:// or gs://")
-
-
 if find_spec("fcntl"):
     from storage.backends.filesystem._backend import FilesystemBackend, create
 else:  # Windows
-    create = _refuse
+
+    def create(url: StorageURL, **options: Any) -> NoReturn:  # type: ignore[misc]  # it raises whatever it is given
+        """Stands for ``create`` on a system that has no locks for files."""
+        del options
+        raise ConfigurationError(f"{url}: file:// works on Linux and macOS only; use memory://, s3:// or gs://")

@@ -99,11 +99,11 @@ class Tree:
     """
 
     def __init__(self, root: str, *, create: bool, fsync: bool) -> None:
-        self.root = root
+        self.root: str = root
         self.create: bool = create
         self.fsync: bool = fsync
-        self.spelling = Spelling()
-        self._exact = self.spelling.exact
+        self.spelling: Spelling = Spelling()
+        self._exact: set[int] = self.spelling.exact
         self.staging: Folder | None = None
         self.has_sidecars: bool | None = None
         self.has_staged: bool = False

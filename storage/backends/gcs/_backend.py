@@ -47,7 +47,7 @@ class GCSBackend(Backend):
     def __init__(self, settings: Settings, retries: Retries, timeout: Timeout) -> None:
         self._session = Session(settings, retries, timeout)
         # What it was made from would write a secret if it were pickled.
-        self.private = settings.credentials is not None
+        self.private: bool = settings.credentials is not None
         self._parallel_uploads: bool | None = None
 
     @property
