@@ -341,7 +341,7 @@ def test_a_server_that_knows_no_tokens(store, proxy) -> None:
 def test_a_page_of_folders_that_begins_inside_one(store, proxy) -> None:
     """The folder that a listing goes on in has been given already, and is not given again."""
     folders = "".join(f"<CommonPrefixes><Prefix>p/data/{name}/</Prefix></CommonPrefixes>" for name in "bc")
-    proxy.plan = lambda _: answer(200, f"<ListBucketResult>{folders}</ListBucketResult>".encode())
+    proxy.plan = lambda _: answer(200, f"<ListBucketResult><Name>b</Name>{folders}</ListBucketResult>".encode())
     pages = store.backend.scan("p/data/", start_after="p/data/b/x", delimiter=True)
     assert [path for page in pages for path, _ in page] == ["p/data/c/"]
 

@@ -44,5 +44,7 @@ def _make(bundle: str | None) -> SSLContext:
         context = ssl.create_default_context(capath=bundle)
     else:
         context = ssl.create_default_context(cafile=bundle)
+    # Else, where Python is built so, a body that lasts until the close may be cut without anyone's noticing.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     context.set_alpn_protocols(["http/1.1"])
     return context

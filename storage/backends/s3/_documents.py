@@ -149,8 +149,8 @@ def _read(body: bytes, name: str, read: Callable[[Element], T]) -> T:
 
 def _page(root: Element, *, detail: bool) -> Page:
     namespace = root.tag[: root.tag.rfind("}") + 1]
-    if root.find(f"{namespace}Name") is None or root.find(f"{namespace}IsTruncated") is None:
-        raise ValueError("it does not say of which bucket, and whether it is all")
+    if root.find(f"{namespace}Name") is None and root.find(f"{namespace}IsTruncated") is None:
+        raise ValueError("it does not say of which bucket, nor whether it is all")
     # Without an encoding type keys come as they are, and a `+` or `%` in one is only that.
     encoded = (root.findtext(f"{namespace}EncodingType") or "").lower() == "url"
     contents = root.iterfind(f"{namespace}Contents")

@@ -44,7 +44,7 @@ def read(requests: Requests, path: str, asked: Asked) -> tuple[bytes, Answer | N
                 raise
         except Exception as exc:
             if _is_past_the_end(exc, asked):
-                if asked.if_match is not None:
+                if asked.if_match is not None or code_of(exc) != "InvalidRange":
                     _past_the_end(requests, path, asked)
                 return b"", None
             requests.failed(attempts, exc)
@@ -120,8 +120,8 @@ def stream(requests: Requests, path: str, start: int, end: int | None, if_match:
 
 
 def _is_past_the_end(exc: Exception, asked: Asked) -> bool:
-    """Whether the service says that a range begins behind the blob; one answers only ranges so, and with its own words."""
-    return status_of(exc) == 416 and "range" in asked.headers and code_of(exc) == "InvalidRange"
+    """Whether the service says that a range begins behind the blob. A 416 to a request without one is none of its answers."""
+    return status_of(exc) == 416 and "range" in asked.headers
 
 
 def _call(requests: Requests, path: str, asked: Asked) -> Call:
