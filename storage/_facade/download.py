@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -189,7 +190,9 @@ class _Scatter:
         from queue import SimpleQueue  # 2 ms, which only large blobs need
 
         self._backend, self._path, self._found, self._sink = backend, path, found, sink
-        self._todo = deque(_ranges(found.size))
+        # The ranges that nobody has taken, by number: two numbers, however large a size the server claims.
+        self._first, self._last = 0, -(-found.size // RANGE_SIZE)
+        self._lock = threading.Lock()
         self._tally = backend.tally(found)
         # Bytes moved, or what ended a worker: `None` is a good end.
         self._news: SimpleQueue[int | BaseException | None] = SimpleQueue()
@@ -197,7 +200,7 @@ class _Scatter:
     def run(self, chunks: Iterator[bytes]) -> None:
         from storage._threads import Pool
 
-        running, moved = min(RANGES_IN_FLIGHT, len(self._todo)), 0
+        running, moved = min(RANGES_IN_FLIGHT, self._last), 0
         with Pool(running, "storage-range") as pool:
             pool.submit(self._work, self._front, chunks)
             for _ in range(1, running):
@@ -248,10 +251,16 @@ class _Scatter:
                     position += len(chunk)
 
     def _take(self, *, front: bool) -> tuple[int, int] | None:
-        try:
-            return self._todo.popleft() if front else self._todo.pop()
-        except IndexError:
-            return None
+        with self._lock:
+            if self._first == self._last:
+                return None
+            if front:
+                number = self._first
+                self._first += 1
+            else:
+                self._last = number = self._last - 1
+        begin = number * RANGE_SIZE
+        return begin, min(begin + RANGE_SIZE, self._found.size)
 
     def _write(self, position: int, chunk: bytes) -> None:
         _stop.check()

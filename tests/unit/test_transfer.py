@@ -281,6 +281,21 @@ def test_a_range_that_is_too_short(tmp_path: Path) -> None:
         download(Slow(bytes(4000), short=True), "p", Sink.new_file(file))  # type: ignore[arg-type]
 
 
+class Boaster(Source):
+    """Says that the blob has more bytes than any disk."""
+
+    def stream(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
+        _, chunks = super().stream(path, start, end, if_match)
+        return Download(Stat(10**30, "etag", NOW), chunks)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_size_beyond_all_memory(named: bool, tmp_path: Path) -> None:
+    """However large a size the server claims, its ranges take no memory before they are asked for."""
+    with open(tmp_path / "f", "w+b") as file, pytest.raises(IntegrityError):
+        download(Boaster(bytes(400)), "p", Sink.new_file(file) if named else Sink(io.BytesIO()))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_the_callers_own_faults(named: bool, tmp_path: Path) -> None:
     """An exception of ``progress`` is carried past the driver's error mapping, and ends every thread."""
