@@ -14,26 +14,30 @@ from tests.s3.conftest import at_once
 
 PAGE = Path(__file__).parents[2] / "docs" / "s3.md"
 BIG = bytes(20 * 1024 * 1024)
+MD5_OF_V = "9e3669d19b675bd57058fd4664205d2a"  # the etag of "v"
 
 # What stands in the table of the docs, as code; `big` is a blob of 20 MiB, `k` a small one, `none` is absent.
 CALLS = {
     "set(key, value)": lambda s: s.set("k", "v"),
     "set(key, value, overwrite=False)": lambda s: s.set("fresh", "v", overwrite=False),
     "get(key), get_bytes(key, start=…, end=…)": lambda s: s.get_bytes("k", start=0, end=1),
+    "get_bytes(key, start=-100)": lambda s: s.get_bytes("k", start=-100),
     "get(key) of an absent blob": lambda s: s.get("none"),
     "info(key), exists(key)": lambda s: s.exists("k"),
     "exists(key) of an absent blob": lambda s: s.exists("none"),
     "delete(key)": lambda s: s.delete("k"),
     "delete(key) of an absent blob": lambda s: s.delete("none"),
+    "delete(key, if_match=etag)": lambda s: s.delete("k", if_match=MD5_OF_V),
     "delete_many(1,000 keys)": lambda s: s.delete_many(f"m{n}" for n in range(1000)),
     "copy(key, new_key)": lambda s: s.copy("k", "k2"),
     "copy(key, new_key, overwrite=False)": lambda s: s.copy("k", "k3", overwrite=False),
     "move(key, new_key)": lambda s: s.move("k", "k4"),
+    "set_metadata(key, metadata=…)": lambda s: s.set_metadata("k", metadata={"a": "1"}),
     "list(), iter_info(), iter_dir(), for each 1,000 keys": lambda s: s.list(),
     "set_file(key, 20 MiB)": lambda s: s.set_file("big", io.BytesIO(BIG)),
     "get_file(key, name) of 20 MiB": lambda s: s.get_file("big", Path("big")),
     "open(key).read(10)": lambda s: s.open("k").read(10),
-    "get_signed_url(key), sign_upload(key)": lambda s: s.get_signed_url("k"),
+    "get_signed_url(key), sign_upload(key), sign_form(key)": lambda s: (s.get_signed_url("k"), s.sign_form("k")),
 }
 
 
