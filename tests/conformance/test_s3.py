@@ -114,9 +114,12 @@ class MotoHarness(Harness):
 class OnSeaweedFS(Suite):
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def running(cls, seaweedfs: S3Server) -> None:  # noqa: F811
+    def running(cls, seaweedfs: S3Server) -> Iterator[None]:  # noqa: F811
         """Starts the server, or joins the one of this run."""
         cls.harness.server = seaweedfs
+        cls.harness.start()
+        yield
+        cls.harness.stop()
 
 
 class TestSeaweedFS(OnSeaweedFS, Conformance):
@@ -126,9 +129,12 @@ class TestSeaweedFS(OnSeaweedFS, Conformance):
 class OnMotoServer(Suite):
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def running(cls, moto_s3: S3Server) -> None:  # noqa: F811
+    def running(cls, moto_s3: S3Server) -> Iterator[None]:  # noqa: F811
         """Starts the server, or joins the one of this run."""
         cls.harness.server = moto_s3
+        cls.harness.start()
+        yield
+        cls.harness.stop()
 
 
 class TestMotoServer(OnMotoServer, Conformance):
