@@ -68,6 +68,11 @@ class MotoServerHarness(ServerHarness):
 class ThroughBoto3(ServerHarness):
     """The same, but with an event handler of the user's, for which requests go through boto3's client."""
 
+    def start(self) -> None:
+        super().start()
+        with self.storage("way") as store:
+            assert "through boto3" in store.backend.way  # type: ignore[attr-defined]
+
     def kwargs(self) -> dict[str, Any]:
         session = boto3.Session(self.server.access_key, self.server.secret_key)
         session.events.register("before-send.s3", _look_on)
@@ -142,29 +147,13 @@ class TestMotoServer(OnMotoServer, Conformance):
 
 
 @pytest.mark.slow
-class TestSeaweedFSThroughBoto3(Conformance):
+class TestSeaweedFSThroughBoto3(OnSeaweedFS, Conformance):
     harness = SeaweedFSThroughBoto3Harness()
-
-    @pytest.fixture(scope="class", autouse=True)
-    @classmethod
-    def running(cls, seaweedfs: S3Server) -> None:  # noqa: F811
-        """Starts the server, or joins the one of this run."""
-        cls.harness.server = seaweedfs
-        with cls.harness.storage("way") as store:
-            assert "through boto3" in store.backend.way
 
 
 @pytest.mark.slow
-class TestMotoServerThroughBoto3(Conformance):
+class TestMotoServerThroughBoto3(OnMotoServer, Conformance):
     harness = MotoServerThroughBoto3Harness()
-
-    @pytest.fixture(scope="class", autouse=True)
-    @classmethod
-    def running(cls, moto_s3: S3Server) -> None:  # noqa: F811
-        """Starts the server, or joins the one of this run."""
-        cls.harness.server = moto_s3
-        with cls.harness.storage("way") as store:
-            assert "through boto3" in store.backend.way
 
 
 class OnMoto(Suite):
