@@ -139,21 +139,27 @@ def _wrong_length(size: int, what: str) -> IntegrityError:
     )
 
 
-def _ranges(size: int, start: int = 0) -> Iterator[tuple[int, int]]:
-    for begin in range(start, size, RANGE_SIZE):
-        yield begin, min(begin + RANGE_SIZE, size)
+def _range_count(size: int) -> int:
+    return -(-size // RANGE_SIZE)
+
+
+def _range(number: int, size: int) -> tuple[int, int]:
+    """Where the range of this number, from 0, begins and ends."""
+    begin = number * RANGE_SIZE
+    return begin, min(begin + RANGE_SIZE, size)
 
 
 def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iterator[bytes]) -> None:
     """For a file that must be written from front to back: some ranges ahead, held until it is their turn."""
     from storage._threads import Pool
 
-    todo = _ranges(found.size, RANGE_SIZE)
+    todo = iter(range(1, _range_count(found.size)))
     tally = backend.tally(found)
     ahead: deque[tuple[int, int, Task[bytes]]] = deque()
 
     def ask() -> None:
-        for start, end in todo:
+        for number in todo:
+            start, end = _range(number, found.size)
             ahead.append((start, end, pool.submit(backend.get, path, start, end, found.etag)))
             return
 
@@ -191,7 +197,7 @@ class _Scatter:
 
         self._backend, self._path, self._found, self._sink = backend, path, found, sink
         # The ranges that nobody has taken, by number: two numbers, however large a size the server claims.
-        self._first, self._last = 0, -(-found.size // RANGE_SIZE)
+        self._first, self._last = 0, _range_count(found.size)
         self._lock = threading.Lock()
         self._tally = backend.tally(found)
         # Bytes moved, or what ended a worker: `None` is a good end.
@@ -258,9 +264,9 @@ class _Scatter:
                 number = self._first
                 self._first += 1
             else:
-                self._last = number = self._last - 1
-        begin = number * RANGE_SIZE
-        return begin, min(begin + RANGE_SIZE, self._found.size)
+                self._last -= 1
+                number = self._last
+        return _range(number, self._found.size)
 
     def _write(self, position: int, chunk: bytes) -> None:
         _stop.check()
