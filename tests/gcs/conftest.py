@@ -68,6 +68,13 @@ def line(request: Request, prefix: str) -> str:
 
 
 @pytest.fixture
+def proxy() -> Iterator[FaultProxy]:
+    """A proxy with nothing behind it: each answer is the test's own."""
+    with FaultProxy("http://127.0.0.1:9") as proxy:
+        yield proxy
+
+
+@pytest.fixture
 def proxied(gcs: GCSServer) -> Iterator[Proxied]:
     """A store behind a fault proxy."""
     with FaultProxy(gcs.endpoint_url) as proxy:

@@ -21,12 +21,6 @@ DATE = "2026-11-22T19:05:11.000Z"
 
 
 @pytest.fixture
-def proxy() -> Iterator[FaultProxy]:
-    with FaultProxy("http://127.0.0.1:9") as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def store(proxy: FaultProxy) -> Iterator[Storage]:
     """It asks twice, at once, and needs no token."""
     url = f"gs://bucket/p?anonymous=true&project=p&endpoint_url={proxy.url}"

@@ -114,12 +114,6 @@ def test_bounds_that_are_no_text(filled: tuple[GCSBackend, str]) -> None:
 
 
 @pytest.fixture
-def proxy() -> Iterator[FaultProxy]:
-    with FaultProxy("http://127.0.0.1:9") as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def store(proxy: FaultProxy) -> Iterator[Storage]:
     url = f"gs://{BUCKET}?anonymous=true&endpoint_url={proxy.url}"
     with Storage(url, retries=Retry(1, backoff_factor=0), timeout=5) as store:

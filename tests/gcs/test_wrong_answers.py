@@ -35,12 +35,6 @@ def _read(store: Storage, start: int, size: int) -> bytes:
 
 
 @pytest.fixture
-def proxy() -> Iterator[FaultProxy]:
-    with FaultProxy("http://127.0.0.1:9") as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def store(proxy: FaultProxy) -> Iterator[Storage]:
     url = f"gs://bucket?anonymous=true&project=p&endpoint_url={proxy.url}"
     with Storage(url, retries=Retry(1, backoff_factor=0), timeout=5) as store:

@@ -13,7 +13,6 @@ from fsspec.tests import abstract
 
 from storage import NotFoundError, PermissionDeniedError, Storage
 from storage.integrations.fsspec import StorageFileSystem
-from tests.emulators.s3 import seaweedfs  # noqa: F401
 
 
 class Fixtures(abstract.AbstractFixtures):
@@ -66,21 +65,6 @@ def fs():
     for path in ("a.txt", "d/b.txt", "d/e/c.txt"):
         fs.pipe_file(path, path.encode())
     return fs
-
-
-@pytest.fixture(params=["memory", "file", "s3"])
-def place(request, tmp_path):
-    """A URL for fsspec's own functions, and its options, of a store in memory, in a directory and in SeaweedFS."""
-    if request.param == "memory":
-        return f"storage+memory://{uuid.uuid4().hex}", {}
-    if request.param == "file":
-        return f"storage+file://{tmp_path}/store", {"root": str(tmp_path / "store")}
-    server = request.getfixturevalue("seaweedfs")
-    return f"storage+s3://{server.bucket}/{uuid.uuid4().hex}", {
-        "endpoint_url": server.endpoint_url,
-        "region": server.region,
-        "auth": server.auth,
-    }
 
 
 def test_open_by_url(place):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 import duckdb
 import fsspec
 import pandas as pd
@@ -15,20 +13,6 @@ from upath import UPath
 
 from storage import Storage
 from storage.integrations.fsspec import StorageFileSystem
-from tests.emulators.s3 import seaweedfs  # noqa: F401
-
-
-@pytest.fixture(params=["memory", "file", "s3"])
-def place(request, tmp_path):
-    """A URL for fsspec, and its options, of a store in memory, in a directory and in SeaweedFS."""
-    if request.param == "memory":
-        return f"storage+memory://{uuid.uuid4().hex}", {}
-    if request.param == "file":
-        return f"storage+file://{tmp_path}/store", {"root": str(tmp_path / "store")}
-    server = request.getfixturevalue("seaweedfs")
-    options = {"endpoint_url": server.endpoint_url, "region": server.region, "auth": server.auth}
-    return f"storage+s3://{server.bucket}/{uuid.uuid4().hex}", options
-
 
 FRAME = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "ü", "z"]})
 
