@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from storage._backend import Backend, Setup
 from storage._facade.call import Call
@@ -19,12 +19,17 @@ from storage._facade.signing import Signing
 from storage.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from typing_extensions import Self  # 8 ms
     from urllib3.util.retry import Retry
 
     from storage._sync_types import SyncEvent, SyncResult
+    from storage._types import KeyRange
 
 __all__ = ["Storage"]
+
+T = TypeVar("T")
 
 
 class Storage(Many, Directories, Listing, Signing):
@@ -111,6 +116,7 @@ class Storage(Many, Directories, Listing, Signing):
         checksum: bool = False,
         concurrency: int | None = None,
         bwlimit: float | None = None,
+        executor: Executor | None = None,
         progress: Callable[[int], object] | None = None,
         report: Callable[[SyncEvent], object] | None = None,
     ) -> SyncResult:
@@ -137,7 +143,13 @@ class Storage(Many, Directories, Listing, Signing):
             exclude: patterns of keys to leave alone on both sides.
             checksum: do not trust times: read blobs that have no checksum of the same kind on both sides.
             concurrency: how many blobs at once; ``None``: what suits the backends.
-            bwlimit: bytes a second that are read at most; ``None``: no limit.
+            bwlimit: bytes a second that are read at most; ``None``: no limit. Workers of an ``executor`` share it.
+            executor: does the work, on key ranges, for stores that are too large for one process: any
+                ``concurrent.futures.Executor`` whose workers can import this library and see both stores (a process pool, Dask's
+                ``client.get_executor()``, :class:`storage.integrations.ray.RayExecutor`). Ranges that are done are written down
+                at the destination, in the type ``tmp``: a run that was killed is taken up within a day by the next one, from any
+                machine. ``report`` then gets events of ranges, and of blobs only where they failed; ``concurrency`` is that of a
+                worker. ``None``: this process.
             progress: called with the number of bytes copied since the last call.
             report: called with a :class:`storage.SyncEvent` for each thing found out or done; one call at a time.
 
@@ -147,7 +159,9 @@ class Storage(Many, Directories, Listing, Signing):
         Raises:
             SyncError: some blobs failed, all others were done; its ``result`` says which and why.
             BucketNotFoundError: the source, or the destination, is not there; nothing was deleted.
-            ConfigurationError: both are the same place, or one is inside the other.
+            ConfigurationError: both are the same place, or one is inside the other; or a store cannot be sent to the workers of
+                ``executor``: it has an explicit ``auth``, or is private to this process.
+            UnavailableError: the ``executor`` is broken; call again with a new one.
             InvalidKeyError: a prefix that starts no portable key.
             InvalidStorageTypeError: ``other`` has no such type.
 
@@ -164,12 +178,101 @@ class Storage(Many, Directories, Listing, Signing):
         options = Options(prefix, delete, dry_run, Filter(include, exclude), checksum, concurrency, bwlimit)
         if isinstance(other, os.PathLike):
             with Storage(other, storage_types={"data": ""}) as folder:
-                return sync(
-                    self._core, core_of(folder), storage_type or "data", options, progress=progress, report=report
-                )
+                return sync(self._core, core_of(folder), storage_type or "data", options, executor, progress, report)
         if not isinstance(other, Storage):
             raise TypeError(f"other must be a Storage or a path, not {type(other).__name__}")
-        return sync(self._core, core_of(other), storage_type, options, progress=progress, report=report)
+        return sync(self._core, core_of(other), storage_type, options, executor, progress, report)
+
+    def split_keys(self, prefix: str, parts: int, storage_type: str = "data") -> Sequence[KeyRange]:
+        """Splits the keys into ranges of about equal size, for work in parallel. Lists a few keys here and there, and not all.
+
+        Each listing between the bounds of a range (``iter_list(prefix, start_after=…, end_before=…)``) gives its keys; together
+        the ranges hold every key once. It takes some 5 to 20 short listings for each part, several at once.
+
+        Args:
+            prefix: what the keys start with; ``""``: all.
+            parts: how many ranges, at least 1.
+            storage_type: one of the store's types.
+
+        Returns:
+            Ranges in order, at most ``parts`` of them: fewer where there are few keys.
+
+        Raises:
+            InvalidKeyError: a prefix that starts no portable key.
+            ValueError: ``parts`` is below 1.
+        """
+        from storage._sync.splitting import split_keys
+
+        check_count("parts", parts)
+        return split_keys(Call.about_prefix(self._core, "split_keys", prefix, storage_type), prefix, parts)
+
+    def map_keys(
+        self,
+        function: Callable[[Storage, str], T],
+        prefix: str = "",
+        storage_type: str = "data",
+        *,
+        executor: Executor,
+    ) -> Iterator[tuple[str, T]]:
+        """Calls ``function(storage, key)`` for every key, by the workers of an executor.
+
+        A worker whose process dies has its keys done again, so ``function`` may be called more than once for a key; its result
+        is given once.
+
+        Args:
+            function: gets this store, as the worker opened it, and the key. It and its results are pickled.
+            prefix: what the keys start with; ``""``: all.
+            storage_type: one of the store's types.
+            executor: as for :meth:`sync_to`.
+
+        Yields:
+            ``(key, result)``, in the order in which the workers bring them.
+
+        Raises:
+            ConfigurationError: the store cannot be sent to the workers, as for :meth:`sync_to`.
+            InvalidKeyError: a prefix that starts no portable key.
+            UnavailableError: the ``executor`` is broken.
+
+        An exception of ``function`` ends the iteration, and comes out bare.
+        """
+        from storage._sync.spreading import spread_map
+
+        Call.about_prefix(self._core, "map_keys", prefix, storage_type)  # a mistake is an error at once
+        return spread_map(self, function, prefix, storage_type, executor)
+
+    def delete_prefix(
+        self,
+        prefix: str,
+        storage_type: str = "data",
+        *,
+        concurrency: int | None = None,
+        executor: Executor | None = None,
+    ) -> int:
+        """Deletes every blob whose key starts with ``prefix``, in batches where the backend can.
+
+        Args:
+            prefix: a string that is not empty; not a folder: ``"a/b"`` takes ``a/bc`` too.
+            storage_type: one of the store's types.
+            concurrency: how many requests at once, of each worker; ``None``: what suits the backend.
+            executor: does the work, on key ranges, as for :meth:`sync_to`; ``None``: this process.
+
+        Returns:
+            How many blobs there were; at least so many, where a worker died and its work was done again.
+
+        Raises:
+            ConfigurationError: the store cannot be sent to the workers, as for :meth:`sync_to`.
+            InvalidKeyError: a prefix that starts no portable key.
+            StorageError: as for :meth:`set_many`.
+            ValueError: an empty prefix.
+        """
+        if executor is None or prefix == "":
+            return super().delete_prefix(prefix, storage_type, concurrency=concurrency)
+        from storage._sync.spreading import spread_delete
+
+        Call.about_prefix(self._core, "delete_prefix", prefix, storage_type)
+        if concurrency is not None:
+            check_count("concurrency", concurrency)
+        return spread_delete(self._core, prefix, storage_type, concurrency, executor)
 
     # ---- the bucket itself -------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # From the top down. A module belongs to the first room that its name begins with.
 FLOORS = (
-    ("storage.cli", "storage.testing", "storage.integrations"),
+    ("storage.cli", "storage.testing"),
+    ("storage.integrations",),
     ("storage._aio",),
     ("storage._storage",),
     ("storage._sync",),

@@ -68,6 +68,8 @@ class AsyncStorage(AsyncBlobs, AsyncFiles):
     sign_form: Final = in_thread(Storage.sign_form)
 
     sync_to: Final = _between(Storage.sync_to)
+    split_keys: Final = in_thread(Storage.split_keys)
+    map_keys: Final = iterated(Storage.map_keys, 1)
 
     setup: Final = in_thread(Storage.setup)
     check: Final = in_thread(Storage.check)

@@ -17,7 +17,6 @@ __all__ = ["Account", "Mark", "Report"]
 
 Report = Callable[[SyncEvent], object]
 
-_MOST_FAILURES: Final = 1000
 _DIGEST_BITS: Final = 256
 _COUNTED: Final = ("copied", "copied_bytes", "deleted", "same", "vanished", "kept", "failed")
 
@@ -37,15 +36,22 @@ class Account:
         stop: is set where a callback raises.
         progress: called with the number of bytes copied since the last call.
         report: called with each event. One call at a time, of both.
+        most_failures: how many failures are kept; all are counted.
 
     Attributes:
         error: what a callback raised.
     """
 
     def __init__(
-        self, stop: Stop, progress: Callable[[int], object] | None = None, report: Report | None = None
+        self,
+        stop: Stop,
+        progress: Callable[[int], object] | None = None,
+        report: Report | None = None,
+        *,
+        most_failures: int = 1000,
     ) -> None:
         self._stop, self._progress, self._report = stop, progress, report
+        self._most_failures = most_failures
         self._lock = RLock()
         self.error: BaseException | None = None
         self._counts: Counter[str] = Counter()
@@ -106,7 +112,7 @@ class Account:
         with self._lock:
             self._digest = None
             self._counts["failed"] += 1
-            if len(self._failures) < _MOST_FAILURES:
+            if len(self._failures) < self._most_failures:
                 self._failures.append(failure)
         self.tell(SyncEvent("failed", failure.storage_type, failure.key, error=failure.error))
 

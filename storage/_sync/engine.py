@@ -84,7 +84,7 @@ class Engine:
         self, pairs: Sequence[Pair], options: Options, account: Account, stop: Stop, *, patience: int = 0
     ) -> None:
         self._pairs, self._options, self._account, self._stop = pairs, options, account, stop
-        self._pace = Pace(patience, stop)
+        self._pace = Pace(patience, stop.wait)
         self._copier = Copier(account.moved, stop, options.bwlimit, options.concurrency)
         backends = [route.backend for pair in pairs for route in (pair.source, pair.target)]
         self._threads = options.concurrency or min(_MOST_THREADS, max(backend.concurrency for backend in backends))

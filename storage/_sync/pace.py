@@ -64,21 +64,22 @@ class Pace:
 
     Args:
         tries: how often a call is made again; 0: never.
-        stop: ends the waits.
+        wait: waits for so many seconds; true: the sync was stopped.
+        clock: seconds.
     """
 
-    def __init__(self, tries: int, stop: Stop) -> None:
-        self._tries, self._stop = tries, stop
+    def __init__(self, tries: int, wait: Callable[[float], bool], clock: Callable[[], float] = time.monotonic) -> None:
+        self._tries, self._wait, self._clock = tries, wait, clock
         self._lock = Lock()
         self._pause = 0.0
-        self._until = 0.0  # on the monotonic clock: nothing begins before
+        self._until = 0.0  # nothing begins before this time
         self._has_given_up = False
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``function(*args, **kwargs)``, again after a pause where the service does not answer."""
         left = self._tries
         while True:
-            self._wait()
+            self._wait_for_turn()
             try:
                 result = function(*args, **kwargs)
             except UnavailableError:
@@ -92,15 +93,15 @@ class Pace:
             self._pause *= 0.9
             return result
 
-    def _wait(self) -> None:
-        while (seconds := self._until - time.monotonic()) > 0:
-            if self._stop.wait(seconds):
+    def _wait_for_turn(self) -> None:
+        while (seconds := self._until - self._clock()) > 0:
+            if self._wait(seconds):
                 raise Abandoned
 
     def _slow_down(self) -> None:
         with self._lock:
-            if self._until > time.monotonic():
+            if self._until > self._clock():
                 return  # another thread has been told the same
             self._pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, 2 * self._pause))
             # Other processes are told to wait at the same moment: they must not come back together.
-            self._until = time.monotonic() + self._pause * random.uniform(0.5, 1.5)  # noqa: S311 (no secret)
+            self._until = self._clock() + self._pause * random.uniform(0.5, 1.5)  # noqa: S311 (no secret)

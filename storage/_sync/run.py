@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 from storage._facade.core import Core
 from storage._keys import check_prefix
@@ -12,6 +13,7 @@ from storage._sync.copying import Pair, check_there
 from storage._sync.engine import Engine, Options
 from storage._sync.overlap import check_apart
 from storage._sync.pace import Abandoned
+from storage._sync.spreading import spread_sync
 from storage._sync_types import SyncResult
 from storage._types import KeyRange
 from storage.exceptions import SyncError
@@ -24,9 +26,9 @@ def sync(
     target: Core,
     storage_type: str | None,
     options: Options,
-    *,
-    progress: Callable[[int], object] | None = None,
-    report: Report | None = None,
+    executor: Executor | None,
+    progress: Callable[[int], object] | None,
+    report: Report | None,
 ) -> SyncResult:
     """Makes ``target`` what ``source`` is; see :meth:`storage.Storage.sync_to`.
 
@@ -43,11 +45,15 @@ def sync(
         check_there(pair)
     stop = Stop(current.get())
     account = Account(stop, progress, report)
+    resumed = 0
     try:
-        Engine(pairs, options, account, stop).run(KeyRange())
+        if executor is None:
+            Engine(pairs, options, account, stop).run(KeyRange())
+        else:
+            resumed = spread_sync(source, target, pairs, options, account, executor)
     except Abandoned:
         raise (account.error or Stopped()) from None
-    result = account.result(dry_run=options.dry_run)
+    result = account.result(dry_run=options.dry_run, resumed=resumed)
     if result.failed:
         raise SyncError(_summary(result), url=target.backend.location, result=result)
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from storage._facade.core import core_of
 from storage._facade.outside import files_outside
 from storage.cli import _output
 from storage.cli._app import command, is_folder, json_option, opened, usage
+from storage.cli._executors import executor_of
 from storage.cli._status import FAILED, Ended
 
 __all__: list[str] = []
@@ -49,6 +51,7 @@ class Rate(_Float):
     "storage sync file:///srv/store s3://bucket --concurrency 32",
     "storage sync s3://bucket gs://bucket --delete --exclude 'cache/'",
     "storage sync s3://bucket ./backup --type data --bwlimit 10M",
+    "storage sync s3://bucket gs://bucket --dask tcp://scheduler:8786",
 )
 @click.argument("urls", nargs=-1, metavar="SRC_URL DST_URL")
 @click.option("--type", "storage_type", metavar="TYPE", help="This storage type alone. [default: every one of SRC_URL]")
@@ -60,6 +63,11 @@ class Rate(_Float):
 @click.option("--checksum", is_flag=True, help="Do not trust times: compare bytes where there is no common checksum.")
 @click.option("--concurrency", type=click.IntRange(1), metavar="N", help="So many blobs at once.")
 @click.option("--bwlimit", type=Rate(), metavar="RATE", help="Bytes a second at most, as in 500K or 10M.")
+@click.option(
+    "--processes", type=click.IntRange(1), metavar="N", help="Work in N processes, each on key ranges of its own."
+)
+@click.option("--dask", metavar="ADDRESS", help="Work on the Dask cluster of this scheduler.")
+@click.option("--ray", is_flag=True, help="Work on the Ray cluster of RAY_ADDRESS.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what is done, one line a blob.")
 @json_option
 @click.option("--url", metavar="URL", help="SRC_URL, where only DST_URL is given.")
@@ -74,6 +82,9 @@ def sync(
     checksum: bool,
     concurrency: int | None,
     bwlimit: float | None,
+    processes: int | None,
+    dask: str | None,
+    ray: bool,
     verbose: bool,
     as_json: bool,
     url: str | None,
@@ -90,14 +101,18 @@ def sync(
     In a GLOB, * and ? stand for anything but a slash, ** for anything; one without a slash is matched against the last part of
     a key, and one that ends in a slash takes everything below.
 
+    With --processes, --dask or --ray, workers sync key ranges, for stores that are too large for one process. They find their
+    credentials themselves. What is done is written down at DST_URL, in the type tmp: the next run within a day goes on with a
+    run that was killed, from any machine. Progress is that of ranges, and only blobs that failed are named.
+
     A blob that fails does not stop the others; it is named on standard error, and the status is 3.
     """
     first, second = _both(urls, url)
-    with opened(first) as source, opened(second) as target:
+    with opened(first) as source, opened(second) as target, executor_of(processes, dask, ray) as executor:
         storage_type = storage_type or _common_type(first, second, source, target)
         printed = _printer(as_json=as_json, lines=verbose or dry_run)
         failed: SyncError | None = None
-        with _progress(printed, quiet=dry_run) as (report, progress):
+        with _progress(printed, quiet=dry_run, of_ranges=executor is not None) as (report, progress):
             try:
                 result = source.sync_to(
                     target,
@@ -110,6 +125,7 @@ def sync(
                     checksum=checksum,
                     concurrency=concurrency,
                     bwlimit=bwlimit,
+                    executor=executor,
                     report=report,
                     progress=progress,
                 )
@@ -155,6 +171,13 @@ def _printer(*, as_json: bool, lines: bool) -> Callable[[SyncEvent], None]:
             _output.note(f"{event.storage_type} {event.key!r} failed: {event.error}")
         if event.action in ("listed", "planned"):
             return
+        if event.action == "ranges":
+            if as_json:
+                done = {"done": event.count, "total": event.total, "blobs": event.blobs, "bytes": event.size}
+                _output.emit_json({"action": "ranges", **done})
+            elif lines:
+                _output.note(_ranges(event))
+            return
         if as_json:
             what = {"action": event.action, "storage_type": event.storage_type, "key": event.key, "size": event.size}
             detail = {"error": str(event.error)} if event.error else {"reason": event.reason}
@@ -163,6 +186,11 @@ def _printer(*, as_json: bool, lines: bool) -> Callable[[SyncEvent], None]:
             _output.emit(f"{_DONE[event.action]} {event.storage_type} {event.key} ({event.size} bytes: {event.reason})")
 
     return show
+
+
+def _ranges(event: SyncEvent) -> str:
+    size = _output.human(event.size)
+    return f"{event.count:,}/{event.total:,} ranges, {event.blobs:,} blobs, {size} copied"
 
 
 def _summary(result: SyncResult, *, as_json: bool) -> None:
@@ -179,6 +207,8 @@ def _summary(result: SyncResult, *, as_json: bool) -> None:
                 "failed": result.failed,
                 "compared": result.compared,
                 "dry_run": result.dry_run,
+                "resumed": result.resumed,
+                "digest": result.digest,
             }
         )
     would = "would be " if result.dry_run else ""
@@ -192,6 +222,7 @@ def _summary(result: SyncResult, *, as_json: bool) -> None:
             (result.kept, "not deleted (the source has them again, or others failed)"),
             (result.vanished, "deleted at the source meanwhile"),
             (result.failed, "failed"),
+            (result.resumed, "key ranges were done by an earlier run"),
         )
         if count
     ]
@@ -220,7 +251,7 @@ def _hint(source: Storage, result: SyncResult) -> None:
 
 @contextmanager
 def _progress(
-    printed: Callable[[SyncEvent], None], *, quiet: bool
+    printed: Callable[[SyncEvent], None], *, quiet: bool, of_ranges: bool
 ) -> Iterator[tuple[Callable[[SyncEvent], None], Callable[[int], object] | None]]:
     """Gives the functions to report to; on a terminal they also show blobs, bytes, rate and time left."""
     if quiet or not _output.on_terminal():
@@ -229,17 +260,18 @@ def _progress(
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+    bytes_columns = () if of_ranges else (DownloadColumn(binary_units=True), TransferSpeedColumn())
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[blobs]}", markup=False),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
+        *bytes_columns,
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("comparing", total=None, blobs="")
         done = of = 0
+        began = time.monotonic()
 
         def report(event: SyncEvent) -> None:
             nonlocal done, of
@@ -248,6 +280,10 @@ def _progress(
             elif event.action == "planned":
                 of = event.count
                 bar.update(task, description="copying", total=event.size, blobs=f"0/{of:,} blobs")
+            elif event.action == "ranges":
+                rate = f"{_output.human(int(event.size / (time.monotonic() - began)))}/s"
+                text = f"{_ranges(event)}, {rate}"
+                bar.update(task, description="syncing", completed=event.count, total=event.total, blobs=text)
             elif event.action in ("copied", "same", "failed", "vanished"):
                 done += 1
                 bar.update(task, blobs=f"{done:,}/{of:,} blobs")
@@ -255,4 +291,4 @@ def _progress(
                 bar.update(task, description="deleting")
             printed(event)
 
-        yield report, lambda count: bar.advance(task, count)
+        yield report, None if of_ranges else lambda count: bar.advance(task, count)

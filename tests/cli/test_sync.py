@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -166,6 +167,7 @@ def test_a_folder_that_is_taken_for_a_store(storage, other, tmp_path):
 @pytest.mark.parametrize(
     "words", [[], ["{url}"], ["{url}", "{other}", "{other}"], ["{url}", "{url}"], ["{url}", "{url}&create=true"],
               ["{url}", "{other}", "--bwlimit", "fast"], ["{url}", "{other}", "--concurrency", "0"],
+              ["{url}", "{other}", "--processes", "2", "--ray"],
               ["{url}", "ftp://x"], ["{url}", "{other}", "--include", "[a"]]
 )  # fmt: skip
 def test_wrong_usage(storage, url, other, blobs, words):
@@ -205,6 +207,30 @@ def test_failures_are_listed(storage, url, tmp_path, blobs):
 def test_rates(text, rate):
     """A rate is a number with a unit of powers of 1,024."""
     assert Rate().convert(text, None, None) == rate
+
+
+def test_processes(storage, url, other, blobs):
+    """--processes works in other processes; progress is that of ranges, as objects with --json, and the summary counts blobs."""
+    ran = storage("sync", url, other, "--processes", "2", "--json")
+    assert ran.status == 0, ran.err
+    assert contents(Storage(other)) == contents(blobs)
+    *ranges, summary = ran.objects
+    assert {event["action"] for event in ranges} == {"ranges"}
+    assert ranges[-1] == {"action": "ranges", "done": len(ranges), "total": len(ranges), "blobs": 3, "bytes": 6}
+    assert (summary["copied"], summary["copied_bytes"], summary["resumed"]) == (3, 6, 0)
+    again = storage("sync", url, other, "--processes", "1", "-v")
+    progress, end = again.err.splitlines()[-2:]
+    assert re.fullmatch(r"storage: (\d)/\1 ranges, 3 blobs, 0 B copied", progress)
+    assert end == "storage: 0 copied (0 B); 3 there already (compared: 3 by size and time)"
+
+
+@pytest.mark.parametrize("name, module", [("--dask=tcp://127.0.0.1:9", "distributed"), ("--ray", "ray")])
+def test_engines_that_are_not_installed(storage, url, other, blobs, monkeypatch, name, module):
+    """The message names the line that installs it."""
+    monkeypatch.setitem(sys.modules, module, None)
+    ran = storage("sync", url, other, name)
+    assert ran.status == 2
+    assert f"pip install 'storage-facade[{name[2:].partition('=')[0]}]'" in ran.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

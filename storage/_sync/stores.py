@@ -1,0 +1,85 @@
+"""Stores as bulk work needs them: with the methods of ``Storage``, and sent to workers without being opened twice there."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from threading import Lock
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from storage._facade.core import Core
+from storage._facade.listing import Listing
+from storage._facade.many import Many
+from storage.exceptions import ConfigurationError
+
+__all__ = ["Sent", "Store", "check_sendable"]
+
+T = TypeVar("T", bound="Closable")
+
+_OPEN: Final = 16  # stores that a worker keeps open
+
+
+class Store(Many, Listing):
+    """The methods of a ``Storage`` for blobs and listings."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+
+class Closable(Protocol):
+    """A ``Storage`` or its core."""
+
+    def close(self) -> None:
+        """Gives back connections and files; a later call opens them anew."""
+
+
+class Sent(Generic[T]):
+    """A store that is pickled to workers. A worker opens it once, however many tasks bring it.
+
+    Attributes:
+        checked: what this process has found out about the store.
+    """
+
+    def __init__(self, store: T, *, is_received: bool = False) -> None:
+        self._store, self._is_received = store, is_received
+        self._users, self._lock = 0, Lock()
+        self.checked: set[object] = set()
+
+    @contextmanager
+    def opened(self) -> Iterator[T]:
+        """The store. A worker closes it when no task uses it, so that it leaves no empty directories behind."""
+        with self._lock:
+            self._users += 1
+        try:
+            yield self._store
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0 and self._is_received:
+                    self._store.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _received, (pickle.dumps(self._store),)
+
+
+@lru_cache(_OPEN)
+def _received(data: bytes) -> Sent[Any]:
+    return Sent(pickle.loads(data), is_received=True)  # noqa: S301 (what the executor has unpickled already)
+
+
+def check_sendable(name: str, store: object) -> None:
+    """Raises ``ConfigurationError`` if a store cannot be sent to the workers of an executor.
+
+    Args:
+        name: the call, for the message.
+        store: a ``Storage`` or its core.
+    """
+    try:
+        pickle.dumps(store)
+    except TypeError as exc:
+        raise ConfigurationError(
+            f"{name}(executor=…): {exc}. Credentials are never sent to workers: open the store without auth, and let the workers "
+            "find their own (environment, profile or role, which an initializer of the executor can set up)"
+        ) from exc

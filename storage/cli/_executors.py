@@ -1,0 +1,54 @@
+"""The executors of ``storage sync``: processes of this machine, a Dask cluster, a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+
+from storage import MissingDependencyError
+from storage.cli._app import usage
+
+__all__ = ["executor_of"]
+
+
+@contextmanager
+def executor_of(processes: int | None, dask: str | None, ray: bool) -> Iterator[Executor | None]:
+    """The executor of the options; ``None`` without any.
+
+    Args:
+        processes: how many processes of this machine.
+        dask: the address of a Dask scheduler.
+        ray: whether to use the Ray cluster that ``RAY_ADDRESS`` names, or one on this machine.
+    """
+    if sum([processes is not None, dask is not None, ray]) > 1:
+        usage("Give one of --processes, --dask and --ray.")
+    if processes is not None:
+        from storage._sync.processes import Processes
+
+        with Processes(processes) as pool:
+            yield pool
+    elif dask is not None:
+        try:
+            from distributed import Client
+        except ImportError as exc:
+            raise _missing("dask", "distributed") from exc
+        with Client(dask) as client:  # type: ignore[no-untyped-call]
+            yield client.get_executor()
+    elif ray:
+        try:
+            import ray as ray_package
+
+            from storage.integrations.ray import RayExecutor
+        except ImportError as exc:
+            raise _missing("ray", "ray") from exc
+        ray_package.init(ignore_reinit_error=True, log_to_driver=False)
+        yield RayExecutor()
+    else:
+        yield None
+
+
+def _missing(extra: str, package: str) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"--{extra} needs the package {package!r}; install it with: pip install 'storage-facade[{extra}]'"
+    )
