@@ -8,7 +8,6 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Final, ParamSpec, TypeVar
 
-from storage._stop import Stop
 from storage.exceptions import UnavailableError
 
 __all__ = ["Abandoned", "Limiter", "Pace"]

@@ -32,23 +32,14 @@ def executor_of(processes: int | None, dask: str | None, ray: bool) -> Iterator[
         try:
             from distributed import Client
         except ImportError as exc:
-            raise _missing("dask", "distributed") from exc
+            raise MissingDependencyError(
+                "--dask needs the package 'distributed'; install it with: pip install 'storage-facade[dask]'"
+            ) from exc
         with Client(dask) as client:  # type: ignore[no-untyped-call]
             yield client.get_executor()
     elif ray:
-        try:
-            import ray as ray_package
+        from storage.integrations.ray import RayExecutor
 
-            from storage.integrations.ray import RayExecutor
-        except ImportError as exc:
-            raise _missing("ray", "ray") from exc
-        ray_package.init(ignore_reinit_error=True, log_to_driver=False)
         yield RayExecutor()
     else:
         yield None
-
-
-def _missing(extra: str, package: str) -> MissingDependencyError:
-    return MissingDependencyError(
-        f"--{extra} needs the package {package!r}; install it with: pip install 'storage-facade[{extra}]'"
-    )

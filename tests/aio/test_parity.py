@@ -9,7 +9,7 @@ import pytest
 from storage import AsyncStorage, Storage
 
 METHODS = sorted(name for name, _ in inspect.getmembers(Storage, inspect.isfunction) if not name.startswith("_"))
-ITERATORS = {"get_many", "iter_bytes", "iter_dir", "iter_info", "iter_list"}
+ITERATORS = {"get_many", "iter_bytes", "iter_dir", "iter_info", "iter_list", "map_keys"}
 
 
 def test_no_method_is_missing_or_its_own():

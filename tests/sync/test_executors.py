@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import pickle
@@ -27,7 +28,6 @@ from storage._sync import spread, work
 from storage._sync.pace import Abandoned, Pace
 from storage._sync.processes import Processes
 from storage._sync.work import SyncWork
-from storage.backends.filesystem import FilesystemBackend
 from tests.sync.stores import Faulty, aged, contents, filled, rested, store_of
 
 SPAWN = multiprocessing.get_context("spawn")  # workers that know nothing but what they are sent
@@ -185,8 +185,8 @@ def test_credentials_are_never_sent(pool, monkeypatch):
     calls = [
         lambda: store.delete_prefix("x", executor=pool),
         lambda: list(store.map_keys(len, executor=pool)),
-        lambda: work and spread_sync_of(store, other, pool),
-        lambda: spread_sync_of(other, store, pool),
+        lambda: store.sync_to(other, executor=pool),
+        lambda: other.sync_to(store, executor=pool),
     ]
     monkeypatch.setattr("storage._sync.run.check_there", lambda pair: None)
     for call in calls:
@@ -195,10 +195,6 @@ def test_credentials_are_never_sent(pool, monkeypatch):
         ) as caught:
             call()
         assert "TOPSECRET" not in str(caught.value)
-
-
-def spread_sync_of(source, target, executor):
-    return source.sync_to(target, executor=executor)
 
 
 def test_private_memory_is_refused(pool):
@@ -519,18 +515,26 @@ def test_failures_can_be_sent():
     assert work._sendable(error) is error
 
 
-def test_a_hidden_blob_is_no_success(tmp_path, pool):
-    """A folder that cannot be read fails the sync of all of it: what is in there would be missing, or deleted."""
+def hide_a_folder(inode):
+    """Makes this process unable to list a folder, whoever runs it."""
+    scandir = os.scandir
+
+    def refusing(fd):
+        if os.fstat(fd).st_ino == inode:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return scandir(fd)
+
+    os.scandir = refusing
+
+
+def test_a_hidden_folder_is_no_success(tmp_path):
+    """A folder that a worker cannot read fails the sync of all of it: what is in there would be missing, or deleted."""
     source = files(tmp_path / "a", 20)
     target = filled(Storage(f"file://{tmp_path}/b?fsync=false"), {"old": "1"})
-    assert isinstance(source.backend, FilesystemBackend)
-    (tmp_path / "a/data/3").chmod(0)
-    try:
-        if os.access(tmp_path / "a/data/3", os.R_OK):
-            return  # root reads everything: see test_sync for the same with an error that is made up
-        for options in ({}, {"executor": pool}):
-            with pytest.raises(PermissionDeniedError):
-                source.sync_to(target, delete=True, **options)
-    finally:
-        (tmp_path / "a/data/3").chmod(0o755)
-    assert target.list() == ["old"]
+    hidden = os.stat(tmp_path / "a/data/3").st_ino
+    with (
+        ProcessPoolExecutor(1, SPAWN, hide_a_folder, (hidden,)) as executor,
+        pytest.raises(PermissionDeniedError),
+    ):
+        source.sync_to(target, delete=True, executor=executor)
+    assert target.get("old") == "1"

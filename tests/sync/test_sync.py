@@ -527,15 +527,14 @@ def test_a_blob_that_never_rests():
     assert target.get("a") == source.get("a")
 
 
-def test_many_failures_are_counted_and_not_all_kept(monkeypatch):
+def test_many_failures_are_counted_and_not_all_kept():
     """The list of failures is bounded, their number is not."""
-    monkeypatch.setattr("storage._sync.account._MOST_FAILURES", 3)
     backend = Faulty()
-    source = filled(store_of(backend), BLOBS)
+    source = filled(store_of(backend), {str(number): "1" for number in range(1_005)})
     backend.broken = set(backend._blobs)
     with pytest.raises(SyncError) as caught:
         source.sync_to(store_of())
-    assert (caught.value.result.failed, len(caught.value.result.failures)) == (5, 3)
+    assert (caught.value.result.failed, len(caught.value.result.failures)) == (1_005, 1_000)
 
 
 def test_the_error_survives_pickling():
