@@ -14,7 +14,6 @@ from storage._facade.directories import Directories
 from storage._facade.listing import Listing
 from storage._facade.many import Many
 from storage._facade.options import check_count
-from storage._facade.routes import Route
 from storage._facade.signing import Signing
 from storage.exceptions import ConfigurationError
 
@@ -71,19 +70,6 @@ class Storage(Many, Directories, Listing, Signing):
     ) -> None:
         seconds = self.TIMEOUT if timeout is None else timeout
         self._core = Core(url, auth, retries, seconds, storage_types, backend)
-
-    @property
-    def backend(self) -> Backend:
-        """The backend of the URL; its ``client`` is the SDK's own."""
-        return self._core.backend
-
-    @property
-    def storage_types(self) -> tuple[str, ...]:
-        """The names of the storage types, in the order given."""
-        return tuple(self._core.routes)
-
-    def __repr__(self) -> str:
-        return repr(self._core).replace("Storage", type(self).__name__, 1)
 
     def __enter__(self) -> Self:
         return self
@@ -308,8 +294,7 @@ class Storage(Many, Directories, Listing, Signing):
         for backend in self._core.backends():
             mine = tmp if tmp is not None and tmp.backend is backend else None
             wanted = Setup(create_bucket, origins, mine and mine.prefix, tmp_days if mine else None)
-            call = Call.about_route("setup", Route(backend, "", backend.location, raw=False))
-            lines += call.run(backend.setup, wanted)
+            lines += Call.about_backend("setup", backend).run(backend.setup, wanted)
         return lines
 
     def check(self) -> Sequence[str]:

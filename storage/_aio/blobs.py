@@ -48,7 +48,6 @@ class AsyncBlobs(AsyncCore):
         if is_async_source(value):
             return await self._upload(Upload(call, options), value)
         backend = call.route.backend
-        backend = call.route.backend
         data = whole(value) if _is_small(value) else await self._workers.run(whole, value)
         if data is None:
             return await self._workers.run(Upload(call, options).run, chunks_of(value, backend.chunk_size))

@@ -70,25 +70,12 @@ class AsyncCore(Facade):
         # Whether no call ever waits, so that the event loop may make the small ones itself.
         self._inline = all(backend.inline for backend in backends)
 
-    def __repr__(self) -> str:
-        return repr(self._core).replace("Storage", type(self).__name__, 1)
-
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("_core", "_workers", "_inline")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._start(state.pop("_sync"))
         vars(self).update(state)
-
-    @property
-    def backend(self) -> Backend:
-        """The backend of the URL; its ``client`` is the SDK's own."""
-        return self._sync.backend
-
-    @property
-    def storage_types(self) -> tuple[str, ...]:
-        """The names of the storage types, in the order given."""
-        return self._sync.storage_types
 
     async def __aenter__(self) -> Self:
         return self

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar
 
-from storage._backend import BlobOrBucketMissing, Stat
+from storage._backend import Backend, BlobOrBucketMissing, Stat
 from storage._facade.core import Core
 from storage._facade.errors import translate
-from storage._facade.routes import Route
+from storage._facade.routes import Route, whole
 from storage._fork import check_owner, forks
 from storage._keys import check_prefix
 from storage._log import CallRecord, moved_bytes, watched
@@ -66,8 +66,13 @@ class Call:
 
     @classmethod
     def about_route(cls, name: str, route: Route, storage_type: str | None = None) -> Call:
-        """A call about a bucket or directory itself, or about everything below a route."""
+        """A call about everything below a route."""
         return cls(name, route, route.prefix, None, storage_type)
+
+    @classmethod
+    def about_backend(cls, name: str, backend: Backend) -> Call:
+        """A call about a bucket or directory itself."""
+        return cls.about_route(name, whole(backend))
 
     def __str__(self) -> str:
         """What messages begin with."""

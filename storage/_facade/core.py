@@ -112,6 +112,19 @@ class Facade:
 
     _core: Core
 
+    @property
+    def backend(self) -> Backend:
+        """The backend of the URL; its ``client`` is the SDK's own."""
+        return self._core.backend
+
+    @property
+    def storage_types(self) -> tuple[str, ...]:
+        """The names of the storage types, in the order given."""
+        return tuple(self._core.routes)
+
+    def __repr__(self) -> str:
+        return repr(self._core).replace("Storage", type(self).__name__, 1)
+
     def __backends__(self) -> list[Backend]:
         return self._core.backends()
 

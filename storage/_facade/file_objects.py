@@ -7,29 +7,17 @@ import io
 import warnings
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Final
 
 from storage._facade.read_ahead import Fetch, Windows
+from storage._facade.upload import Upload
 from storage._fork import check_owner, forks
 from storage._types import ObjectInfo
 
-if TYPE_CHECKING:
-    from typing_extensions import override
-else:  # the package takes 8 ms to import
+__all__ = ["BUFFER", "BlobReader", "BlobWriter", "TextBlobWriter", "parse_mode"]
 
-    def override(method):  # noqa: ANN001, ANN202
-        return method
-
-
-__all__ = ["BlobReader", "BlobWriter", "TextBlobWriter", "open_reader", "open_writer", "parse_mode"]
-
-
-class _Upload(Protocol):
-    @property
-    def inherited(self) -> bool: ...
-    def write(self, data: bytes) -> None: ...
-    def commit(self) -> ObjectInfo: ...
-    def abort(self) -> None: ...
+BUFFER: Final = 64 * 1024
+"""Bytes that small reads of an open blob are served from."""
 
 
 def parse_mode(mode: str) -> tuple[str, bool]:
@@ -64,20 +52,16 @@ class BlobReader(io.RawIOBase):
         self._begun = forks.count
         self._windows = Windows(fetch, size, parallel=parallel)
 
-    @override
     def readable(self) -> bool:
         return True
 
-    @override
     def seekable(self) -> bool:
         return True
 
-    @override
     def tell(self) -> int:
         self._check_open()
         return self._position
 
-    @override
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._check_open()
         bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
@@ -91,7 +75,6 @@ class BlobReader(io.RawIOBase):
             self._windows.clear()
         return position
 
-    @override
     def readinto(self, buffer: Any) -> int:
         self._check_open()
         with memoryview(buffer).cast("B") as view:
@@ -104,14 +87,12 @@ class BlobReader(io.RawIOBase):
         self._position += count
         return count
 
-    @override
     def readall(self) -> bytes:
         self._check_open()
         data = self._windows.rest(self._position)
         self._position += len(data)
         return data
 
-    @override
     def close(self) -> None:
         # The threads of a parent are not there, and their locks are as they were at the fork.
         if self._begun == forks.count:
@@ -133,22 +114,24 @@ class BlobWriter(io.BufferedIOBase):
 
     mode = "wb"
 
-    def __init__(self, upload: _Upload, name: str) -> None:
+    def __init__(self, upload: Upload, name: str) -> None:
         super().__init__()
         self.name = name
         self.info: ObjectInfo | None = None
-        self._upload: _Upload | None = upload
+        self._upload: Upload | None = upload
         self._position = 0
 
-    @override
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more can be published: it was, or a write failed, or it was aborted."""
+        return self._upload is None
+
     def writable(self) -> bool:
         return True
 
-    @override
     def tell(self) -> int:
         return self._position
 
-    @override
     def write(self, data: Any) -> int:
         if self.closed:
             raise ValueError("the file is closed")
@@ -164,7 +147,6 @@ class BlobWriter(io.BufferedIOBase):
         self._position += len(piece)
         return len(piece)
 
-    @override
     def close(self) -> None:
         upload, self._upload = self._upload, None
         try:
@@ -183,7 +165,6 @@ class BlobWriter(io.BufferedIOBase):
         if upload is not None:
             upload.abort()
 
-    @override
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -219,7 +200,6 @@ class TextBlobWriter(io.TextIOWrapper):
         """The new blob's ``ObjectInfo`` once it is closed."""
         return self._blob.info
 
-    @override
     def close(self) -> None:
         if self.closed:
             return
@@ -231,7 +211,6 @@ class TextBlobWriter(io.TextIOWrapper):
             raise
         super().close()
 
-    @override
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -248,21 +227,6 @@ class TextBlobWriter(io.TextIOWrapper):
             self._blob.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_blob", None) is not None and self._blob._upload is not None:  # noqa: SLF001
+        if hasattr(self, "_blob") and not self._blob.ended:
             self._blob.__del__()
             self._discard()
-
-
-def open_reader(
-    raw: BlobReader, *, text: bool, encoding: str | None, errors: str | None, newline: str | None
-) -> io.BufferedReader[BlobReader] | io.TextIOWrapper:
-    """A buffered file over ``raw``, which decodes where ``text``."""
-    buffered = io.BufferedReader(raw, 64 * 1024)
-    return io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline) if text else buffered
-
-
-def open_writer(
-    raw: BlobWriter, *, text: bool, encoding: str | None, errors: str | None, newline: str | None
-) -> BlobWriter | TextBlobWriter:
-    """``raw``, or a file that encodes into it where ``text``."""
-    return TextBlobWriter(raw, encoding or "utf-8", errors, newline) if text else raw

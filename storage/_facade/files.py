@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -211,16 +212,16 @@ class Files(Facade):
                 raise ValueError(f"mode {mode!r} reads: content_type, metadata and the like are for writing")
             backend = call.route.backend
             stat = call.run(backend.stat, call.path)
-
             reader = _files.BlobReader(
                 partial(_fetch, call, stat.etag), stat.size, key, parallel=backend.parallel_from is not None
             )
-            return _files.open_reader(reader, text=text, encoding=encoding, errors=errors, newline=newline)
+            buffered = io.BufferedReader(reader, _files.BUFFER)
+            return io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline) if text else buffered
         options = put_options(
             key, content_type, cache_control, content_encoding, metadata, overwrite and letter != "x", if_match
         )
         writer = _files.BlobWriter(Upload(call, options), key)
-        return _files.open_writer(writer, text=text, encoding=encoding, errors=errors, newline=newline)
+        return _files.TextBlobWriter(writer, encoding or "utf-8", errors, newline) if text else writer
 
 
 def _fetch(call: Call, etag: str, start: int, end: int, stop: Stop | None) -> list[bytes]:

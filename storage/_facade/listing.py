@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import cast
 
 from storage._backend import Stat
 from storage._facade.call import Call, info_of
@@ -146,12 +147,8 @@ class Scan:
                 yield key
 
     def infos(self, storage_type: str) -> Iterator[ObjectInfo]:
-        """The blobs."""
-        cut, raw = len(self._prefix), self._call.route.raw
-        for path, stat in self._entries():
-            key = path[cut:]
-            if stat is not None and (raw or is_portable(key)):
-                yield info_of(key, storage_type, stat)
+        """The blobs; guaranteed: there is no delimiter."""
+        return cast("Iterator[ObjectInfo]", self.level(storage_type))
 
     def level(self, storage_type: str) -> Iterator[str | ObjectInfo]:
         """The blobs, and the prefixes below which there are more."""

@@ -7,7 +7,6 @@ from contextlib import suppress
 from storage._backend import Backend
 from storage._facade.call import Call
 from storage._facade.core import Core
-from storage._facade.routes import Route
 from storage.exceptions import StorageError
 
 __all__ = ["files_outside", "warn_once"]
@@ -25,8 +24,7 @@ def files_outside(core: Core, backend: Backend, name: str, most: int = _MOST) ->
         most: counts no further.
     """
     prefixes = [route.prefix for route in core.routes.values() if route.backend is backend]
-    call = Call.about_route(name, Route(backend, "", backend.location, raw=False))
-    count = call.do(backend.count_outside, prefixes, most)
+    count = Call.about_backend(name, backend).do(backend.count_outside, prefixes, most)
     if not count:
         return None
     some = f"{count:,} or more files" if count >= most else f"{count:,} file{'' if count == 1 else 's'}"

@@ -12,7 +12,7 @@ from storage._retry import Retries, Timeout
 from storage._urls import WRAPPERS, StorageURL, factory_for
 from storage.exceptions import ConfigurationError
 
-__all__ = ["DEFAULT_TYPES", "Route", "StorageTypes", "build_routes", "default_url", "parse_url"]
+__all__ = ["DEFAULT_TYPES", "Route", "StorageTypes", "build_routes", "default_url", "parse_url", "whole"]
 
 StorageTypes = Mapping[str, "str | Backend"]
 
@@ -21,21 +21,12 @@ _DEFAULT_STORE = "storage-facade"
 
 
 class Route(NamedTuple):
-    """Where the blobs of one storage type live."""
+    """Where blobs live: those of one storage type, or all below a URL."""
 
     backend: Backend
     prefix: str  # what stands before every key: "" or ends in a slash
     url: str  # for messages: without secrets
     raw: bool  # keys=raw: keys pass unchecked
-
-
-class _Place(NamedTuple):
-    """A URL opened: its backend, and what its path puts before every path of the backend."""
-
-    backend: Backend
-    prefix: str
-    url: str
-    raw: bool
 
 
 def default_url() -> str:
@@ -75,7 +66,7 @@ def build_routes(
     """
     opener = _Opener(url, auth, retries, timeout)
     if backend is not None:
-        main = _Place(backend, "", backend.location, raw=False)
+        main = whole(backend)
     else:
         if url is None:
             raise TypeError("either url or backend is needed")
@@ -101,7 +92,7 @@ class _Opener:
         self._auth, self._retries, self._timeout = auth, retries, timeout
         self._opened: dict[StorageURL | tuple[Any, ...], Backend] = {}
 
-    def open(self, url: StorageURL) -> _Place:
+    def open(self, url: StorageURL) -> Route:
         factory = factory_for(url.scheme)
         place = (url.scheme, url.bucket, tuple(sorted(url.query.items())))
         # A private memory:// is another one each time, and a directory's path is part of the place.
@@ -110,7 +101,7 @@ class _Opener:
             auth = self._auth if _family(url.scheme) == self._family else None
             backend = self._opened[place] = factory(url, auth=auth, retries=self._retries, timeout=self._timeout)
         prefix = "" if backend.owns_path else _folder(f"{url}", url.path, MAX_PREFIX)
-        return _Place(backend, prefix, str(url), url.query.get("keys") == "raw")
+        return Route(backend, prefix, str(url), url.query.get("keys") == "raw")
 
 
 def _family(scheme: str) -> str:
@@ -143,18 +134,23 @@ def _parse_types(url: StorageURL, text: str) -> StorageTypes:
     return types
 
 
-def _route(name: str, where: str | Backend, main: _Place, opener: _Opener) -> Route:
+def whole(backend: Backend) -> Route:
+    """The route of everything that a backend holds."""
+    return Route(backend, "", backend.location, raw=False)
+
+
+def _route(name: str, where: str | Backend, main: Route, opener: _Opener) -> Route:
     if isinstance(where, str) and "://" in where:
         url = StorageURL.parse(where)
         if "types" in url.query:
             raise ConfigurationError(f"storage type {name!r}: its URL may not have types of its own")
-        return Route(*opener.open(url))
+        return opener.open(url)
     if isinstance(where, str):
         room = MAX_PREFIX - len(main.prefix.encode())
         prefix = _folder(f"storage type {name!r}", where, room)
         return Route(main.backend, main.prefix + prefix, main.url, main.raw)
     if is_backend(where):
-        return Route(where, "", where.location, raw=False)
+        return whole(where)
     raise ConfigurationError(f"storage type {name!r}: use a prefix, a URL or a Backend, not {type(where).__name__}")
 
 

@@ -98,7 +98,7 @@ def _local(store: Storage) -> Iterator[Finding]:
     """Findings about directories on this machine: wrong settings, and files that are no blobs. Changes nothing."""
     core = core_of(store)
     for backend in core.backends():
-        call = Call.about_route("doctor", Route(backend, "", backend.location, raw=False))
+        call = Call.about_backend("doctor", backend)
         try:
             wrong, outside = call.run(backend.examine), files_outside(core, backend, "doctor")
         except StorageError as exc:

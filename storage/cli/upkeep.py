@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import click
 from click.shell_completion import get_completion_class
 
-from storage._backend import Backend
 from storage._facade.call import Call
 from storage._facade.core import core_of
-from storage._facade.routes import Route
 from storage.cli import _doctor, _output
 from storage.cli._app import app, command, json_option, opened, type_option, url_option, usage
 from storage.cli._status import FAILED, Ended
@@ -83,7 +81,7 @@ def gc(as_json: bool, storage_type: str, url: str | None) -> None:
     with opened(url) as store:
         core = core_of(store)
         core.route(storage_type)  # a wrong type is wrong usage here too
-        lines = [line for backend in core.backends() for line in _sweep(backend)]
+        lines = [line for backend in core.backends() for line in Call.about_backend("gc", backend).run(backend.sweep)]
     for line in lines:
         if as_json:
             _output.emit_json({"swept": line})
@@ -91,11 +89,6 @@ def gc(as_json: bool, storage_type: str, url: str | None) -> None:
             _output.emit(line)
     if not lines:
         _output.note("there is nothing to sweep")
-
-
-def _sweep(backend: Backend) -> list[str]:
-    route = Route(backend, "", backend.location, raw=False)
-    return list(Call.about_route("gc", route).run(backend.sweep))
 
 
 @command("doctor", "storage doctor", "storage doctor --url 's3://bucket?profile=staging'")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from storage import AsyncStorage, PreconditionFailedError, Storage, UnavailableError, UnsupportedOperationError
 from storage._backend import Download
 from storage._facade import read_ahead
-from storage._facade.file_objects import BlobReader, open_reader
+from storage._facade.file_objects import BlobReader
 from storage.backends.memory import MemoryBackend
 from storage.exceptions import IntegrityError
 
@@ -152,7 +152,7 @@ def test_no_more_than_32_mib_are_held(step):
 
 def test_all_that_is_left_is_read_in_parallel_too():
     asked = Asked(content(40 * MIB + 5))
-    with open_reader(asked.reader(), text=False, encoding=None, errors=None, newline=None) as file:
+    with io.BufferedReader(asked.reader(), 64 * KIB) as file:
         assert file.read(3) == asked.data[:3]
         assert file.read() == asked.data[3:]
         assert file.read() == b""
@@ -176,7 +176,7 @@ def test_a_reader_of_columns_moves_what_one_window_moves():
     asked = Asked(bytes(100 * MIB))
     places = [(100 * MIB - 64 * KIB, 64 * KIB), *((n * 9 * MIB, 3 * MIB) for n in range(10))]
     places += [(n * 9 * MIB + piece * 300 * KIB, 300 * KIB) for n in range(10) for piece in range(12)]
-    with open_reader(asked.reader(), text=False, encoding=None, errors=None, newline=None) as file:
+    with io.BufferedReader(asked.reader(), 64 * KIB) as file:
         model = read_at(file, places)
     assert asked.moved <= 1.1 * model
 
@@ -201,14 +201,14 @@ def test_a_reader_that_jumps_moves_at_most_a_tenth_more_than_one_window(data):
 
 def test_one_that_looks_at_the_front_and_jumps_moves_what_one_window_moves():
     asked = Asked(bytes(100 * MIB))
-    with open_reader(asked.reader(), text=False, encoding=None, errors=None, newline=None) as file:
+    with io.BufferedReader(asked.reader(), 64 * KIB) as file:
         model = read_at(file, [(0, 64), (64, 900 * KIB), (50 * MIB, 500 * KIB), (10 * MIB, 10)])
     assert asked.moved == model
 
 
 def test_a_long_run_after_a_jump_is_read_ahead_again():
     asked = Asked(bytes(220 * MIB))
-    with open_reader(asked.reader(), text=False, encoding=None, errors=None, newline=None) as file:
+    with io.BufferedReader(asked.reader(), 64 * KIB) as file:
         model = read_at(file, [(5 * MIB + n * MIB, MIB) for n in range(200)])
         assert file.raw._windows._end == 220 * MIB
     assert 1.01 * model < asked.moved + 10 * MIB
@@ -217,7 +217,7 @@ def test_a_long_run_after_a_jump_is_read_ahead_again():
 
 def test_one_window_at_a_time_where_several_do_not_pay():
     asked = Asked(bytes(40 * MIB))
-    with open_reader(asked.reader(parallel=False), text=False, encoding=None, errors=None, newline=None) as file:
+    with io.BufferedReader(asked.reader(parallel=False), 64 * KIB) as file:
         while file.read(MIB):
             pass
     model = OneWindow(40 * MIB)
