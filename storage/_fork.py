@@ -1,26 +1,52 @@
-"""How many forks lie behind this process: what was begun before the last one belongs to its parent."""
+"""Forks: what a child must forget, and what was begun before the last fork and so belongs to the parent."""
 
 from __future__ import annotations
 
 import os
+from typing import Any, Protocol
+from weakref import WeakSet
 
 from storage.exceptions import UnsupportedOperationError
 
 __all__ = ["Forks", "check_owner", "forks"]
 
 
+class Inherited(Protocol):
+    """Something that a child must not use as it is."""
+
+    def forked(self) -> None:
+        """Called in each child, before anything else runs in it: forgets what is the parent's."""
+
+
 class Forks:
-    """Counts.
+    """The one place of this library that the system calls after a fork.
 
     Attributes:
         count: forks between the process that imported this library and this one.
     """
 
-    count: int = 0
+    def __init__(self) -> None:
+        self.count: int = 0
+        self._watched: WeakSet[Inherited] = WeakSet()
+        self._kept: list[Any] = []
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._in_child)
 
-    def add(self) -> None:
-        """Called in each child."""
+    def watch(self, thing: Inherited) -> None:
+        """Has ``thing.forked()`` called in each child, for as long as ``thing`` lives."""
+        self._watched.add(thing)
+
+    def keep(self, thing: Any) -> None:
+        """Keeps something of the parent's alive in the child.
+
+        Freeing it would close what both processes share, or take a lock that a thread of the parent may have held at the fork.
+        """
+        self._kept.append(thing)
+
+    def _in_child(self) -> None:
         self.count += 1
+        for thing in list(self._watched):
+            thing.forked()
 
 
 forks = Forks()
@@ -35,7 +61,3 @@ def check_owner(begun: int, what: object) -> None:
     """
     if begun != forks.count:
         raise UnsupportedOperationError(f"{what}: it was begun before this process was forked; begin it here")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forks.add)

@@ -7,15 +7,14 @@ lock to see one whole version.
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterator
 from datetime import datetime, timezone
 from typing import Any, ClassVar
-from weakref import WeakSet
 
 from storage._backend import Backend, Changes, Download, PutOptions, Servable, Setup, SigningKeys, Stat
+from storage._fork import forks
 from storage._retry import Retries, Timeout
 from storage._urls import StorageURL
 from storage.exceptions import (
@@ -32,7 +31,6 @@ _UTC = timezone.utc
 _now = datetime.now
 _tuple = tuple.__new__
 _named: dict[str, MemoryBackend] = {}
-_alive: WeakSet[MemoryBackend] = WeakSet()
 
 
 def create(
@@ -72,7 +70,11 @@ class MemoryBackend(Backend, Servable):
         self._versions = itertools.count(1)
         self._signing_keys = SigningKeys.new()
         self._cors_origins: tuple[str, ...] = ()
-        _alive.add(self)
+        forks.watch(self)
+
+    def forked(self) -> None:
+        """In a child: a lock that another thread of the parent held would stay locked for ever."""
+        self._lock = threading.Lock()
 
     @property
     def client(self) -> None:
@@ -271,13 +273,3 @@ class _MemoryWriter:
 
 def _in_one_piece(data: bytes) -> Generator[bytes, None, None]:
     yield data
-
-
-def _unlock_after_fork() -> None:
-    # A lock that another thread of the parent held would stay locked in the child for ever.
-    for backend in list(_alive):
-        backend._lock = threading.Lock()  # noqa: SLF001
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock_after_fork)

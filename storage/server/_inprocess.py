@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
-import socket
 import threading
 from weakref import WeakValueDictionary
 
 from storage._backend import Backend, HoldsBackends, SigningKeys
+from storage._fork import forks
 from storage.server._app import DEFAULT_MAX_UPLOAD, SignedURLs, check_one_place, keys_of, served_backends
 from storage.server._uvicorn import Server, listen, make_server
 
@@ -94,8 +94,7 @@ class ProcessServer:
         self._running: _Running | None = None
         self._adopted: str | None = None
         self._warned = False
-        # What a child after `fork` inherits and must neither use nor take apart: parent and child share its descriptors.
-        self._inherited: list[_Running] = []
+        forks.watch(self)
 
     def serve(self, backend: Backend) -> str:
         """The base URL where the signed URLs of ``backend`` are answered from now on; starts the server if none runs."""
@@ -133,14 +132,14 @@ class ProcessServer:
         if running is not None:
             running.stop()
 
-    def after_fork(self) -> None:
-        """Forgets, in a child, the server of the parent."""
+    def forked(self) -> None:
+        """In a child: forgets the server of the parent."""
         self._lock = threading.Lock()
         running, self._running, self._adopted = self._running, None, None
         if running is not None:
-            self._inherited.append(running)
+            forks.keep(running)
             # Else the parent's port would stay taken, and be answered by nobody, as long as the child lives.
-            os.close(running.listener.detach()) if isinstance(running.listener, socket.socket) else None
+            os.close(running.listener.detach())
 
 
 process_server = ProcessServer()
@@ -152,5 +151,3 @@ def stop() -> None:
 
 
 atexit.register(stop)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=process_server.after_fork)

@@ -6,10 +6,10 @@ import os
 import select
 import socket
 import ssl
-import weakref
 from collections.abc import Sequence
 from typing import Final
 
+from storage._fork import forks
 from storage._stop import wait_for
 from storage.backends._http._dial import Place, dial
 from storage.backends._http._errors import (
@@ -68,7 +68,7 @@ class Connection:
         self.parser = Parser()
         self._socket = dial(place)
         self._poll.register(self._socket, select.POLLIN)
-        _live.add(self)
+        forks.watch(self)
 
     def __del__(self) -> None:
         self.close()
@@ -257,25 +257,10 @@ class Connection:
         exc.status = status if status >= 200 else None
         return exc
 
-    def abandon(self) -> None:
-        """In a forked child: lets go of the parent's connection, and touches nothing that they share."""
+    def forked(self) -> None:
+        """In a child: lets go of the parent's connection, and touches nothing that they share."""
         sock, self._socket = self._socket, None
         self.reusable = False
         if sock is not None:
-            _parents.append(sock)
+            forks.keep(sock)  # freeing what OpenSSL holds for it, perhaps while another thread was at it, may crash
             os.close(sock.detach())
-
-
-# Those of this process, and those of the process that it was forked from: freeing what OpenSSL holds for one, perhaps
-# while another thread was at it, may crash.
-_live: Final[weakref.WeakSet[Connection]] = weakref.WeakSet()
-_parents: Final[list[socket.socket]] = []
-
-
-def _forget_the_parents() -> None:
-    for connection in list(_live):
-        connection.abandon()
-    _live.clear()
-
-
-os.register_at_fork(after_in_child=_forget_the_parents)

@@ -10,6 +10,7 @@ import os
 from typing import Final
 
 from storage._backend import PutOptions, Stat
+from storage._fork import forks
 from storage.backends.filesystem import _folders, _records, _system
 from storage.backends.filesystem._records import Record, Unattached
 from storage.backends.filesystem._tree import BESIDE, TRIES, Folder, Tree
@@ -40,7 +41,7 @@ class Staged:
         sidecar: whether its record could not be attached, and has to be written beside it.
     """
 
-    __slots__ = ("_process", "_tree", "etag", "fd", "folder", "name", "options", "sidecar", "stat")
+    __slots__ = ("_made", "_tree", "etag", "fd", "folder", "name", "options", "sidecar", "stat")
 
     options: PutOptions
     stat: os.stat_result
@@ -56,7 +57,7 @@ class Staged:
         self.fd = -1
         self.sidecar = False
         self._tree = tree
-        self._process = os.getpid()
+        self._made = forks.count
         unique = os.urandom(20)
         self.etag = unique[:8]
         self.name = (BESIDE if folder else "t") + unique[8:].hex()
@@ -153,7 +154,7 @@ class Staged:
         fd, self.fd = self.fd, -1
         if fd < 0:
             return
-        if os.getpid() == self._process:
+        if self._made == forks.count:
             with contextlib.suppress(OSError):
                 os.unlink(self.name, dir_fd=self.folder.fd)
         with contextlib.suppress(OSError):

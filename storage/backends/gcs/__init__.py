@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from storage._fork import forks
 from storage._retry import Retries, Timeout, parse_retries, parse_timeout
 from storage._urls import StorageURL, endpoint
 from storage.backends.gcs._backend import GCSBackend
@@ -85,7 +86,7 @@ class _ServiceAccount:
 
     def __init__(self, info: dict[str, Any]) -> None:
         self._info = info
-        self._process = os.getpid()
+        self._made = forks.count
         self._first: Any = self._make()
 
     def _make(self) -> Any:
@@ -96,4 +97,4 @@ class _ServiceAccount:
 
     def __call__(self) -> Any:
         first, self._first = self._first, None
-        return first if first is not None and self._process == os.getpid() else self._make()
+        return first if first is not None and self._made == forks.count else self._make()

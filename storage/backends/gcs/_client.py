@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
-from weakref import WeakSet
 
 from storage._backend import trace
+from storage._fork import forks
 from storage._retry import Attempts, Retries, Timeout
 from storage.backends.gcs._errors import failure, native, verdict
 from storage.backends.gcs._gate import needs_requests, wants_client_certificate
@@ -26,8 +26,6 @@ OK: Final = frozenset({200, 201, 204, 206})
 _MTLS: Final = "https://storage.mtls.googleapis.com"
 _USER_AGENT: Final = "storage-facade"
 _NONE: Final[Mapping[str, str]] = {}
-
-_alive: WeakSet[Session] = WeakSet()
 
 
 class Settings(NamedTuple):
@@ -157,9 +155,8 @@ class Session:
         self.timeout: Timeout = timeout
         self._connection: Connection | None = None
         self._client: Any = None
-        self._inherited: Any = None
         self._lock = threading.Lock()
-        _alive.add(self)
+        forks.watch(self)
 
     @property
     def connection(self) -> Connection:
@@ -293,16 +290,6 @@ class Session:
 
     def forked(self) -> None:
         """Forgets what belongs to the parent: two processes on one socket get each other's answers."""
-        # Kept, not freed: freeing a pool takes locks that a thread of the parent may have held at the fork.
-        self._inherited = (self._connection, self._client, self._inherited)
+        forks.keep((self._connection, self._client))
         self._connection = self._client = None
         self._lock = threading.Lock()
-
-
-def _forget_after_fork() -> None:
-    for session in list(_alive):
-        session.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)

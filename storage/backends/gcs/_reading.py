@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Generator, Iterator
 from typing import Final
 
+from storage._fork import check_owner, forks
 from storage._retry import Attempts
 from storage.backends.gcs import _answers
 from storage.backends.gcs._answers import Media
@@ -15,7 +15,7 @@ from storage.backends.gcs._errors import native, status_of
 from storage.backends.gcs._headers import checksum, encoded_crc
 from storage.backends.gcs._looking import look
 from storage.backends.gcs._wire import Answer
-from storage.exceptions import IntegrityError, NotFoundError, UnsupportedOperationError
+from storage.exceptions import IntegrityError, NotFoundError
 
 __all__ = ["Chunks", "Reading", "nothing"]
 
@@ -132,7 +132,7 @@ class Reading:
             return
         expected = media.crc if media.is_whole else None
         crc, position = 0, media.first
-        process = os.getpid()
+        begun = forks.count
         try:
             while True:
                 try:
@@ -153,7 +153,7 @@ class Reading:
                     )
                 media = again
         finally:
-            if os.getpid() == process:
+            if begun == forks.count:
                 media.answer.close()
         if expected is not None and encoded_crc(crc) != expected:
             came = encoded_crc(crc)
@@ -165,22 +165,19 @@ class Chunks:
 
     def __init__(self, pieces: Generator[bytes, None, None], media: Media | None) -> None:
         self._pieces, self._media = pieces, media
-        self._process = os.getpid()
+        self._begun = forks.count
 
     def __iter__(self) -> Chunks:
         return self
 
     def __next__(self) -> bytes:
-        if os.getpid() != self._process:
-            raise UnsupportedOperationError(
-                "this download was begun before this process was forked, and its connection is the parent's; begin it here"
-            )
+        check_owner(self._begun, "this download")
         return next(self._pieces)
 
     def close(self) -> None:
         """Ends the iteration. Idempotent."""
         self._pieces.close()
-        if self._media is not None and os.getpid() == self._process:
+        if self._media is not None and self._begun == forks.count:
             self._media.answer.close()
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import Final
 
 from storage._backend import Download, Stat
+from storage._fork import check_owner, forks
 from storage._retry import Attempts
 from storage.backends.s3._answers import Asked, Window, head, window
 from storage.backends.s3._calls import Answer, Call
@@ -14,7 +14,7 @@ from storage.backends.s3._checksums import Checksum, checksum_of
 from storage.backends.s3._errors import code_of, status_of
 from storage.backends.s3._headers import stat_of
 from storage.backends.s3._requests import Requests
-from storage.exceptions import IntegrityError, PreconditionFailedError, UnavailableError, UnsupportedOperationError
+from storage.exceptions import IntegrityError, PreconditionFailedError, UnavailableError
 
 __all__ = ["get", "read", "stream"]
 
@@ -159,7 +159,7 @@ class Body:
         self._answer: Answer | None = answer
         self._exact = self._skip + self._end - self._position == answer.length
         self._attempts = attempts
-        self._process = os.getpid()
+        self._begun = forks.count
         self._checksum: Checksum | None = None
         if part.whole and requests.compare:
             self._checksum = checksum_of(part.etag, answer.headers)
@@ -172,10 +172,7 @@ class Body:
     def __next__(self) -> bytes:
         if self._position >= self._end:
             raise StopIteration
-        if os.getpid() != self._process:
-            raise UnsupportedOperationError(
-                f"reading {self._path!r} was begun before this process was forked, and is its parent's; begin it here"
-            )
+        check_owner(self._begun, f"reading {self._path!r}")
         while True:
             try:
                 chunk = self._next()
