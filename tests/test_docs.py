@@ -116,6 +116,12 @@ def test_links_lead_somewhere():
     assert broken == []
 
 
+def test_capabilities_are_those_of_the_suite():
+    """The page of capabilities is what the harnesses declare: a lack that comes or goes is written into it."""
+    module = runpy.run_path(str(ROOT / "docs" / "generate_capabilities.py"))
+    assert (ROOT / "docs" / "capabilities.md").read_text(encoding="utf-8") == module["page"]()
+
+
 def test_every_message_is_explained():
     """The page of messages is what the source gives: a new message needs its advice, and the page is written again."""
     module = runpy.run_path(str(ROOT / "docs" / "generate_troubleshooting.py"))
