@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import storage
+import storage.backends
 from tests.emulators.s3 import S3Server, moto_s3
 
 __all__ = ["moto_s3"]
@@ -83,6 +85,14 @@ def test_blocks_are_found_and_exempted():
     assert blocks(text) == [Block(2, "x = 1\n"), Block(10, "z\n")]
 
 
+def test_no_block_is_passed_over():
+    """No page has a block of Python that is indented, as in a list, where the reader of pages would not find it."""
+    hidden = [
+        page.name for page in PAGES if re.search(r"^[ >]+```python", page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert hidden == []
+
+
 def test_failing_examples_fail():
     """An example that is wrong is not passed over."""
     with pytest.raises(doctest.DocTestFailure):
@@ -114,6 +124,25 @@ def test_links_lead_somewhere():
         if "://" not in target and not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_public_names_are_on_the_pages_of_the_api():
+    """Every public name is described: the exceptions by their module, all others by name."""
+    text = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("api.md", "backend-api.md"))
+    named = set(re.findall(r"^\.\. auto\w+:: (?:\w+\.)+(\w+)$", text, re.MULTILINE)) | {"trace"}
+    wanted = {*storage.__all__, *storage.backends.__all__} - set(storage.exceptions.__all__)
+    assert wanted - named == set()
+
+
+def test_environment_variables_are_listed():
+    """The page of environment variables has every one that the source reads."""
+    text = (ROOT / "docs" / "environment.md").read_text(encoding="utf-8")
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "storage").rglob("*.py") if "testing" not in path.parts
+    )
+    read = set(re.findall(r"environ(?:\.get\(|\[)\"([A-Z][A-Z0-9_]+)\"", source)) - {"BOTOCORE_EXPERIMENTAL__PLUGINS"}
+    assert len(read) > 10
+    assert [name for name in sorted(read) if f"`{name}`" not in text] == []
 
 
 def test_capabilities_are_those_of_the_suite():
