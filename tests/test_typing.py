@@ -32,7 +32,11 @@ def findings(tmp_path_factory):
 
 
 def _run(*argv):
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False).stdout
+    # pyright looks for the package where the first Python of PATH has it.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.run(
+        argv, cwd=ROOT, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=250, check=False
+    ).stdout
 
 
 def _mypy(cache):
