@@ -161,6 +161,10 @@ class Backend(Protocol):
         cannot promise that raises ``UnsupportedOperationError`` before anything is done.
         """
 
+    def delete_unseen(self, path: str, etag: str) -> None:
+        """As ``delete`` with ``if_match``, without a look before it: only what the service checks holds. For ``check``."""
+        self.delete(path, if_match=etag)
+
     def delete_batch(self, paths: Sequence[str]) -> Mapping[str, Exception]:
         """Deletes up to ``batch_size`` blobs; absent ones are fine. Returns the exception of each path that failed."""
         failed: dict[str, Exception] = {}

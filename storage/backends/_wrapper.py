@@ -92,6 +92,9 @@ class Wrapper(Backend):
     def delete(self, path: str, *, if_match: str | None = None) -> None:
         return self._run("delete", path, lambda: self._backend.delete(path, if_match=if_match))
 
+    def delete_unseen(self, path: str, etag: str) -> None:
+        return self._run("delete", path, lambda: self._backend.delete_unseen(path, etag))
+
     def delete_batch(self, paths: Sequence[str]) -> Mapping[str, Exception]:
         return self._run("delete_batch", None, lambda: self._backend.delete_batch(paths))
 

@@ -199,7 +199,11 @@ def _server(store: Storage) -> Iterator[Finding]:
         check, _, message = line.partition(": ")
         yield Finding(check, "wrong", message)
     if not lines:
-        yield Finding("server", "good", "conditions, copies, listing order and signing work as they should")
+        yield Finding(
+            "server",
+            "good",
+            "conditions, copies, metadata, ranges, listings, signing and checksums work as they should",
+        )
 
 
 def _foreign(store: Storage) -> Iterator[Finding]:

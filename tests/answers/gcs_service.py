@@ -148,6 +148,9 @@ class GCSService:
         if method == "PATCH":
             blob = self.blobs[key]
             changes = json.loads(request.body)
+            if "metadata" in changes:
+                own = {**blob.meta.get("metadata", {}), **(changes["metadata"] or {})}
+                changes["metadata"] = {name: value for name, value in own.items() if value is not None}
             blob.meta = {name: value for name, value in {**blob.meta, **changes}.items() if value is not None}
             blob.metageneration += 1
         elif query.get("alt") == "media":

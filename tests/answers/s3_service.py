@@ -112,6 +112,7 @@ class S3Service:
             return self._copy(request, key)
         if method == "PUT":
             self._conditions(request, key)
+            self._compare(request)
             self.blobs[key] = Blob(request.body, self._headers(request))
             return Answer(200, [("ETag", f'"{self.blobs[key].etag}"')])
         if method == "DELETE":
@@ -125,6 +126,12 @@ class S3Service:
         if method in ("GET", "HEAD"):
             return self._read(request, key)
         raise Refused(405, "MethodNotAllowed")
+
+    @staticmethod
+    def _compare(request: Request) -> None:
+        digest = base64.b64encode(hashlib.md5(request.body).digest()).decode()
+        if request.headers.get("content-md5", digest) != digest:
+            raise Refused(400, "BadDigest")
 
     def _read(self, request: Request, key: str) -> Answer:
         blob = self.blobs.get(key)
@@ -165,13 +172,17 @@ class S3Service:
             name: value for name, value in request.headers.items() if name in KEPT or name.startswith("x-amz-meta-")
         }
 
-    def _copy(self, request: Request, key: str) -> Answer:
+    def _source(self, request: Request) -> Blob:
         source = self.blobs.get(unquote(request.headers["x-amz-copy-source"]).lstrip("/").partition("/")[2])
         if source is None:
             raise Refused(404, "NoSuchKey")
         wanted = request.headers.get("x-amz-copy-source-if-match", source.etag).strip('"')
         if wanted != source.etag:
             raise Refused(412, "PreconditionFailed")
+        return source
+
+    def _copy(self, request: Request, key: str) -> Answer:
+        source = self._source(request)
         self._conditions(request, key)
         replaced = request.headers.get("x-amz-metadata-directive") == "REPLACE"
         self.blobs[key] = Blob(source.data, self._headers(request) if replaced else dict(source.headers), source.etag)
@@ -183,6 +194,13 @@ class S3Service:
         if query["uploadId"] not in self.uploads:
             raise Refused(404, "NoSuchUpload")
         _, headers, parts = self.uploads[query["uploadId"]]
+        if method == "PUT" and "x-amz-copy-source" in request.headers:
+            source = self._source(request)
+            span = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("x-amz-copy-source-range", ""))
+            part = source.data[int(span[1]) : int(span[2]) + 1] if span else source.data
+            parts[int(query["partNumber"])] = part
+            etag = hashlib.md5(part).hexdigest()
+            return self._xml("CopyPartResult", f"<LastModified>{MOMENT}</LastModified><ETag>&quot;{etag}&quot;</ETag>")
         if method == "PUT":
             parts[int(query["partNumber"])] = request.body
             return Answer(200, [("ETag", f'"{hashlib.md5(request.body).hexdigest()}"')])

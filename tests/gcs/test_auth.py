@@ -178,6 +178,7 @@ def test_construction_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", nobody)
     monkeypatch.setattr(socket.socket, "connect", nobody)
+    monkeypatch.setattr(socket.socket, "connect_ex", nobody)
     monkeypatch.delenv("NO_GCE_CHECK", raising=False)
     with Storage("gs://bucket/prefix?project=p") as store:
         assert repr(store)

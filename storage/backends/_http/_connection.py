@@ -18,6 +18,7 @@ from storage.backends._http._errors import (
     ProtocolError,
     ReadTimeoutError,
     TransportError,
+    let_others_through,
 )
 from storage.backends._http._parser import MAX_HEAD, Parser
 
@@ -91,8 +92,8 @@ class Connection:
             sock.recv(1)
         except ssl.SSLWantReadError:
             return True  # a message of TLS itself, such as a session ticket
-        except OSError:
-            pass
+        except OSError as exc:
+            let_others_through(exc)
         return False
 
     # ---- a request and the head of its answer ------------------------------------------------------------------
@@ -147,7 +148,8 @@ class Connection:
                 continue
             except (BlockingIOError, ssl.SSLWantWriteError):
                 count = 0
-            except OSError:
+            except OSError as exc:
+                let_others_through(exc)
                 return False
             if count < len(view):
                 unsent[-1] = view[count:]
@@ -170,8 +172,8 @@ class Connection:
             self.rest += self._open().recv(_RECEIVE)
         except _AGAIN:
             return False
-        except OSError:
-            pass  # whoever reads next meets it again
+        except OSError as exc:
+            let_others_through(exc)  # whoever reads next meets the system's again
         return True
 
     def _read_head(self, method: str) -> None:
@@ -218,8 +220,8 @@ class Connection:
             while size and pieces[-1]:
                 pieces.append(sock.recv(size))
                 size -= len(pieces[-1])
-        except OSError:
-            pass  # nothing more for now, or an error that the next one to read meets again
+        except OSError as exc:
+            let_others_through(exc)  # nothing more for now, or an error that the next one to read meets again
         return b"".join(pieces)
 
     def receive_into(self, view: memoryview) -> int:
@@ -243,6 +245,7 @@ class Connection:
             raise self.failure(ReadTimeoutError, f"sent nothing for {self._place.read_timeout:g} seconds")
 
     def _lost(self, exc: OSError) -> TransportError:
+        let_others_through(exc)
         return self.failure(ConnectionLostError, f"the connection was lost: {exc}")
 
     def failure(self, kind: type[TransportError], what: str) -> TransportError:

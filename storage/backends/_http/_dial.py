@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import socket
 import ssl
@@ -9,7 +11,7 @@ import time
 from typing import NamedTuple
 
 from storage._stop import wait_for
-from storage.backends._http._errors import CertificateError, ConnectError, ConnectTimeoutError
+from storage.backends._http._errors import CertificateError, ConnectError, ConnectTimeoutError, let_others_through
 
 __all__ = ["Place", "dial"]
 
@@ -44,14 +46,15 @@ def dial(place: Place) -> socket.socket:
     deadline = time.monotonic() + place.connect_timeout
     try:
         sock = _connect(place, deadline)
-    except TimeoutError:
+    except TimeoutError as exc:
+        let_others_through(exc)
         raise ConnectTimeoutError(f"{place}: no connection within {place.connect_timeout:g} seconds") from None
     except OSError as exc:
+        let_others_through(exc)
         raise ConnectError(f"{place}: no connection: {exc}") from exc
     try:
         # A request goes out with one call, so there is nothing to wait for before it is sent.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(0)
         return sock if place.tls is None else _shake_hands(sock, place, place.tls, deadline)
     except BaseException:
         sock.close()
@@ -61,21 +64,28 @@ def dial(place: Place) -> socket.socket:
 def _connect(place: Place, deadline: float) -> socket.socket:
     """The first address that answers; each gets its share of the time that is left."""
     addresses = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+    if not addresses:
+        raise ConnectError(f"{place}: no connection: the name has no address")
     for left in range(len(addresses), 0, -1):
         family, kind, protocol, _, address = addresses[-left]
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(max(0.001, (deadline - time.monotonic()) / left))
-            sock.connect(address)
-            return sock
-        except OSError:
-            sock.close()
-            if left == 1:
-                raise
+            sock.settimeout(0)
+            number = sock.connect_ex(address)
+            if number == errno.EINPROGRESS:
+                poll = select.poll()
+                poll.register(sock, select.POLLOUT)
+                share = max(1.0, (deadline - time.monotonic()) / left * 1000)
+                number = (
+                    sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if wait_for(poll, share) else errno.ETIMEDOUT
+                )
         except BaseException:
             sock.close()
             raise
-    raise OSError("the name has no address")
+        if not number:
+            return sock
+        sock.close()
+    raise OSError(number, os.strerror(number))
 
 
 def _shake_hands(sock: socket.socket, place: Place, tls: ssl.SSLContext, deadline: float) -> ssl.SSLSocket:
@@ -99,6 +109,7 @@ def _shake_hands(sock: socket.socket, place: Place, tls: ssl.SSLContext, deadlin
         raise CertificateError(f"{place}: {exc.verify_message or exc}") from exc
     except OSError as exc:
         secure.close()
+        let_others_through(exc)
         raise ConnectError(f"{place}: no TLS: {exc}") from exc
     except BaseException:
         secure.close()

@@ -23,6 +23,7 @@ __all__ = [
     "ProtocolError",
     "ReadTimeoutError",
     "TransportError",
+    "let_others_through",
 ]
 
 
@@ -72,3 +73,12 @@ class ProtocolError(TransportError):
     """The answer is not HTTP/1.1, is ambiguous about its length, or goes over a limit."""
 
     answered = True
+
+
+def let_others_through(exc: OSError) -> None:
+    """Raises ``exc`` again unless the system raised it: a signal handler's ``TimeoutError`` is its caller's, not the network's.
+
+    What the system raises has an ``errno``. No socket here has a timeout of its own, whose exception would have none.
+    """
+    if exc.errno is None:
+        raise exc

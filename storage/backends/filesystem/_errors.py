@@ -57,6 +57,8 @@ def classify(exc: BaseException) -> type[StorageError] | None:
     if isinstance(exc, StorageError):
         return type(exc)
     if isinstance(exc, OSError):
+        if exc.errno is None:
+            return None  # not the system's: a signal handler of the caller's raised it
         return _KINDS.get(exc.errno or 0, UnavailableError)
     return UnavailableError if isinstance(exc, Swept) else None
 

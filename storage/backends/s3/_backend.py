@@ -19,7 +19,7 @@ from storage.backends.s3._checksums import upload_headers
 from storage.backends.s3._copying import Copier
 from storage.backends.s3._documents import Part, delete_objects, failed_deletions
 from storage.backends.s3._errors import classify, code_of, status_of
-from storage.backends.s3._headers import Encryption, quoted
+from storage.backends.s3._headers import Encryption
 from storage.backends.s3._requests import Requests
 from storage.backends.s3._settings import POOL_SIZE, Settings
 from storage.backends.s3._wire import client_error
@@ -110,18 +110,23 @@ class S3Backend(Backend):
             raise PreconditionFailedError
         self._delete(path, if_match)
 
+    def delete_unseen(self, path: str, etag: str) -> None:
+        self._delete(path, etag)
+
     def _delete(self, path: str, if_match: str | None = None) -> None:
         """Deletes what is there or not; with ``if_match`` one version, or raises."""
-        headers = {} if if_match is None else {"if-match": quoted(if_match)}
-        call = Call("delete_object", "DELETE", path, "", headers, repeatable=if_match is None)
         attempts = self._requests.attempts()
         while True:
+            headers = {} if if_match is None else self._requests.if_match(if_match)
+            call = Call("delete_object", "DELETE", path, "", headers, repeatable=if_match is None)
             try:
                 expect(self._requests.once(call), 204)
             except Exception as exc:
                 if status_of(exc) in (404, 412) and code_of(exc) != "NoSuchBucket":
                     if if_match is None:
                         return  # some servers say so to whoever comes second; a lost answer does no harm
+                    if self._requests.misread(exc):
+                        continue
                     if attempts.lost:
                         raise outcome_unknown(f"the delete of {path!r}") from exc
                     raise PreconditionFailedError from exc

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from storage._backend import trace
 from storage._retry import Attempts, Retries
 from storage.backends.s3._calls import Answer, Call
 from storage.backends.s3._errors import is_transient, response_of, status_of, was_sent
 from storage.backends.s3._gate import Gate
+from storage.backends.s3._headers import quoted
 from storage.backends.s3._settings import Settings
 from storage.backends.s3._wire import ElsewhereError
 from storage.exceptions import UnavailableError
 
 __all__ = ["Requests"]
+
+# How Ceph's gateway numbers requests. It compares `If-Match` on a write with the bare etag.
+_CEPH: Final = re.compile(r"tx[0-9a-f]{17,}-")
 
 
 class Requests:
@@ -24,7 +29,7 @@ class Requests:
         gate: which way they go.
         bucket: its name.
         compare: whether bytes that come are compared with the service's checksums.
-        bare_etags: whether the server compares ``If-Match`` on a write with the etag without quotes, as Ceph does.
+        bare_etags: whether the server compares ``If-Match`` of a change with the etag without quotes, as Ceph does.
     """
 
     def __init__(self, settings: Settings, retries: Retries) -> None:
@@ -80,6 +85,20 @@ class Requests:
             # What has no body worth reading tells by this alone whose it is.
             raise UnavailableError("the answer has no request id, so it is not the service's; look at what is between")
         return result
+
+    def if_match(self, etag: str) -> dict[str, str]:
+        """The condition of a write or a delete, as the server reads it."""
+        return {"if-match": etag if self.bare_etags else quoted(etag)}
+
+    def misread(self, exc: Exception) -> bool:
+        """Whether the server may only have misread ``if_match``, and is asked otherwise from now on: once for a store."""
+        if self.bare_etags or status_of(exc) != 412:
+            return False
+        headers = response_of(exc).get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        self.bare_etags = headers.get("server", "").startswith("Ceph") or bool(
+            _CEPH.match(headers.get("x-amz-request-id", ""))
+        )
+        return self.bare_etags
 
     def mendable(self, exc: Exception) -> bool:
         """Whether another try may help."""

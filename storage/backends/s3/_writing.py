@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from time import monotonic
@@ -15,7 +14,7 @@ from storage.backends.s3._answers import head
 from storage.backends.s3._calls import Answer, Call, query
 from storage.backends.s3._checksums import check_upload, upload_headers
 from storage.backends.s3._documents import Part, complete_upload, completed_etag, copy_result, error, upload_id
-from storage.backends.s3._errors import classify, code_of, response_of, status_of
+from storage.backends.s3._errors import classify, code_of, status_of
 from storage.backends.s3._headers import (
     Encryption,
     answered_at,
@@ -40,8 +39,6 @@ __all__ = ["Condition", "S3Parts", "put"]
 
 # How far apart two times of one server may be that mean the same moment: they come in whole seconds.
 _GRAIN: Final = timedelta(seconds=2)
-# How Ceph's gateway numbers requests. It compares `If-Match` on a write with the bare etag.
-_CEPH: Final = re.compile(r"tx[0-9a-f]{17,}-")
 
 
 class Condition:
@@ -55,8 +52,8 @@ class Condition:
     def __init__(self, requests: Requests, path: str, options: PutOptions, *, marked: bool = False) -> None:
         self._requests, self._path, self._options = requests, path, options
         self.headers = conditions(options)
-        if options.if_match is not None and requests.bare_etags:
-            self.headers = {"if-match": options.if_match}
+        if options.if_match is not None:
+            self.headers = requests.if_match(options.if_match)
         self.nonce = new_nonce() if self.headers or marked else None
         self._began = monotonic()
 
@@ -72,13 +69,10 @@ class Condition:
 
     def reworded(self, exc: Exception) -> bool:
         """Whether the server may only have misread the condition, which then is put as it reads it: once for a store."""
-        if self._requests.bare_etags or self._options.if_match is None or status_of(exc) != 412:
+        etag = self._options.if_match
+        if etag is None or not self._requests.misread(exc):
             return False
-        headers = response_of(exc).get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        if not headers.get("server", "").startswith("Ceph") and not _CEPH.match(headers.get("x-amz-request-id", "")):
-            return False
-        self._requests.bare_etags = True
-        self.headers = {"if-match": self._options.if_match}
+        self.headers = self._requests.if_match(etag)
         return True
 
     def settle(self, exc: Exception, attempts: Attempts) -> Stat:
