@@ -110,7 +110,7 @@ def test_dask_on_two_processes(tmp_path):
             f"{url}/in/{n}.csv", index=False, storage_options=options
         )
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster),
     ):
         frame = dask.dataframe.read_csv(f"{url}/in/*.csv", storage_options=options)
