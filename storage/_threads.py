@@ -7,12 +7,13 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, Generic, TypeVar, cast
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from storage._fork import forks
 from storage._stop import SLICE, Stop, Stopped, check, current
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # 8 ms
 
 __all__ = ["Pool", "Task"]
 

@@ -61,7 +61,7 @@ class Connection:
         self._place = place
         self._milliseconds = place.read_timeout * 1000
         self._poll = select.poll()
-        self._unsent: list[memoryview] = []  # the next piece is the last
+        self._unsent: list[bytes | memoryview] = []  # the next piece is the last
         self._sent = False
         self.rest = b""
         self.reusable = False
@@ -122,26 +122,26 @@ class Connection:
     def _queue(self, head: bytes, body: Sequence[bytes | memoryview]) -> None:
         """Puts the request into pieces: the first is the head with as much of the body as is small."""
         if not body:
-            self._unsent = [memoryview(head)]
+            self._unsent = [head]
             return
-        first: list[bytes | memoryview] = [head]
         room = _JOIN
+        first: list[bytes | memoryview] = [head]
         for piece in body:
             room -= len(piece)
             if room < 0:
                 break
             first.append(piece)
         self._unsent = [memoryview(piece) for piece in reversed(body[len(first) - 1 :])]
-        self._unsent.append(memoryview(b"".join(first) if len(first) > 1 else head))
+        self._unsent.append(b"".join(first) if len(first) > 1 else head)
 
     def _send(self) -> bool:
         """Sends what is left. False: an answer has begun to come, or the server reads no more and may have answered."""
         sock, unsent = self._open(), self._unsent
         poll = None
         while True:
-            view = unsent[-1]
+            piece = unsent[-1]
             try:
-                count = sock.send(view[:_SEND])
+                count = sock.send(piece[:_SEND])
                 self._sent = True
             except ssl.SSLWantReadError:
                 self._wait()
@@ -151,8 +151,8 @@ class Connection:
             except OSError as exc:
                 let_others_through(exc)
                 return False
-            if count < len(view):
-                unsent[-1] = view[count:]
+            if count < len(piece):
+                unsent[-1] = memoryview(piece)[count:]
             else:
                 unsent.pop()
                 if not unsent:

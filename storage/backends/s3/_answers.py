@@ -10,7 +10,7 @@ from storage.backends.s3._calls import Answer
 from storage.backends.s3._headers import etag_of, quoted, stat_of
 from storage.exceptions import IntegrityError, PreconditionFailedError, UnavailableError
 
-__all__ = ["Asked", "Window", "expect", "head", "window"]
+__all__ = ["Asked", "Window", "expect", "found", "head", "window"]
 
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _LENGTH: Final = re.compile(r"\d{1,18}")
@@ -99,10 +99,20 @@ def head(answer: Answer) -> Stat:
     Raises:
         UnavailableError: it is not the service's answer.
     """
+    return stat_of(answer.headers, _size(answer))
+
+
+def found(answer: Answer) -> str:
+    """The etag of the blob that the answer to a HEAD is about. As ``head`` otherwise, and a tenth of its work."""
+    _size(answer)
+    return etag_of(answer.headers)
+
+
+def _size(answer: Answer) -> int:
     length = answer.headers.get("content-length", "")
     if answer.status != 200 or _LENGTH.fullmatch(length) is None:
         raise UnavailableError("the answer does not tell how long the blob is, so it is not the service's")
-    return stat_of(answer.headers, int(length))
+    return int(length)
 
 
 def expect(answer: Answer, status: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import quote
 
 from storage._backend import Backend, Changes, Download, FormOptions, PutOptions, Setup, SignOptions, Stat
@@ -13,8 +13,8 @@ from storage._multipart import PART_SIZE, PartWriter
 from storage._retry import Attempts, Retries, outcome_unknown
 from storage._types import SignedForm, SignedRequest
 from storage.backends.s3 import _bucket, _listing, _reading, _signing, _writing
-from storage.backends.s3._answers import expect, head
-from storage.backends.s3._calls import Call
+from storage.backends.s3._answers import expect, found, head
+from storage.backends.s3._calls import Answer, Call
 from storage.backends.s3._checksums import upload_headers
 from storage.backends.s3._copying import Copier
 from storage.backends.s3._documents import Part, delete_objects, failed_deletions
@@ -26,6 +26,8 @@ from storage.backends.s3._wire import client_error
 from storage.exceptions import PreconditionFailedError, StorageError, UnavailableError
 
 __all__ = ["S3Backend"]
+
+T = TypeVar("T")
 
 _MULTIPART_FROM: Final = 4 * PART_SIZE  # bytes: below it, whole bodies that are in memory anyway go up in one request
 _XML_CANNOT: Final = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -94,19 +96,26 @@ class S3Backend(Backend):
         return _reading.stream(self._requests, path, start, end, if_match)
 
     def stat(self, path: str) -> Stat:
+        return self._look(path, head)
+
+    def probe(self, path: str) -> object:
+        return self._look(path, found)
+
+    def _look(self, path: str, read: Callable[[Answer], T]) -> T:
+        """What ``read`` makes of the answer to a HEAD."""
         attempts = self._requests.attempts()
         call = Call("head_object", "HEAD", path)
         while True:
             try:
-                return head(self._requests.once(call))
+                return read(self._requests.once(call))
             except Exception as exc:
                 self._look_closer(path, exc)
                 self._requests.failed(attempts, exc)
 
     def delete(self, path: str, *, if_match: str | None = None) -> None:
         # A DELETE does not say whether there was anything.
-        found = self.stat(path)
-        if if_match not in (None, found.etag):
+        etag = self._look(path, found)
+        if if_match not in (None, etag):
             raise PreconditionFailedError
         self._delete(path, if_match)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from base64 import b64decode, b64encode
+from base64 import b64decode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
@@ -18,16 +19,20 @@ Kind = Literal["md5", "crc32"]
 
 _CRC32: Final = "x-amz-checksum-crc32"
 _REMEDY: Final = "if this server's etags only look like MD5, add ?checksums=false to the URL"
+_THE_ETAG: Final = f"its etag, which is its MD5; {_REMEDY}"
 
 
 def upload_headers(data: bytes | memoryview, kind: Kind | None) -> dict[str, str]:
     """The headers by which the server checks the body ``data``."""
     if kind == "md5":
-        return {"content-md5": b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()}
+        return {"content-md5": _base64(hashlib.md5(data, usedforsecurity=False).digest())}
     if kind == "crc32":
-        crc = b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
-        return {_CRC32: crc, "x-amz-sdk-checksum-algorithm": "CRC32"}
+        return {_CRC32: _base64(zlib.crc32(data).to_bytes(4, "big")), "x-amz-sdk-checksum-algorithm": "CRC32"}
     return {}
+
+
+def _base64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode()
 
 
 def check_upload(sent: Mapping[str, str], etag: str, answered: Mapping[str, str]) -> None:
@@ -38,7 +43,7 @@ def check_upload(sent: Mapping[str, str], etag: str, answered: Mapping[str, str]
     """
     if "content-md5" in sent:
         stored = md5_of(etag, answered)
-        if stored is not None and stored != b64decode(sent["content-md5"]).hex():
+        if stored is not None and stored != a2b_base64(sent["content-md5"]).hex():
             raise IntegrityError(f"the etag of the upload is not the MD5 of what was sent; send it again, or {_REMEDY}")
     elif _CRC32 in sent and answered.get(_CRC32, sent[_CRC32]) != sent[_CRC32]:
         raise IntegrityError("the service has a CRC-32 other than that of what was sent; send it again")
@@ -101,7 +106,7 @@ def checksum_of(etag: str, headers: Mapping[str, str]) -> Checksum | None:
             if expected is not None:
                 return Checksum(make(), expected, name)
     md5 = md5_of(etag, headers)
-    return None if md5 is None else Checksum(_md5(), md5, f"its etag, which is its MD5; {_REMEDY}")
+    return None if md5 is None else Checksum(_md5(), md5, _THE_ETAG)
 
 
 def _hex(text: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Final
 
 from storage._backend import PutOptions, Stat
@@ -182,6 +183,7 @@ def answered_at(headers: Mapping[str, str]) -> datetime:
     return http_date(headers.get("date", "")) or datetime.now(_UTC)
 
 
+@lru_cache(maxsize=64)  # the time of an answer is that of many others
 def http_date(text: str) -> datetime | None:
     """The date of a header; ``None``: it is none."""
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from types import FunctionType
 from typing import Any, Final
@@ -22,22 +22,45 @@ _CONNECTIONS: Final = ("AWSHTTPConnection", "AWSHTTPSConnection")
 _OURS: Final = ("boto3.", "botocore.", "s3transfer.", "storage.backends.s3.")
 
 
+# Those parts, once all of them were found to be botocore's own: where each was, by which name, and what it was.
+_own: list[tuple[Mapping[str, Any], str, object]] = []
+
+
 def intercepted() -> bool:
-    """Whether something stands between botocore and the network at this moment: ``mock_aws``, a patched method, a recorder."""
+    """Whether something stands between botocore and the network at this moment: ``mock_aws``, a patched method, a recorder.
+
+    Each request asks, so what was found once is only compared.
+    """
     modules = sys.modules
     moto = modules.get("moto.core.models")
     if moto is not None and moto.botocore_stubber.enabled:
         return True
     if "botocore.client" not in modules:
         return False
+    for place, name, part in _own:
+        if place.get(name) is not part:
+            return _is_replaced()
+    return not _own and _is_replaced()
+
+
+def _is_replaced() -> bool:
+    """Whether one of the parts is somebody's; else, once botocore is loaded whole, they are remembered."""
+    modules = sys.modules
+    found: list[tuple[Mapping[str, Any], str, Any]] = [(modules, "botocore.client", modules["botocore.client"])]
     for module, owner, name in _PARTS:
-        part = getattr(getattr(modules.get(module), owner, None), name, None)
-        if part is not None and (type(part) is not FunctionType or part.__module__ != module):
+        kind = getattr(modules.get(module), owner, None)
+        part = getattr(kind, name, None)
+        if part is None:
+            return False  # another thread is importing it
+        if type(part) is not FunctionType or part.__module__ != module:
             return True
-    requests = modules.get("botocore.awsrequest")
-    return requests is not None and any(
-        getattr(requests, name).__module__ != "botocore.awsrequest" for name in _CONNECTIONS
-    )
+        found += (vars(modules[module]), owner, kind), (vars(kind), name, part)
+    requests = vars(modules["botocore.awsrequest"])
+    connections = [(requests, name, requests[name]) for name in _CONNECTIONS]
+    if any(kind.__module__ != "botocore.awsrequest" for _, _, kind in connections):
+        return True
+    _own[:] = [*found, *connections]
+    return False
 
 
 def is_foreign(handler: object) -> bool:

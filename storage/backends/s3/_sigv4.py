@@ -10,7 +10,10 @@ import hmac
 import time
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 __all__ = ["EMPTY", "UNSIGNED", "Keys", "Secrets", "canonical_request", "sign"]
 
@@ -47,14 +50,14 @@ def sign(
     method: str,
     path: str,
     query: str,
-    headers: Mapping[str, str],
+    headers: dict[str, str],
     payload: str,
     *,
     keys: Secrets,
     region: str,
     now: float,
-) -> dict[str, str]:
-    """The headers of a signed request.
+) -> None:
+    """Signs a request: adds to its headers.
 
     Args:
         method: the HTTP method.
@@ -67,16 +70,19 @@ def sign(
         now: seconds since 1970.
     """
     stamp = _stamp(int(now))
-    signed = {**headers, "x-amz-content-sha256": payload, "x-amz-date": stamp}
+    headers["x-amz-content-sha256"] = payload
+    headers["x-amz-date"] = stamp
     if keys.token:
-        signed["x-amz-security-token"] = keys.token
-    names = sorted(signed)
-    request = canonical_request(method, path, query, signed, names, payload)
-    key, scope, credential = _scope(keys.access_key, keys.secret_key, stamp[:8], region)
+        headers["x-amz-security-token"] = keys.token
+    names = sorted(headers)
+    request = canonical_request(method, path, query, headers, names, payload)
+    inner, outer, scope, credential = _scope(keys.access_key, keys.secret_key, stamp[:8], region)
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    signature = hmac.digest(key, text.encode(), "sha256").hex()
-    signed["authorization"] = f"{credential}{';'.join(names)}, Signature={signature}"
-    return signed
+    # What hmac.digest does, in half the time: the key has been hashed already.
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(text.encode())
+    outer.update(inner.digest())
+    headers["authorization"] = f"{credential}{';'.join(names)}, Signature={outer.hexdigest()}"
 
 
 def canonical_request(
@@ -95,10 +101,12 @@ def _stamp(second: int) -> str:
 
 
 @lru_cache(maxsize=64)
-def _scope(access_key: str, secret_key: str, day: str, region: str) -> tuple[bytes, str, str]:
-    """The signing key of a day, its scope, and how the header begins."""
+def _scope(access_key: str, secret_key: str, day: str, region: str) -> tuple[_Hash, _Hash, str, str]:
+    """The two hashes of an HMAC (RFC 2104) that have taken in the signing key of a day; its scope, and how the header begins."""
     key = f"AWS4{secret_key}".encode()
     for part in (day, region, "s3", "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
     scope = f"{day}/{region}/s3/aws4_request"
-    return key, scope, f"AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders="
+    key = key.ljust(64, b"\0")
+    inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in key)) for pad in (0x36, 0x5C))
+    return inner, outer, scope, f"AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders="

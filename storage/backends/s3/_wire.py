@@ -126,26 +126,25 @@ class Wire:
             path = f"{self._base}/{path}"
         else:
             path = f"{self._base}/{quote(path, errors='surrogateescape')}"
-        if self._secrets is None:
-            sent = dict(headers)
-        else:
+        sent = {"host": self._pool.authority, **headers}
+        if self._secrets is not None:
             if not body:
                 payload = EMPTY
             elif self._tls and name in _UNSIGNED_BODIES and _is_checked(headers):
                 payload = UNSIGNED
             else:
                 payload = hashlib.sha256(body).hexdigest()
-            sent = sign(
+            sign(
                 method,
                 path,
                 query,
-                {"host": self._pool.authority, **headers},
+                sent,
                 payload,
                 keys=self._secrets(),
                 region=self._region,
                 now=time.time() + self._skew,
             )
-            del sent["host"]  # which the transport adds
+        del sent["host"]  # which the transport adds
         # Not signed, since something between may change them.
         sent["accept-encoding"] = "identity"
         sent["user-agent"] = _AGENT
