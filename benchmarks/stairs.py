@@ -37,6 +37,7 @@ def _stairs(root: str) -> list[tuple[str, Call]]:
     os.mkdir(f"{root}/bare/new")
     staging = os.open(f"{root}/bare/new", os.O_RDONLY)
     known = os.open(f"{root}/bare/{_FOLDER}", os.O_RDONLY)
+    bare = os.fsencode(f"{root}/bare/")
     store = Storage(f"file://{root}/store?fsync=false&types=data:")
     route = core_of(store).route("data")
 
@@ -49,7 +50,7 @@ def _stairs(root: str) -> list[tuple[str, Call]]:
             os.write(fd, KIB)
             if described:
                 _records.attach(fd, _records.encode(b"12345678", os.fstat(fd), _OPTIONS))
-            folder = _system.open_inside(f"{root}/bare/", _FOLDER, _system.DIRECTORY) if contained else known
+            folder = _system.open_inside(bare, _FOLDER, _system.DIRECTORY) if contained else known
             if locked:
                 flock(folder, LOCK_EX)
             os.rename(name, str(number % 5000), src_dir_fd=staging, dst_dir_fd=folder)

@@ -16,7 +16,7 @@ from typing import Any
 from typing_extensions import Self
 
 from storage.backends import _http
-from storage.backends._http import Pool, _connection
+from storage.backends._http import Pool, _connection, _dial
 
 __all__ = ["Peer", "Server", "by_http_client", "coming", "ok", "pool_of"]
 
@@ -169,7 +169,7 @@ class _Pieces(socket.socket):
         return super().recv(min(size, next(self.sizes)), flags)
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        return super().recv_into(memoryview(buffer)[: next(self.sizes)], nbytes, flags)
+        return super().recv_into(buffer, min(nbytes, next(self.sizes)), flags)
 
 
 @contextmanager
@@ -181,16 +181,17 @@ def coming(monkeypatch: Any, data: bytes, sizes: Iterable[int] = (), *, closes: 
     if closes:
         theirs.shutdown(socket.SHUT_WR)
     sock = _Pieces(fileno=ours.detach())
-    sock.settimeout(0)
     chosen = list(sizes) or [1 << 20]
     sock.sizes = itertools.chain(chosen, itertools.repeat(chosen[-1]))
     dialled = iter([sock])
 
-    def dial(_: object) -> socket.socket:
+    def dial(place: _dial.Place) -> socket.socket:
         try:
-            return next(dialled)
+            sock = next(dialled)
         except StopIteration:
             raise _http.ConnectError("there is one connection only") from None
+        _dial.let_wait(sock, place.read_timeout)
+        return sock
 
     monkeypatch.setattr(_connection, "dial", dial)
     pool = Pool("http", "scripted", 80, connect_timeout=1, read_timeout=0.2)

@@ -9,8 +9,8 @@ import ssl
 from collections.abc import Sequence
 from typing import Final
 
+from storage import _stop
 from storage._fork import forks
-from storage._stop import wait_for
 from storage.backends._http._dial import Place, dial
 from storage.backends._http._errors import (
     BodyCutError,
@@ -33,7 +33,9 @@ _AGAIN: Final = (BlockingIOError, ssl.SSLWantReadError)
 
 
 class Connection:
-    """A connection on which one request at a time is made. Its socket never blocks: what waits is a poll, with a timeout.
+    """A connection on which one request at a time is made.
+
+    What waits is a poll, with a timeout. Its socket never blocks, but for one call: see ``_begin``.
 
     Attributes:
         parser: what is known of the answer.
@@ -44,6 +46,7 @@ class Connection:
 
     __slots__ = (
         "__weakref__",
+        "_flags",
         "_milliseconds",
         "_place",
         "_poll",
@@ -59,6 +62,7 @@ class Connection:
     def __init__(self, place: Place) -> None:
         self._socket: socket.socket | None = None
         self._place = place
+        self._flags = socket.MSG_DONTWAIT if place.tls is None else 0
         self._milliseconds = place.read_timeout * 1000
         self._poll = select.poll()
         self._unsent: list[bytes | memoryview] = []  # the next piece is the last
@@ -89,7 +93,7 @@ class Connection:
         if not self._poll.poll(0):
             return True
         try:
-            sock.recv(1)
+            sock.recv(1, self._flags)
         except ssl.SSLWantReadError:
             return True  # a message of TLS itself, such as a session ticket
         except OSError as exc:
@@ -141,7 +145,7 @@ class Connection:
         while True:
             piece = unsent[-1]
             try:
-                count = sock.send(piece[:_SEND])
+                count = sock.send(piece[:_SEND], self._flags)
                 self._sent = True
             except ssl.SSLWantReadError:
                 self._wait()
@@ -160,7 +164,7 @@ class Connection:
             if poll is None:
                 poll = select.poll()
                 poll.register(sock, select.POLLIN | select.POLLOUT)
-            events = wait_for(poll, self._milliseconds)
+            events = _stop.wait_for(poll, self._milliseconds)
             if not events:
                 raise self.failure(ReadTimeoutError, f"took no more bytes for {self._place.read_timeout:g} seconds")
             if events[0][1] & select.POLLIN and self._has_answer():
@@ -169,7 +173,7 @@ class Connection:
     def _has_answer(self) -> bool:
         """Whether bytes of an answer, or the end of the connection, have come already."""
         try:
-            self.rest += self._open().recv(_RECEIVE)
+            self.rest += self._open().recv(_RECEIVE, self._flags)
         except _AGAIN:
             return False
         except OSError as exc:
@@ -177,9 +181,8 @@ class Connection:
         return True
 
     def _read_head(self, method: str) -> None:
-        data, searched = self.rest, 0
-        if not data:
-            self._wait()  # an answer is seldom there at once, and an exception costs more than the poll
+        data = self.rest = self.rest or self._begin()
+        searched = 0
         while (end := data.find(b"\r\n\r\n", searched)) < 0:
             if len(data) > MAX_HEAD or not b"HTTP/".startswith(data[:5]):
                 break
@@ -197,6 +200,18 @@ class Connection:
         except ProtocolError as exc:
             raise self.failure(ProtocolError, str(exc)) from None
 
+    def _begin(self) -> bytes:
+        """The first bytes of an answer, which is seldom there at once."""
+        if not self._flags or _stop.current.get() is not None:
+            self._wait()
+            return self.receive(_RECEIVE)
+        try:
+            return self._open().recv(_RECEIVE)
+        except BlockingIOError:
+            raise self._silent() from None
+        except OSError as exc:
+            raise self._lost(exc) from exc
+
     # ---- bytes -------------------------------------------------------------------------------------------------
 
     def receive(self, size: int) -> bytes:
@@ -206,7 +221,7 @@ class Connection:
             return self._decrypt(sock, size)
         while True:
             try:
-                return sock.recv(size)
+                return sock.recv(size, self._flags)
             except _AGAIN:
                 self._wait()
             except OSError as exc:
@@ -229,7 +244,7 @@ class Connection:
         sock = self._open()
         while True:
             try:
-                return sock.recv_into(view)
+                return sock.recv_into(view, len(view), self._flags)
             except _AGAIN:
                 self._wait()
             except OSError as exc:
@@ -241,8 +256,11 @@ class Connection:
         return self._socket
 
     def _wait(self) -> None:
-        if not wait_for(self._poll, self._milliseconds):
-            raise self.failure(ReadTimeoutError, f"sent nothing for {self._place.read_timeout:g} seconds")
+        if not _stop.wait_for(self._poll, self._milliseconds):
+            raise self._silent()
+
+    def _silent(self) -> TransportError:
+        return self.failure(ReadTimeoutError, f"sent nothing for {self._place.read_timeout:g} seconds")
 
     def _lost(self, exc: OSError) -> TransportError:
         let_others_through(exc)

@@ -7,13 +7,14 @@ import os
 import select
 import socket
 import ssl
+import struct
 import time
 from typing import NamedTuple
 
 from storage._stop import wait_for
 from storage.backends._http._errors import CertificateError, ConnectError, ConnectTimeoutError, let_others_through
 
-__all__ = ["Place", "dial"]
+__all__ = ["Place", "dial", "let_wait"]
 
 
 class Place(NamedTuple):
@@ -38,7 +39,7 @@ class Place(NamedTuple):
 
 
 def dial(place: Place) -> socket.socket:
-    """A connected socket that does not block; with TLS, the handshake is done.
+    """A connected socket. With TLS, the handshake is done, and it does not block; without, see ``let_wait``.
 
     Raises:
         ConnectError: as it says.
@@ -55,10 +56,20 @@ def dial(place: Place) -> socket.socket:
     try:
         # A request goes out with one call, so there is nothing to wait for before it is sent.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock if place.tls is None else _shake_hands(sock, place, place.tls, deadline)
+        if place.tls is None:
+            let_wait(sock, place.read_timeout)
+            return sock
+        return _shake_hands(sock, place, place.tls, deadline)
     except BaseException:
         sock.close()
         raise
+
+
+def let_wait(sock: socket.socket, seconds: float) -> None:
+    """Lets a plain ``recv`` wait for so long, and then raise ``BlockingIOError``: one system call, where a poll needs two."""
+    whole, part = divmod(max(seconds, 1e-6), 1)  # none at all would mean for ever
+    sock.settimeout(None)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(whole), int(part * 1e6)))
 
 
 def _connect(place: Place, deadline: float) -> socket.socket:
