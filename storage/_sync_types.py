@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from storage._frozen import Frozen
 
 __all__ = ["SyncEvent", "SyncFailure", "SyncResult"]
 
 
-@dataclass(frozen=True, slots=True)
-class SyncFailure:
+class SyncFailure(Frozen):
     """One blob that could not be synced.
 
     Attributes:
@@ -24,8 +24,7 @@ class SyncFailure:
     error: Exception
 
 
-@dataclass(frozen=True, slots=True)
-class SyncResult:
+class SyncResult(Frozen):
     """What a sync did, or, with ``dry_run``, would do.
 
     Attributes:
@@ -53,14 +52,13 @@ class SyncResult:
     kept: int = 0
     failed: int = 0
     failures: tuple[SyncFailure, ...] = ()
-    compared: Mapping[str, int] = field(default_factory=dict)
+    compared: Mapping[str, int] = {}
     dry_run: bool = False
     resumed: int = 0
     digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SyncEvent:
+class SyncEvent(Frozen):
     """One thing that a sync found out or did; with ``dry_run``, what it would do.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any
 
 from storage._frozen import Frozen
 
@@ -19,11 +19,8 @@ class KeyRange(Frozen):
         end_before: only keys before this text; ``None``: up to the last key.
     """
 
-    __match_args__: ClassVar[tuple[str, ...]] = ("start_after", "end_before")
-
-    def __init__(self, start_after: str | None = None, end_before: str | None = None) -> None:
-        self.start_after: Final[str | None] = start_after
-        self.end_before: Final[str | None] = end_before
+    start_after: str | None = None
+    end_before: str | None = None
 
 
 class ObjectInfo(Frozen):
@@ -41,39 +38,15 @@ class ObjectInfo(Frozen):
         metadata: the caller's own names and values; ``{}`` without any; may be ``None`` in ``iter_info`` and ``iter_dir``.
     """
 
-    __match_args__: ClassVar[tuple[str, ...]] = (
-        "key",
-        "storage_type",
-        "size",
-        "etag",
-        "last_modified",
-        "content_type",
-        "cache_control",
-        "content_encoding",
-        "metadata",
-    )
-
-    def __init__(
-        self,
-        key: str,
-        storage_type: str,
-        size: int,
-        etag: str,
-        last_modified: datetime,
-        content_type: str | None = None,
-        cache_control: str | None = None,
-        content_encoding: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> None:
-        self.key: Final[str] = key
-        self.storage_type: Final[str] = storage_type
-        self.size: Final[int] = size
-        self.etag: Final[str] = etag
-        self.last_modified: Final[datetime] = last_modified
-        self.content_type: Final[str | None] = content_type
-        self.cache_control: Final[str | None] = cache_control
-        self.content_encoding: Final[str | None] = content_encoding
-        self.metadata: Final[Mapping[str, str] | None] = metadata
+    key: str
+    storage_type: str
+    size: int
+    etag: str
+    last_modified: datetime
+    content_type: str | None = None
+    cache_control: str | None = None
+    content_encoding: str | None = None
+    metadata: Mapping[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON takes them: the time in ISO 8601, UTC."""
@@ -90,13 +63,10 @@ class SignedRequest(Frozen):
         expires_at: when it stops working, aware, UTC; earlier than asked for where the credentials die earlier.
     """
 
-    __match_args__: ClassVar[tuple[str, ...]] = ("method", "url", "headers", "expires_at")
-
-    def __init__(self, method: str, url: str, headers: Mapping[str, str], expires_at: datetime) -> None:
-        self.method: Final[str] = method
-        self.url: Final[str] = url
-        self.headers: Final[Mapping[str, str]] = headers
-        self.expires_at: Final[datetime] = expires_at
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    expires_at: datetime
 
     def __repr__(self) -> str:
         # The URL and its headers are a credential: a repr ends up in logs and tracebacks.
@@ -113,12 +83,9 @@ class SignedForm(Frozen):
         expires_at: when it stops working, aware, UTC; earlier than asked for where the credentials die earlier.
     """
 
-    __match_args__: ClassVar[tuple[str, ...]] = ("url", "fields", "expires_at")
-
-    def __init__(self, url: str, fields: Mapping[str, str], expires_at: datetime) -> None:
-        self.url: Final[str] = url
-        self.fields: Final[Mapping[str, str]] = fields
-        self.expires_at: Final[datetime] = expires_at
+    url: str
+    fields: Mapping[str, str]
+    expires_at: datetime
 
     def __repr__(self) -> str:
         return f"SignedForm(url={self.url.partition('?')[0]!r}, fields=…, expires_at={self.expires_at!r})"

@@ -6,7 +6,7 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from storage._backend import Backend
 from storage._frozen import Frozen
@@ -58,13 +58,10 @@ class StorageURL(Frozen):
         query: the parameters, percent-decoded; each given once.
     """
 
-    __match_args__: ClassVar[tuple[str, ...]] = ("scheme", "bucket", "path", "query")
-
-    def __init__(self, scheme: str, bucket: str, path: str, query: Mapping[str, str]) -> None:
-        self.scheme: Final[str] = scheme
-        self.bucket: Final[str] = bucket
-        self.path: Final[str] = path
-        self.query: Final[Mapping[str, str]] = query
+    scheme: str
+    bucket: str
+    path: str
+    query: Mapping[str, str]
 
     @classmethod
     def parse(cls, text: str) -> StorageURL:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from storage._frozen import Frozen
 from storage._retry import Timeout
@@ -34,43 +34,19 @@ class Settings(Frozen):
         checksums: whether bytes are compared with the service's checksums, up and down.
     """
 
-    __match_args__: ClassVar[tuple[str, ...]] = (
-        "bucket",
-        "timeout",
-        "auth",
-        "region",
-        "endpoint_url",
-        "profile",
-        "addressing_style",
-        "anonymous",
-        "ca_bundle",
-        "checksums",
-    )
+    bucket: str
+    timeout: Timeout
+    auth: Any = None
+    region: str | None = None
+    endpoint_url: str | None = None
+    profile: str | None = None
+    addressing_style: str | None = None
+    anonymous: bool = False
+    ca_bundle: str | None = None
+    checksums: bool = True
 
-    def __init__(
-        self,
-        bucket: str,
-        timeout: Timeout,
-        auth: Any = None,
-        region: str | None = None,
-        endpoint_url: str | None = None,
-        profile: str | None = None,
-        addressing_style: str | None = None,
-        anonymous: bool = False,
-        ca_bundle: str | None = None,
-        checksums: bool = True,
-    ) -> None:
-        self.bucket: Final[str] = bucket
-        self.timeout: Final[Timeout] = timeout
-        self.auth: Final[Any] = auth
-        self.region: Final[str | None] = region
-        self.endpoint_url: Final[str | None] = endpoint_url
-        self.profile: Final[str | None] = profile
-        self.addressing_style: Final[str | None] = addressing_style
-        self.anonymous: Final[bool] = anonymous
-        self.ca_bundle: Final[str | None] = ca_bundle
-        self.checksums: Final[bool] = checksums
-        if auth is not None:
+    def __post_init__(self) -> None:
+        if self.auth is not None:
             self._check_auth()
 
     def __repr__(self) -> str:
