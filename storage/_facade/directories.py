@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Directories", "LocalFile", "local_files", "store_directory", "write_files"]
 
-_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class LocalFile(NamedTuple):
@@ -321,7 +321,7 @@ class _Staged:
     def __enter__(self) -> BinaryIO:
         self._parent = self._open_parent()
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
             self._file: BinaryIO = os.fdopen(os.open(self._temporary, flags, 0o666, dir_fd=self._parent), "w+b")
         except BaseException:
             self._drop()

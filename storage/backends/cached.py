@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar
 
 from storage._backend import Backend, Chunks, Download, Stat, kind_of
+from storage._descriptors import Descriptor
 from storage._retry import Retries, Timeout
 from storage._urls import StorageURL
 from storage.backends._wrapper import Wrapper, open_inner
@@ -172,7 +173,7 @@ class _Bodies:
     def open(self, name: str, size: int) -> int | None:
         """A descriptor of a body of ``size`` bytes; ``None``: it is not here."""
         try:
-            fd = os.open(self._path(name), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            fd = os.open(self._path(name), os.O_RDONLY)
         except OSError:
             return None  # a cache that cannot be read is none
         if os.fstat(fd).st_size != size:
@@ -187,10 +188,7 @@ class _Bodies:
         fd = self.open(name, size)
         if fd is None:
             return None
-        try:
-            return b"".join(_Local(os.dup(fd), begin, end))
-        finally:
-            os.close(fd)
+        return b"".join(_Local(fd, begin, end))
 
     def new(self, name: str, size: int) -> _New:
         """A body to be written. Nothing of it can be read before it is kept."""
@@ -238,8 +236,7 @@ class _New:
         self._temporary = os.path.join(folder, _TEMPORARY + os.urandom(8).hex())
         with suppress(OSError):
             os.makedirs(folder, mode=0o700, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-            self._fd = os.open(self._temporary, flags, 0o600)
+            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
     def write(self, data: bytes) -> None:
         """The next bytes."""
@@ -277,30 +274,23 @@ class _New:
         self.close(keep=kind is None)
 
 
-class _Local:
-    """The bytes of a cached body, in pieces."""
+class _Local(Descriptor):
+    """The bytes of a cached body, in pieces. Closes the file."""
 
     def __init__(self, fd: int, begin: int, end: int) -> None:
-        self._fd, self._position, self._end = fd, begin, end
+        super().__init__(fd)
+        self._position, self._end = begin, end
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        if self._fd < 0 or self._position >= self._end:
+        if self.fd < 0 or self._position >= self._end:
             self.close()
             raise StopIteration
-        data = os.pread(self._fd, min(_PIECE, self._end - self._position), self._position)
+        data = os.pread(self.fd, min(_PIECE, self._end - self._position), self._position)
         self._position += len(data)
         return data
-
-    def close(self) -> None:
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class _Kept:

@@ -17,7 +17,19 @@ __all__ = ["ReadOnlyBackend", "create"]
 T = TypeVar("T")
 
 _CHANGES: Final = frozenset(
-    {"put", "writer", "delete", "delete_batch", "copy", "move", "update", "setup", "sweep", "sign_form"}
+    {
+        "put",
+        "writer",
+        "delete",
+        "delete_batch",
+        "delete_unseen",
+        "copy",
+        "move",
+        "update",
+        "setup",
+        "sweep",
+        "sign_form",
+    }
 )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 
+from storage._descriptors import Descriptor
 from storage.backends.filesystem import _system
 from storage.backends.filesystem._tree import (
     ABSENT,
@@ -15,7 +16,6 @@ from storage.backends.filesystem._tree import (
     META,
     STAGING,
     TRIES,
-    Folder,
     Tree,
     is_blob,
     is_folder,
@@ -80,10 +80,10 @@ def find_nested(tree: Tree, folder: str) -> tuple[int, int]:
         raise tree.absent(exc) from None
 
 
-def open_staging(tree: Tree) -> Folder:
+def open_staging(tree: Tree) -> Descriptor:
     """Opens the directory for temporary files, also as ``tree.staging``; makes it where it is missing."""
     tree.has_staged = True
-    staging = tree.staging = Folder(open_folder(tree, STAGING))
+    staging = tree.staging = Descriptor(open_folder(tree, STAGING))
     return staging
 
 

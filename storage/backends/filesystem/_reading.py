@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from storage._descriptors import Descriptor
 from storage.backends.filesystem import _records, _sidecars
 from storage.backends.filesystem._records import Record
 from storage.backends.filesystem._tree import Tree
@@ -59,13 +60,12 @@ def read_range(fd: int, size: int, start: int, end: int | None) -> bytes:
     return b"".join(pieces)
 
 
-class Pieces:
+class Pieces(Descriptor):
     """The same bytes as :func:`read_range`, in pieces. Closes the file."""
 
-    _fd = -1  # until it is made: an interrupt may come before
-
     def __init__(self, fd: int, st: os.stat_result, start: int, end: int | None) -> None:
-        self._fd, self._stat = fd, st
+        super().__init__(fd)
+        self._stat = st
         self._position = start if start >= 0 else max(0, st.st_size + start)
         self._end = st.st_size if end is None else min(end, st.st_size)
 
@@ -73,24 +73,15 @@ class Pieces:
         return self
 
     def __next__(self) -> bytes:
-        if self._fd < 0:
+        if self.fd < 0:
             raise StopIteration
-        data = os.pread(self._fd, max(0, min(PIECE, self._end - self._position)), self._position)
+        data = os.pread(self.fd, max(0, min(PIECE, self._end - self._position)), self._position)
         if data:
             self._position += len(data)
             return data
-        st = os.fstat(self._fd)
+        st = os.fstat(self.fd)
         self.close()
         # Our own bodies never change; what somebody edits in place meanwhile is no version at all.
         if (st.st_mtime_ns, st.st_size) != (self._stat.st_mtime_ns, self._stat.st_size):
             raise PreconditionFailedError("the file was edited in place while it was being read; read it again")
         raise StopIteration
-
-    def close(self) -> None:
-        """Closes the file. Idempotent."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __del__(self) -> None:
-        self.close()

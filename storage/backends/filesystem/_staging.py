@@ -10,10 +10,11 @@ import os
 from typing import Final
 
 from storage._backend import PutOptions, Stat
+from storage._descriptors import Descriptor
 from storage._fork import forks
 from storage.backends.filesystem import _folders, _records, _system
 from storage.backends.filesystem._records import Record, Unattached
-from storage.backends.filesystem._tree import BESIDE, TRIES, Folder, Tree
+from storage.backends.filesystem._tree import BESIDE, TRIES, Tree
 from storage.exceptions import UnavailableError
 
 __all__ = ["Staged", "Swept"]
@@ -46,7 +47,7 @@ class Staged:
     options: PutOptions
     stat: os.stat_result
 
-    def __init__(self, tree: Tree, folder: Folder | None = None, mode: int = 0o666) -> None:
+    def __init__(self, tree: Tree, folder: Descriptor | None = None, mode: int = 0o666) -> None:
         """Makes a new file.
 
         Args:
@@ -127,7 +128,7 @@ class Staged:
 
     def moved_beside(self, folder: str) -> Staged:
         """The same in the directory ``folder``, which is on another file system; this one is discarded."""
-        copy = Staged(self._tree, Folder(_folders.open_folder(self._tree, folder)))
+        copy = Staged(self._tree, Descriptor(_folders.open_folder(self._tree, folder)))
         try:
             _system.clone(self.fd, copy.fd, self.stat.st_size)
             copy.etag = self.etag

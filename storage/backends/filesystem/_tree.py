@@ -12,6 +12,7 @@ import os
 import stat
 from typing import Final
 
+from storage._descriptors import Descriptor
 from storage._keys import RESERVED, is_portable, reason
 from storage.backends.filesystem import _system
 from storage.backends.filesystem._case_folding import Spelling
@@ -30,7 +31,6 @@ __all__ = [
     "META",
     "STAGING",
     "TRIES",
-    "Folder",
     "Tree",
     "checked",
     "is_blob",
@@ -72,19 +72,6 @@ def is_folder(st: os.stat_result) -> bool:
     return st.st_mode & _FORMAT == _DIRECTORY
 
 
-class Folder:
-    """An open directory. It is closed with the last reference to it, so no other thread can close it during a call."""
-
-    __slots__ = ("fd",)
-
-    def __init__(self, fd: int) -> None:
-        self.fd: int = fd
-
-    def __del__(self) -> None:
-        if hasattr(self, "fd"):  # an interrupt may come before it is set
-            os.close(self.fd)
-
-
 class Tree:
     """The tree below one root.
 
@@ -93,7 +80,8 @@ class Tree:
         create: whether the first write makes the root.
         fsync: whether a change is on the medium when a call returns.
         spelling: keeps names apart where the file system does not.
-        staging: the directory for temporary files, if it is open.
+        staging: the directory for temporary files, if it is open. It is closed with the last reference to it, so no other
+            thread can close it during a call.
         has_staged: whether this object may have made our own directories.
         has_sidecars: whether there may be sidecars; ``None``: nobody has looked yet.
     """
@@ -104,7 +92,7 @@ class Tree:
         self.fsync: bool = fsync
         self.spelling: Spelling = Spelling()
         self._exact: set[int] = self.spelling.exact
-        self.staging: Folder | None = None
+        self.staging: Descriptor | None = None
         self.has_sidecars: bool | None = None
         self.has_staged: bool = False
         self._base = os.fsencode(f"{root}/")  # without links, once one was met

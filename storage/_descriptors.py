@@ -1,0 +1,29 @@
+"""An open file descriptor that is closed with its last owner."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["Descriptor"]
+
+
+class Descriptor:
+    """Owns an open descriptor.
+
+    Attributes:
+        fd: the descriptor; -1: it was closed, or an interrupt came before it was taken.
+    """
+
+    fd: int = -1
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def close(self) -> None:
+        """Closes it. Idempotent."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
