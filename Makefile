@@ -19,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 PYTHONS ?= $(foreach v,3.10 3.11 3.12 3.13 3.14,$(or $(lastword $(sort $(wildcard $(HOME)/.pyenv/versions/$(v).*/bin/python))),$(shell command -v python$(v))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test coverage test-all test-marathon test-browser test-python check format lint types imports docs clean
+.PHONY: help demo bench test coverage test-all test-marathon test-browser test-python test-extras check format lint types imports docs clean
 
 help:  ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ test-python:  ## Run the tests without those on servers on each Python that is f
 .PHONY: _test-python
 _test-python: $(VENV)/.$(NEEDS)
 	$(PYTEST) -p no:cacheprovider -k "not Moto and not TestSeaweedFS and not TestGCS" $(ARGS)
+
+test-extras: $(VENV)/.extras  ## Install each extra alone, from the wheel, on each Python (PYTHONS=…), lowest and newest, and use it.
+	PYTHONS="$(PYTHONS)" UV_CACHE_DIR=$(CURDIR)/$(VENV)/uv-cache $(PYTEST) -m extras tests/extras $(ARGS)
 
 bench:  ## Measure the library beside its peers and write docs/benchmarks.md (some 20 minutes; QUICK=1: a smoke test).
 	@$(MAKE) --no-print-directory _bench VENV=.venv-bench
@@ -104,11 +107,10 @@ $(VENV)/.%: pyproject.toml | $(BIN)/python
 
 $(VENV)/.lowest: pyproject.toml | $(BIN)/python
 	@echo "Installing the lowest versions of everything into $(VENV), once …"
-	@$(PIP) install --quiet --group lowest
-	@$(BIN)/uv pip compile --quiet --python $(BIN)/python --resolution lowest-direct --extra all --extra testing --group test \
-	  pyproject.toml --output-file $(VENV)/lowest.txt
-	@$(PIP) install --quiet -r $(VENV)/lowest.txt
-	@$(PIP) install --quiet --no-deps -e .
+	@$(PIP) install --quiet --group uv
+	@echo '-e .[all,testing,fsspec,zarr,django,opentelemetry,obspec]' | $(BIN)/uv pip compile --quiet --python $(BIN)/python \
+	  --resolution lowest-direct --group test --output-file $(VENV)/lowest.txt - >/dev/null
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r $(VENV)/lowest.txt
 	@touch $@
 
 NEEDS_demo    := -e .
@@ -116,4 +118,5 @@ NEEDS_test    := -e '.[all,testing]' --group test
 NEEDS_check   := $(NEEDS_test) --group check
 NEEDS_docs    := -e '.[all,testing]' --group docs
 NEEDS_browser := $(NEEDS_test) --group browser
+NEEDS_extras  := $(NEEDS_test) --group uv
 NEEDS_bench   := -e '.[all,testing]' --group bench

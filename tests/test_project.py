@@ -18,8 +18,10 @@ import pytest
 from packaging.requirements import Requirement
 
 import storage
+from tests.wheels import ROOT, built, wheel
 
-ROOT = Path(__file__).parent.parent
+__all__ = ["wheel"]
+
 PIP_LINE = "pip install 'storage-facade[{}]'"
 # The schemes that each extra brings.
 SCHEMES = {"s3": ["s3", "s3+boto3"], "gcs": ["gs", "gcs", "gs+google"]}
@@ -130,20 +132,6 @@ def test_import_is_cheap():
 
 
 # ---- the wheel -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    """The wheel, built from this tree."""
-    return _built("wheel", tmp_path_factory.mktemp("wheel"))
-
-
-def _built(kind, directory):
-    """The path of a distribution (``wheel`` or ``sdist``) of this tree, built into ``directory``."""
-    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(directory)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (path,) = directory.iterdir()
-    return path
 
 
 def test_wheel_holds_the_package(wheel):
@@ -374,12 +362,12 @@ def test_description_has_absolute_links():
 
 def test_wheel_is_reproducible(wheel, tmp_path):
     """Built twice, the wheel is the same to the byte."""
-    assert _built("wheel", tmp_path).read_bytes() == wheel.read_bytes()
+    assert built("wheel", tmp_path).read_bytes() == wheel.read_bytes()
 
 
 def test_sdist_holds_what_a_packager_needs(tmp_path):
     """Tests, docs, benchmarks and the pages for contributors are in it."""
-    with tarfile.open(_built("sdist", tmp_path)) as archive:
+    with tarfile.open(built("sdist", tmp_path)) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {
         "CONTRIBUTING.md",

@@ -82,8 +82,8 @@ class StorageStore(Store):
             raise FileNotFoundError(key) from exc
 
     async def getsize_prefix(self, prefix: str) -> int:
-        """Bytes of all values below a prefix, by one listing."""
-        async with aclosing(self._infos(prefix)) as infos:
+        """Bytes of all values below a folder, by one listing."""
+        async with aclosing(self._infos(_folder(prefix))) as infos:
             return sum([info.size async for info in infos])
 
     # ---- writing -----------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ class StorageStore(Store):
     async def delete_dir(self, prefix: str) -> None:
         """Deletes everything below a folder, in batches."""
         self._check_writable()
-        folder = prefix.rstrip("/") + "/" if prefix else ""
+        folder = _folder(prefix)
         keys = [key async for key in self.list_prefix(folder)]
         await self.storage.delete_many(keys, self.storage_type)
 
@@ -144,7 +144,7 @@ class StorageStore(Store):
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """The names of what is in a folder."""
-        folder = prefix.rstrip("/") + "/" if prefix else ""
+        folder = _folder(prefix)
         async for entry in self.storage.iter_dir(folder, self.storage_type):
             key = entry if isinstance(entry, str) else entry.key
             yield key[len(folder) :].rstrip("/")
@@ -152,6 +152,10 @@ class StorageStore(Store):
     async def _infos(self, prefix: str) -> Any:
         async for info in self.storage.iter_info(prefix, self.storage_type):
             yield info
+
+
+def _folder(prefix: str) -> str:
+    return prefix.rstrip("/") + "/" if prefix else ""
 
 
 def _bounds(byte_range: ByteRequest | None) -> tuple[int, int | None]:

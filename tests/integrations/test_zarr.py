@@ -107,6 +107,15 @@ async def test_the_last_bytes_are_one_request():
     assert len(spy.names) == 1
 
 
+async def test_the_size_of_a_folder():
+    """A folder beside it whose name begins alike does not count."""
+    store = StorageStore(AsyncStorage("memory://"))
+    for key in ("c/0", "c/1/2", "cc/0"):
+        await store.storage.set(key, b"1234")
+    assert await store.getsize_prefix("c") == await store.getsize_prefix("c/") == 8
+    assert await store.getsize_prefix("") == 12
+
+
 def test_a_storage_is_no_async_storage():
     """The error says what is wanted."""
     with pytest.raises(TypeError, match="AsyncStorage, not Storage"):
