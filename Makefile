@@ -108,7 +108,7 @@ $(VENV)/.%: pyproject.toml | $(BIN)/python
 $(VENV)/.lowest: pyproject.toml | $(BIN)/python
 	@echo "Installing the lowest versions of everything into $(VENV), once …"
 	@$(PIP) install --quiet --group uv
-	@echo '-e .[all,testing,fsspec,zarr,django,opentelemetry,obspec]' | $(BIN)/uv pip compile --quiet --python $(BIN)/python \
+	@echo '-e .[all,testing,fsspec,zarr,obspec,django,opentelemetry]' | $(BIN)/uv pip compile --quiet --python $(BIN)/python \
 	  --resolution lowest-direct --group test --output-file $(VENV)/lowest.txt - >/dev/null
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r $(VENV)/lowest.txt
 	@touch $@

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import IO, Any, ClassVar, cast
 from urllib.parse import quote, urlencode
@@ -18,12 +17,12 @@ from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.spec import AbstractFileSystem
 
 from storage import NotFoundError, ObjectInfo, Storage
+from storage._facade.concurrent import ordered_map
 from storage.integrations._fsspec_errors import TranslatedFile, translated
 
 __all__ = ["StorageFileSystem"]
 
 _PREFIX = "storage+"
-_THREADS = 32  # requests at once in `cat`, `cat_ranges` and the like
 
 
 class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -70,7 +69,8 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
             if url == "file:///":
                 url = "file://" + quote(_absolute(root))
                 self._base = _absolute(root).strip("/") + "/"
-            storage = _open(f"{url}?{_query(options)}", auth)
+            full = f"{url}?{_query(options)}"
+            storage = _opened(full) if auth is None else Storage(full, auth)
         self.storage = storage
         self.storage_type = storage_type
         self._url = url
@@ -112,10 +112,9 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, str]:
-        scheme, separator, rest = path.partition("://")
-        if not separator or not scheme.startswith(_PREFIX):
+        if not path.startswith(_PREFIX):
             return {}
-        scheme = scheme.removeprefix(_PREFIX)
+        scheme, _, rest = path.removeprefix(_PREFIX).partition("://")
         return {"url": "file:///" if scheme == "file" else f"{scheme}://{rest.partition('/')[0]}"}
 
     def unstrip_protocol(self, name: str) -> str:
@@ -205,12 +204,10 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         return {entry["name"]: entry for entry in found} if detail else [entry["name"] for entry in found]
 
     def modified(self, path: str) -> datetime:
-        """When the file was written, aware, UTC."""
+        """When the file was written, as a whole: aware, UTC."""
         return cast("datetime", self._file_info(path)["LastModified"])
 
-    def created(self, path: str) -> datetime:
-        """As ``modified``: a blob is written once, as a whole."""
-        return self.modified(path)
+    created = modified
 
     def checksum(self, path: str) -> str:
         """The file's etag, which changes when its bytes do."""
@@ -275,8 +272,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
                     raise
                 return exc
 
-        with ThreadPoolExecutor(_THREADS, "storage-fsspec") as pool:
-            return list(pool.map(read, zip(paths, starts, ends, strict=True)))
+        return list(ordered_map(read, zip(paths, starts, ends, strict=True), self.storage.backend.concurrency))
 
     def get_file(self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, **_: Any) -> None:
         """Downloads a file, which appears whole or not at all."""
@@ -293,10 +289,15 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
     # ---- writing -----------------------------------------------------------------------------------------------
 
     def _open(
-        self, path: str, mode: str = "rb", block_size: Any = None, autocommit: bool = True, **options: Any
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: Any = None,
+        autocommit: bool = True,
+        cache_options: Any = None,
+        **options: Any,
     ) -> IO[bytes]:
-        del block_size
-        options.pop("cache_options", None)
+        del block_size, cache_options
         if not autocommit:
             raise NotImplementedError("transactions: a blob appears whole at close; write to another key and move it")
         if mode not in ("rb", "wb", "xb"):
@@ -320,23 +321,14 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         if os.path.isdir(lpath):
             return
         callback.set_size(os.path.getsize(lpath))
+        options |= {"progress": callback.relative_update, "overwrite": mode != "create"}
         with translated(rpath):
-            self.storage.set_file(
-                self._key(rpath),
-                lpath,
-                self.storage_type,
-                progress=callback.relative_update,
-                overwrite=mode != "create",
-                **options,
-            )
+            self.storage.set_file(self._key(rpath), lpath, self.storage_type, **options)
 
     def touch(self, path: str, truncate: bool = True, **options: Any) -> None:
         """Makes an empty file; with ``truncate=False`` only where there is none."""
-        if truncate:
-            self.pipe_file(path, b"", **options)
-            return
         try:
-            self.pipe_file(path, b"", mode="create", **options)
+            self.pipe_file(path, b"", mode="overwrite" if truncate else "create", **options)
         except FileExistsError:
             raise NotImplementedError("touch(truncate=False): a blob's time changes only when it is written") from None
 
@@ -349,13 +341,9 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
                 if not self.isdir(path1):
                     raise
 
-    def rm_file(self, path: str) -> None:
-        """Deletes a file."""
+    def _rm(self, path: str) -> None:
         with translated(path):
             self.storage.delete(self._key(path), self.storage_type)
-
-    def _rm(self, path: str) -> None:
-        self.rm_file(path)
 
     def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
         """Deletes files, and with ``recursive`` what is below folders."""
@@ -383,14 +371,8 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
             raise OSError(f"{path!r} is not empty; use rm(recursive=True)")
 
 
-_FSSPEC_OPTIONS = {
-    "use_listings_cache",
-    "listings_expiry_time",
-    "max_paths",
-    "skip_instance_cache",
-    "asynchronous",
-    "loop",
-}
+# What fsspec gives to any file system; all else are parameters of the URL.
+_FSSPEC_OPTIONS = {"asynchronous", "listings_expiry_time", "loop", "max_paths", "use_listings_cache"}
 
 
 def _absolute(root: str | os.PathLike[str] | None) -> str:
@@ -406,10 +388,6 @@ def _query(options: Mapping[str, Any]) -> str:
     """The query of a URL with these parameters, that shows everything below the URL."""
     texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in options.items()}
     return urlencode({"types": "data:", **texts})
-
-
-def _open(url: str, auth: Any) -> Storage:
-    return _opened(url) if auth is None else Storage(url, auth)
 
 
 @functools.lru_cache(64)

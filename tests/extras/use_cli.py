@@ -9,13 +9,13 @@ root = Path(tempfile.mkdtemp())
 url = f"file://{root}/store"
 
 
-def run(*args: str, **options: str) -> str:
-    return subprocess.run(["storage", *args], check=True, stdout=subprocess.PIPE, text=True, **options).stdout
+def run(*args, stdin=""):
+    return subprocess.run(["storage", *args], check=True, stdout=subprocess.PIPE, text=True, input=stdin).stdout
 
 
 (root / "a.txt").write_text("text")
 run("set", "--url", url, "d/a.txt", str(root / "a.txt"))
-run("set", "--url", url, "b.txt", "-", input="piped")
+run("set", "--url", url, "b.txt", "-", stdin="piped")
 assert run("get", "--url", url, "d/a.txt") == "text"
 assert run("ls", "--url", url).split() == ["b.txt", "d/"]
 assert '"size": 5' in run("info", "--url", url, "b.txt", "--json")

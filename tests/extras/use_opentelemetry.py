@@ -5,7 +5,7 @@ from opentelemetry import trace
 from storage import Storage
 from storage.integrations.opentelemetry import instrument
 
-names = []
+names: list[str] = []
 
 
 class Tracer(trace.NoOpTracer):

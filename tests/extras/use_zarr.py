@@ -9,4 +9,4 @@ store = StorageStore(AsyncStorage("memory://"))
 group = zarr.create_group(store)
 array = group.create_array("t", shape=(100, 100), chunks=(10, 10), dtype="f4")
 array[:10] = 1.5
-assert zarr.open_group(store, mode="r")["t"][3, 3] == 1.5
+assert zarr.open_array(store, path="t", mode="r")[3, 3] == 1.5

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import uuid
 
 import fsspec
 import pytest
 from fsspec.callbacks import Callback
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.tests import abstract
 
@@ -18,8 +20,13 @@ from storage.integrations.fsspec import StorageFileSystem
 class Fixtures(abstract.AbstractFixtures):
     """A store of its own for each test."""
 
-    @pytest.fixture(params=["memory", "file"])
+    @pytest.fixture(params=["memory", "file", pytest.param("s3", marks=pytest.mark.slow)])
     def fs(self, request, tmp_path):
+        if request.param == "s3":
+            server = request.getfixturevalue(
+                "moto_s3"
+            )  # SeaweedFS shows folders for a while after their last file is gone
+            return StorageFileSystem(Storage(server.url(), server.auth))
         url = f"memory://{uuid.uuid4().hex}" if request.param == "memory" else tmp_path / "store"
         return StorageFileSystem(Storage(url))
 
@@ -211,3 +218,23 @@ def test_schemes_are_found():
     """fsspec finds the schemes by the distribution's entry points."""
     for scheme in ("file", "gs", "memory", "s3"):
         assert fsspec.get_filesystem_class(f"storage+{scheme}") is StorageFileSystem
+
+
+def test_asynchronous(place):
+    """fsspec's own wrapper makes its asynchronous interface of this one, whose calls overlap."""
+    url, options = place
+
+    async def work():
+        fs, root = fsspec.core.url_to_fs(url + "/d", **options)
+        wrapped = AsyncFileSystemWrapper(fs, asynchronous=True)
+        paths = [f"{root}/{n}.txt" for n in range(20)]
+        await asyncio.gather(*(wrapped._pipe_file(path, path.encode()) for path in paths))
+        assert await wrapped._cat(paths) == {path: path.encode() for path in paths}
+        assert await wrapped._cat_ranges(paths[:2], [0, -3], [2, None]) == [paths[0][:2].encode(), b"txt"]
+        assert sorted(await wrapped._glob(f"{root}/1?.txt")) == paths[10:]
+        await wrapped._rm(root, recursive=True)
+        assert await wrapped._find(root) == []
+        with pytest.raises(FileNotFoundError):
+            await wrapped._info(paths[0])
+
+    asyncio.run(work())

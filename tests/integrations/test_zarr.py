@@ -120,3 +120,10 @@ def test_a_storage_is_no_async_storage():
     """The error says what is wanted."""
     with pytest.raises(TypeError, match="AsyncStorage, not Storage"):
         StorageStore(Storage("memory://"))
+
+
+def test_fsspec_store(tmp_path):
+    """zarr opens a URL of ``storage.integrations.fsspec`` too, and makes it asynchronous by itself."""
+    url, options = f"storage+file://{tmp_path}/store/a.zarr", {"root": str(tmp_path / "store")}
+    zarr.save_array(url, np.arange(10), storage_options=options)
+    assert (zarr.open_array(url, mode="r", storage_options=options)[2:5] == np.arange(2, 5)).all()
