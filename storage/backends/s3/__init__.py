@@ -61,8 +61,8 @@ def _ca_bundle(text: str) -> str:
     import os
 
     path = os.path.expanduser(text)
-    if not os.path.exists(path):
-        raise ValueError(f"there is no file or directory {text!r}")
+    if not os.path.isfile(path):  # a directory of them serves OpenSSL, and not boto3
+        raise ValueError(f"there is no file {text!r}; name a file of certificates in PEM form")
     return path
 
 

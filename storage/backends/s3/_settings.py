@@ -30,7 +30,7 @@ class Settings(Frozen):
         profile: of the SDK's configuration.
         addressing_style: ``path``, ``virtual`` or ``auto``.
         anonymous: nothing is signed.
-        ca_bundle: a file or directory of CA certificates.
+        ca_bundle: a file of CA certificates.
         checksums: whether bytes are compared with the service's checksums, up and down.
     """
 

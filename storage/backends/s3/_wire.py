@@ -16,9 +16,11 @@ from storage.backends.s3._calls import Call
 from storage.backends.s3._headers import http_date
 from storage.backends.s3._settings import POOL_SIZE
 from storage.backends.s3._sigv4 import EMPTY, UNSIGNED, Secrets, sign
-from storage.exceptions import UnavailableError
+from storage.exceptions import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from storage._retry import Timeout
 
 __all__ = ["ElsewhereError", "Target", "Wire", "client_error"]
@@ -86,7 +88,7 @@ class Wire:
             connections=POOL_SIZE,
             connect_timeout=timeout.connect,
             read_timeout=timeout.read,
-            tls=tls_context(target.ca_bundle) if self._tls else None,
+            tls=_trusting(target.ca_bundle) if self._tls else None,
         )
         self._skew = 0.0  # seconds that this machine's clock is behind the server's
 
@@ -178,6 +180,17 @@ class Wire:
     def close(self) -> None:
         """Closes the connections that are not in use."""
         self._pool.close()
+
+
+def _trusting(bundle: str | None) -> SSLContext:
+    """Trusts these certificates alone."""
+    try:
+        return tls_context(bundle)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"the CA certificates in {bundle!r} cannot be read ({exc.strerror or exc}); check the profile's ca_bundle, "
+            "AWS_CA_BUNDLE and REQUESTS_CA_BUNDLE"
+        ) from exc
 
 
 def client_error(name: str, status: int, headers: Mapping[str, str], fields: Mapping[str, str]) -> Exception:
