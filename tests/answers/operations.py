@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,12 +26,14 @@ class Operation(NamedTuple):
         run: makes it, in a directory of its own, and returns what is to be compared.
         free: the result may differ from the truth (it is a report).
         bucket: whether there is one before.
+        listed: it changes what a listing tells of, which may be less than there is.
     """
 
     name: str
     run: Callable[[Storage, Path], Any]
     free: bool = False
     bucket: bool = True
+    listed: bool = False
 
 
 def to_file(store: Storage, directory: Path, key: str) -> Any:
@@ -68,6 +71,28 @@ def from_file(store: Storage, directory: Path) -> Any:
     source = directory / "source"
     source.write_bytes(NEW)
     return store.set_file("big", source, metadata={"a": "1"})
+
+
+def to_directory(store: Storage, directory: Path) -> Any:
+    target = directory / "folder"
+    shutil.rmtree(target, ignore_errors=True)
+    count = 0
+    try:
+        count = store.get_dir("dir/", target)
+    finally:
+        found = {path.name: path.read_bytes() for path in target.glob("*")} if target.exists() else {}
+        wrong = {name for name, data in found.items() if data != FOLDER.get(f"dir/{name}")}
+        assert not wrong, "files that are not whole, or nobody's"
+    assert count == len(found)
+    return found
+
+
+def from_directory(store: Storage, directory: Path) -> Any:
+    source = directory / "sources"
+    source.mkdir(exist_ok=True)
+    for n in range(3):
+        (source / f"{n}").write_bytes(b"%d" % n)
+    return store.set_dir("up/", source)
 
 
 def to_memory(store: Storage) -> dict[str, bytes]:
@@ -122,6 +147,19 @@ OPERATIONS = [
     Operation("iter_info", lambda s, _: list(s.iter_info("dir/"))),
     Operation("iter_dir", lambda s, _: list(s.iter_dir())),
     Operation("sync_to", lambda s, _: to_memory(s)),
+    Operation("get_bytes of the last bytes", lambda s, _: s.get_bytes("small", start=-10)),
+    Operation("iter_bytes of the last bytes", lambda s, _: b"".join(s.iter_bytes("big", start=-3_000))),
+    Operation("delete of one version", lambda s, _: at_if_match(s, lambda etag: s.delete("small", if_match=etag))),
+    Operation("copy of one version", lambda s, _: at_if_match(s, lambda etag: s.copy("small", "copied", if_match=etag))),
+    Operation("move of one version", lambda s, _: at_if_match(s, lambda etag: s.move("small", "moved", if_match=etag))),
+    Operation("set_metadata", lambda s, _: s.set_metadata("small", metadata={"a": "1"})),
+    Operation("set_metadata of one version", lambda s, _: at_if_match(
+        s, lambda etag: s.set_metadata("small", content_type="a/b", if_match=etag))),
+    Operation("delete_prefix", lambda s, _: s.delete_prefix("dir/") >= 0, listed=True),
+    Operation("list between bounds", lambda s, _: s.list("dir/", start_after="dir/k1", end_before="dir/k5")),
+    Operation("iter_info between bounds", lambda s, _: list(s.iter_info(start_after="dir/k0", end_before="probe"))),
+    Operation("get_dir", to_directory),
+    Operation("set_dir", from_directory),
     Operation("setup that makes the bucket", lambda s, _: s.setup(create_bucket=True), free=True, bucket=False),
     Operation("setup of CORS", lambda s, _: s.setup(cors_origins=["https://a.example"]), free=True),
     Operation("setup of expiry", lambda s, _: s.setup(tmp_days=3), free=True),

@@ -10,12 +10,15 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from storage import Storage
 from storage._multipart import PartWriter
 from tests.answers.gcs_service import GCSService
 from tests.answers.judge import Driver, differs
-from tests.answers.malformed import ALTERED, FOREIGN, Spoilt, headers_spoilt, json_spoilt, xml_spoilt
+from tests.answers.made_up import made_up
+from tests.answers.malformed import ALTERED, FOREIGN, STALLING, Spoilt, headers_spoilt, json_spoilt, xml_spoilt
 from tests.answers.operations import OPERATIONS, Operation
 from tests.answers.s3_service import S3Service
 from tests.answers.wire import Answer, ScriptedServer
@@ -53,14 +56,20 @@ def small_parts() -> Iterator[None]:
 @pytest.fixture(scope="module", params=["s3", "gs"])
 def driver(request: pytest.FixtureRequest, small_parts: None) -> Iterator[Driver]:
     with ScriptedServer() as server:
-        auth = {"access_key_id": "AKIA", "secret_access_key": "secret"} if request.param == "s3" else None
-        store = Storage(URLS[request.param].format(url=server.url), auth=auth, retries=0, timeout=(5, 5))
-        with store:
-            store.backend.chunk_size = PART
-            store.backend.parallel_from = PART
-            if request.param == "gs":
-                store.backend.parallel_uploads = True  # type: ignore[attr-defined]
-            yield Driver(server, SERVICES[request.param], store)
+        driver = opened(request.param, server, 5)
+        yield driver
+        driver.store.close()
+
+
+def opened(scheme: str, server: ScriptedServer, timeout: float) -> Driver:
+    """A driver on ``server``, with small parts, that tries nothing twice."""
+    auth = {"access_key_id": "AKIA", "secret_access_key": "secret"} if scheme == "s3" else None
+    store = Storage(URLS[scheme].format(url=server.url), auth=auth, retries=0, timeout=timeout)
+    store.backend.chunk_size = PART
+    store.backend.parallel_from = PART
+    if scheme == "gs":
+        store.backend.parallel_uploads = True  # type: ignore[attr-defined]
+    return Driver(server, SERVICES[scheme], store)
 
 
 def chosen(spoilt: list[Spoilt], most: int, seed: str) -> list[Spoilt]:
@@ -120,6 +129,47 @@ def test_some_spoilt_answers(driver: Driver, operation: Operation, tmp_path) -> 
 def test_every_spoilt_answer(driver: Driver, operation: Operation, tmp_path) -> None:
     """The whole tables."""
     judge(driver, operation, tmp_path, 1000)
+
+
+@pytest.fixture(scope="module")
+def impatient(small_parts: None) -> Iterator[dict[str, Driver]]:
+    """Drivers that wait a quarter of a second for an answer."""
+    with ScriptedServer() as s3, ScriptedServer() as gs:
+        drivers = {"s3": opened("s3", s3, 0.25), "gs": opened("gs", gs, 0.25)}
+        yield drivers
+        for driver in drivers.values():
+            driver.store.close()
+
+
+@pytest.mark.parametrize("scheme", list(URLS))
+@by_operation
+def test_answers_that_stall(impatient: dict[str, Driver], scheme: str, operation: Operation, tmp_path) -> None:
+    """A call ends within its timeout, counted for each request that it makes, with an exception that says so."""
+    driver = impatient[scheme]
+    truth = driver.truth(operation, tmp_path)
+    found = [
+        f"{kind}, {spoilt.name}: {fault}"
+        for kind in truth.answers
+        for spoilt in chosen(STALLING, 1, f"{operation.name} {kind}")
+        if not (kind.startswith("HEAD") and spoilt.name == "stalls in the body")  # it has none
+        for fault in driver.faults(operation, tmp_path, truth, kind, spoilt)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("scheme", list(URLS))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=150)
+@given(data=st.data())
+def test_answers_that_are_made_up(impatient: dict[str, Driver], scheme: str, tmp_path, data: st.DataObject) -> None:
+    """Whatever bytes come: the truth, or one of the library's exceptions in time, and the store works on."""
+    driver = impatient[scheme]
+    operation = data.draw(st.sampled_from(OPERATIONS))
+    truth = driver.truth(operation, tmp_path)
+    kind = data.draw(st.sampled_from(sorted(truth.answers)))
+    told = truth.answers[kind].header("Content-Type") or ""
+    is_document = "json" in told or "xml" in told or "multipart" in told
+    spoilt = data.draw(made_up(is_document=is_document))
+    assert list(driver.faults(operation, tmp_path, truth, kind, spoilt)) == []
 
 
 def report(found: dict[str, list[str]]) -> str:

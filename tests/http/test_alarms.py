@@ -95,13 +95,15 @@ def test_in_the_handshake(tmp_path) -> None:
         pool.request("GET", "/", {}, repeatable=True)
 
 
-@pytest.mark.parametrize("place", [(socket, "getaddrinfo"), (_dial, "wait_for")], ids=["looking up", "connecting"])
-def test_while_connecting(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "where, name", [(socket, "getaddrinfo"), (_dial, "wait_for")], ids=["looking up", "connecting"]
+)
+def test_while_connecting(where: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def rings(*_: object, **__: object) -> None:
         raise TimeoutError("the caller's own")
 
     with Server(Peer.wait_for_the_end) as server, pool_of(server.port) as pool:
-        monkeypatch.setattr(*place, rings)
+        monkeypatch.setattr(where, name, rings)
         with pytest.raises(TimeoutError, match="the caller's own"):
             pool.request("GET", "/", {}, repeatable=True)
 

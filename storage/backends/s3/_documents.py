@@ -169,7 +169,10 @@ def _page(root: Element, *, detail: bool) -> Page:
     if prefixes:
         # Code points sort as their UTF-8 bytes do.
         entries = sorted(entries + prefixes, key=lambda entry: entry[0])
-    truncated = root.findtext(f"{namespace}IsTruncated") == "true"
+    said = (root.findtext(f"{namespace}IsTruncated") or "false").lower()
+    if said not in ("true", "false"):
+        raise ValueError("it does not say whether it is all")
+    truncated = said == "true"
     token = root.findtext(f"{namespace}NextContinuationToken") or None
     if truncated and token is None and not entries:
         raise ValueError("an empty page that is not the last, and no token")

@@ -91,10 +91,9 @@ def _past_the_end(requests: Requests, path: str, asked: Asked) -> Stat:
     stat = head(requests.send(Call("head_object", "HEAD", path, "", condition.headers)))
     if asked.if_match not in (None, stat.etag):
         raise PreconditionFailedError
-    if 0 <= asked.start < stat.size:
-        raise IntegrityError(
-            f"the service says that byte {asked.start} is past the end, and that there are {stat.size}"
-        )
+    start, end = asked.bounds(stat.size)
+    if start < end:  # of the last bytes there are some, too, but in an empty blob
+        raise IntegrityError(f"the service says that byte {start} is past the end, and that there are {stat.size}")
     return stat
 
 
