@@ -339,7 +339,7 @@ def _ask(
     with urllib3.PoolManager(retries=False, timeout=_SECONDS) as http:
         try:
             answer = http.request(method, url, body, headers=headers)
-        except urllib3.exceptions.HTTPError as exc:
+        except (urllib3.exceptions.HTTPError, ValueError, ArithmeticError) as exc:  # its parsers raise all of these
             raise UnavailableError(
                 f"a signed URL cannot be reached ({type(exc).__name__}); look at the endpoint"
             ) from exc

@@ -116,7 +116,7 @@ def judge(driver: Driver, operation: Operation, directory: Path, most: int) -> N
 by_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name.replace(" ", "-"))
 
 
-@pytest.mark.slow  # until the drivers pass
+@pytest.mark.slow  # some minutes; what is made up, and what stalls, is tried in every run
 @by_operation
 def test_some_spoilt_answers(driver: Driver, operation: Operation, tmp_path) -> None:
     """At least fifty for each request of each operation, others for each."""
