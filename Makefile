@@ -41,7 +41,7 @@ test-all: $(VENV)/.test  ## Run the long proofs: many blobs, large blobs, killed
 test-marathon: $(VENV)/.test  ## Run the proofs of more than ten minutes: 20,000 blobs through four stores, with kills.
 	$(BIN)/python -m pytest -m marathon $(ARGS)
 
-test-browser: $(VENV)/.browser  ## Drive the page of storage serve, and uploads to every backend, in real Chromium (installed on Debian).
+test-browser: $(VENV)/.browser  ## Drive the page of storage serve, uploads and the documentation in real Chromium (installed on Debian).
 	@tests/browser/install-chromium
 	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
@@ -117,6 +117,6 @@ NEEDS_demo    := -e .
 NEEDS_test    := -e '.[all,testing]' --group test
 NEEDS_check   := $(NEEDS_test) --group check
 NEEDS_docs    := -e '.[all,testing]' --group docs
-NEEDS_browser := $(NEEDS_test) --group browser
+NEEDS_browser := $(NEEDS_test) --group browser --group docs
 NEEDS_extras  := $(NEEDS_test) --group uv
 NEEDS_bench   := -e '.[all,testing]' --group bench
