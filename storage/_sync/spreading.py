@@ -14,7 +14,7 @@ from storage._sync.copying import Pair
 from storage._sync.engine import Options
 from storage._sync.journal import Done, Journal, missing, name_of
 from storage._sync.splitting import split_keys
-from storage._sync.spread import RANGES, Spread, Task, Work
+from storage._sync.spread import Spread, Task, Work, ranges_for
 from storage._sync.stores import Sent, Store, check_sendable
 from storage._sync.work import DeleteWork, MapWork, SyncWork, samples_of
 from storage._sync_types import SyncEvent, SyncResult
@@ -41,7 +41,9 @@ def spread_sync(
         account.add(SyncResult(digest=one.digest))
     sync = _SpreadSync(source, target, journal, account, executor)
     ranges = [
-        (name, keys) for name in (pair.storage_type for pair in pairs) for keys in sync.split(name, options.prefix)
+        (pair.storage_type, keys)
+        for pair in pairs
+        for keys in sync.split(pair.storage_type, options.prefix, None, ranges_for(executor))
     ]
     first = options if options.dry_run else options._replace(delete=False)
     sync.run(first, [(name, part) for name, keys in ranges for part in missing(keys, _of_type(done, name))])
@@ -66,9 +68,7 @@ class _SpreadSync:
         self._journal = None if journal is None else journal.name
         self._sent = Sent(source), Sent(target)
 
-    def split(
-        self, storage_type: str, prefix: str, keys: KeyRange | None = None, parts: int = RANGES
-    ) -> Sequence[KeyRange]:
+    def split(self, storage_type: str, prefix: str, keys: KeyRange | None, parts: int) -> Sequence[KeyRange]:
         """Splits by the source's keys, or by the target's where the source has too few."""
         found: Sequence[KeyRange] = ()
         for core in (self._source, self._target):
@@ -133,7 +133,7 @@ def _spread(name: str, core: Core, work: DeleteWork | MapWork, executor: Executo
     def split(_: Work, keys: KeyRange | None, parts: int) -> Sequence[KeyRange]:
         return split_keys(call, work.prefix, parts, keys)
 
-    return Spread(name, executor, split).run(Task(work, keys) for keys in split(work, None, RANGES))
+    return Spread(name, executor, split).run(Task(work, keys) for keys in split(work, None, ranges_for(executor)))
 
 
 def _check_sendable(name: str, executor: Executor, *stores: Core | Facade) -> None:

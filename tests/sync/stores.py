@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -10,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from storage import Storage, UnavailableError
+from storage._sync.copying import Copier, Pair
 from storage.backends import Download, PutOptions, Stat
 from storage.backends.memory import MemoryBackend
 
-__all__ = ["Faulty", "aged", "contents", "filled", "rested", "store_of"]
+__all__ = ["Faulty", "aged", "contents", "digests", "fill", "filled", "note_copies", "rested", "store_of"]
 
 
 class Faulty(MemoryBackend):
@@ -116,3 +119,40 @@ def rested(store: Storage, seconds: float = 10.0) -> Storage:
     for path, (data, stat) in backend._blobs.items():
         backend._blobs[path] = (data, stat._replace(last_modified=stat.last_modified - timedelta(seconds=seconds)))
     return store
+
+
+def fill(directory: Path, count: int) -> dict[str, str]:
+    """Files of many sizes and depths, and what they are: digest by relative path."""
+    dice = random.Random(11)
+    wanted = {}
+    for number in range(count):
+        depth = "/".join(dice.choice(["a", "b c", "é", "a-b", "a.b"]) for _ in range(number % 3))
+        name = f"{depth}/{number:05}.txt".lstrip("/")
+        data = dice.randbytes(dice.choice([0, 30, 400, 4_000]) if number % 500 else 300_000)
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        wanted[name] = hashlib.sha256(data).hexdigest()
+    aged(directory)
+    return wanted
+
+
+def digests(directory: Path) -> dict[str, str]:
+    """What is in a folder, but for the library's own."""
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in directory.rglob("*")
+        if path.is_file() and ".storage~" not in path.parts
+    }
+
+
+def note_copies(log: str) -> None:
+    """Has this process write the key of each copy that it begins into a file, a line each; several processes may share it."""
+    copy = Copier.copy
+
+    def noted(self: Copier, pair: Pair, key: str) -> int:
+        with open(log, "a", buffering=1) as file:
+            file.write(f"{key}\n")
+        return copy(self, pair, key)
+
+    Copier.copy = noted

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import pickle
 import random
-import signal
 import threading
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import timedelta
@@ -24,9 +23,8 @@ from storage import (
     SyncEvent,
     UnavailableError,
 )
-from storage._sync import spread, work
+from storage._sync import spreading, work
 from storage._sync.pace import Abandoned, Pace
-from storage._sync.processes import Processes
 from storage._sync.work import SyncWork
 from tests.sync.stores import Faulty, aged, contents, filled, rested, store_of
 
@@ -318,28 +316,6 @@ def test_callbacks_that_raise(threads, small_pieces):
 # ---- killed workers ------------------------------------------------------------------------------------------------
 
 
-def test_workers_that_are_killed(tmp_path):
-    """Workers are killed three times on the way, and everything arrives."""
-    source, target = files(tmp_path / "a", 2_000), Storage(f"file://{tmp_path}/b?fsync=false")
-    kills, others = 3, set(multiprocessing.active_children())
-    with Processes(2) as executor:
-
-        def kill(event):
-            nonlocal kills
-            if kills and event.count >= 5 * (4 - kills):
-                kills -= 1
-                os.kill(
-                    next(child.pid for child in multiprocessing.active_children() if child not in others),
-                    signal.SIGKILL,
-                )
-
-        result = source.sync_to(target, executor=executor, report=kill)
-    assert kills == 0
-    assert (result.copied + result.same, result.failed) == (2_001, 0)
-    assert contents(target) == contents(source)
-    assert source.sync_to(target).copied == 0
-
-
 def test_a_range_that_kills_its_worker():
     """It is given up after some tries, and does not go on for ever."""
     tries = 0
@@ -409,7 +385,7 @@ def test_map_keys(tmp_path, pool, threads, small_pieces):
 
 def test_what_is_left_is_split_again(threads, small_pieces, monkeypatch):
     """One range with nearly all keys does not keep one worker busy while the others are idle."""
-    monkeypatch.setattr(spread, "RANGES", 1)
+    monkeypatch.setattr(spreading, "ranges_for", lambda executor: 1)
     source, target = filled(store_of(), {f"a/{number:05}": "1" for number in range(2_000)}), store_of()
     workers = set()
     run = SyncWork.run

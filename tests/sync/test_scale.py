@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import random
 import subprocess
@@ -18,36 +17,11 @@ from storage import Storage, SyncError
 from tests.cli.conftest import environment, program
 from tests.emulators.gcs import gcs  # noqa: F401
 from tests.emulators.s3 import seaweedfs  # noqa: F401
-from tests.sync.stores import aged, contents, filled, store_of
+from tests.sync.stores import aged, contents, digests, fill, filled, store_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 COUNT = 20_000
-
-
-def fill(directory, count):
-    """Files of many sizes and depths, and what they are: digest by relative path."""
-    dice = random.Random(11)
-    wanted = {}
-    for number in range(count):
-        depth = "/".join(dice.choice(["a", "b c", "é", "a-b", "a.b"]) for _ in range(number % 3))
-        name = f"{depth}/{number:05}.txt".lstrip("/")
-        data = dice.randbytes(dice.choice([0, 30, 400, 4_000]) if number % 500 else 300_000)
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        wanted[name] = hashlib.sha256(data).hexdigest()
-    aged(directory)
-    return wanted
-
-
-def digests(directory):
-    """What is in a folder, but for the library's own."""
-    return {
-        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in directory.rglob("*")
-        if path.is_file() and ".storage~" not in path.parts
-    }
 
 
 def sync_with_kills(source, target, env, kills, seconds):

@@ -23,6 +23,7 @@ _UNSAYABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _BEFORE_SLASH: Final = re.compile("[\x20-\x2e]")
 _MAX_BOUND: Final = 1024  # bytes of UTF-8: as many as a key has at most
 _MAX_PAGE: Final = 1000
+_GROWTH: Final = 4  # from one page of a listing to the next
 
 
 class Bounds(NamedTuple):
@@ -121,12 +122,12 @@ class _Listed:
         self._lister, self._detail, self._delimiter, self._page_size = lister, detail, delimiter, page_size
         self.first: Page | None = None
 
-    def page(self, prefix: str, after: str | None, token: str | None, at_most: int | None = None) -> Page:
+    def page(self, prefix: str, after: str | None, token: str | None, size: int | None = None) -> Page:
         """One page."""
         parameters = {
             "encoding_type": "url",
             "list_type": "2",
-            "max_keys": str(at_most or self._page_size),
+            "max_keys": str(size or self._page_size),
             "prefix": prefix,
         }
         if self._delimiter:
@@ -139,11 +140,13 @@ class _Listed:
 
     def fetch(self, prefix: str, after: str | None, at_most: int | None) -> Iterator[tuple[list[Entry], bool]]:
         """The pages that start with ``prefix`` and are listed after ``after``, each with whether there is another."""
-        loop, token = _Loop(), None
+        loop, token, size = _Loop(), None, at_most or self._page_size
         page, self.first = self.first, None
         while True:
-            page = page or self.page(prefix, after, token, at_most)
+            page = page or self.page(prefix, after, token, size)
             yield page.entries, page.truncated
+            # Where a small page was not enough, little in it was wanted: a bound that the server cannot be told, or odd names.
+            size = min(_GROWTH * size, _MAX_PAGE)
             if not page.truncated:
                 return
             token = page.token
