@@ -22,6 +22,9 @@ from tests.emulators.gcs import GCSServer
 from tests.gcs.conftest import Proxied, answer
 
 MIB = 1024 * 1024
+NO_BUCKET = (
+    b'{"error": {"code": 404, "message": "The specified bucket does not exist.", "errors": [{"reason": "notFound"}]}}'
+)
 
 
 def batch(*parts: tuple[int, int, bytes]) -> Fault:
@@ -44,6 +47,27 @@ def test_parts_of_a_batch_that_fail(proxied: Proxied) -> None:
     assert proxied.honest.list() == ["a", "c"]  # the proxy answered for these
     denied = b'{"error": {"code": 403, "message": "held", "errors": [{"reason": "forbidden"}]}}'
     proxied.proxy.script(batch((0, 403, denied), (1, 204, b"")))
+    with pytest.raises(PermissionDeniedError, match="held") as caught:
+        proxied.store.delete_many(["a", "c"])
+    assert caught.value.key == "a"
+
+
+@pytest.mark.parametrize("refusal", [answer(501, b"no"), answer(405, b"no"), answer(404, b"Not Found\n")])
+def test_a_server_without_batches(proxied: Proxied, refusal: Fault) -> None:
+    """It gets single deletes, from then on without another try of a batch; a bucket that is not there is still told."""
+    proxied.honest.set_many({f"k{n}": "1" for n in range(12)})
+    proxied.proxy.plan = lambda request: refusal if request.target.startswith("/batch") else None
+    proxied.store.delete_many(["k0", "k1", "absent"])
+    assert [request.method for request in proxied.proxy.requests] == ["POST", "DELETE", "DELETE", "DELETE"]
+    proxied.proxy.requests.clear()
+    assert proxied.store.delete_prefix("k") == 10
+    assert {request.method for request in proxied.proxy.requests} == {"GET", "DELETE"}
+    assert proxied.honest.list() == []
+    proxied.proxy.plan = lambda request: refusal if request.target.startswith("/batch") else answer(404, NO_BUCKET)
+    with pytest.raises(BucketNotFoundError):
+        proxied.store.delete_many(["a", "b"])
+    denied = b'{"error": {"code": 403, "message": "held", "errors": [{"reason": "forbidden"}]}}'
+    proxied.proxy.plan = lambda request: answer(403, denied)
     with pytest.raises(PermissionDeniedError, match="held") as caught:
         proxied.store.delete_many(["a", "c"])
     assert caught.value.key == "a"

@@ -158,6 +158,10 @@ def costs(server: GCSServer, proxied: Proxied) -> dict[str, int]:
     honest.set("large", b"x" * (40 * MIB))
     honest.set("for-move", b"1")
     honest.set_many({f"many/{n:03}": b"1" for n in range(150)})
+
+    def store_etag(key: str) -> str:
+        return honest.info(key).etag
+
     plain: dict[str, Callable[[], object]] = {
         "`set`, up to 5 MiB": lambda: store.set("new", b"1"),
         "`set`, 12 MiB, one chunk after the other": lambda: store.set("new", io.BytesIO(b"x" * (12 * MIB))),
@@ -173,10 +177,18 @@ def costs(server: GCSServer, proxied: Proxied) -> dict[str, int]:
         "`delete` of one version, `if_match`": lambda: store.delete("one", if_match=one),
         "`delete`": lambda: store.delete("there"),
         "`copy`": lambda: store.copy("for-move", "copied"),
+        "`copy`, `overwrite=False`": lambda: store.copy("for-move", "copied-once", overwrite=False),
         "`move`": lambda: store.move("for-move", "moved"),
+        "`move` of one version, `if_match`": lambda: store.move("moved", "moved-on", if_match=store_etag("moved")),
+        "`open(key).read(10)`": lambda: store.open("large").read(10),
         "`list`, each page of 1,000": lambda: store.list("many/"),
         "`delete_many`, each 100": lambda: store.delete_many([f"many/{n:03}" for n in range(100)]),
-        "`get_signed_url`, `sign_form`, with a key": lambda: (store.get_signed_url("there"), store.sign_form("there")),
+        "`delete_prefix`, each 100": lambda: store.delete_prefix("many/"),
+        "`get_signed_url`, `sign_upload`, `sign_form`, with a key": lambda: (
+            store.get_signed_url("there"),
+            store.sign_upload("there"),
+            store.sign_form("there"),
+        ),
     }
     found = {}
     for name, call in plain.items():
@@ -191,6 +203,10 @@ def costs(server: GCSServer, proxied: Proxied) -> dict[str, int]:
     with pytest.raises(NotFoundError):
         store.get("absent")
     found["`get`, the blob is not there"] = len(proxied.proxy.requests)
+    proxied.proxy.requests.clear()
+    with pytest.raises(NotFoundError):
+        store.delete("absent")
+    found["`delete`, the blob is not there"] = len(proxied.proxy.requests)
     with Storage(
         server.url(bucket="no-such-bucket-here", endpoint_url=proxied.proxy.url), auth=server.account()
     ) as lost:

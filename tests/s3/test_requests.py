@@ -29,6 +29,7 @@ CALLS = {
     "delete(key) of an absent blob": lambda s: s.delete("none"),
     "delete(key, if_match=etag)": lambda s: s.delete("k", if_match=MD5_OF_V),
     "delete_many(1,000 keys)": lambda s: s.delete_many(f"m{n}" for n in range(1000)),
+    "delete_prefix(prefix), for each 1,000 keys": lambda s: s.delete_prefix("p/"),
     "copy(key, new_key)": lambda s: s.copy("k", "k2"),
     "copy(key, new_key, overwrite=False)": lambda s: s.copy("k", "k3", overwrite=False),
     "move(key, new_key)": lambda s: s.move("k", "k4"),
@@ -57,6 +58,7 @@ def test_requests_a_call(open_store, proxy, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = open_store(proxy.url)
     store.set("big", BIG)
+    store.set("p/1", "v")
     counted = {}
     for name, call in CALLS.items():
         store.set("k", "v")

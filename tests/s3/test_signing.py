@@ -147,11 +147,15 @@ def test_no_credentials(query) -> None:
         store.get_signed_url("k")
 
 
-@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "ap-south-2", "cn-north-1"])
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "ap-south-2", "cn-north-1", "il-central-1"])
 def test_every_region_has_version_4(region) -> None:
-    """No region gets the old signature, which binds nothing."""
+    """No region gets the old signature, which binds nothing, and each its own host: newer ones refuse the global one."""
     with Storage(f"s3://bucket?region={region}", {"access_key_id": "AKIA", "secret_access_key": "s"}) as store:
         query = parse_qs(urlsplit(store.sign_upload("k", content_type="a/b").url).query)
+        signed = [store.sign_upload("k").url, store.get_signed_url("k"), store.sign_form("k").url]
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    host = "bucket.s3.amazonaws.com" if region == "us-east-1" else f"bucket.s3.{region}.{suffix}"
+    assert {urlsplit(url).hostname for url in signed} == {host}
     assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert query["X-Amz-Credential"][0].split("/")[2:4] == [region, "s3"]
     assert query["X-Amz-SignedHeaders"] == ["content-type;host"]

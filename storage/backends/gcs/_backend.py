@@ -49,6 +49,7 @@ class GCSBackend(Backend):
         # What it was made from would write a secret if it were pickled.
         self.private: bool = settings.credentials is not None
         self._parallel_uploads: bool | None = None
+        self._has_batches = True
 
     @property
     def client(self) -> Any:
@@ -137,7 +138,14 @@ class GCSBackend(Backend):
         _changing.delete(self._session, path, None if if_match is None else self._generation(path, if_match))
 
     def delete_batch(self, paths: Sequence[str]) -> Mapping[str, Exception]:
-        return _batch.delete(self._session, paths)
+        if self._has_batches:
+            try:
+                return _batch.delete(self._session, paths)
+            except _errors.native() as exc:
+                if _errors.status_of(exc) not in (404, 405, 501):
+                    raise
+                self._has_batches = False  # a small server or an emulator
+        return _batch.delete_singly(self._session, paths)
 
     def copy(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
         generation = None if if_match is None else self._generation(source, if_match)
