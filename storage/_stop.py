@@ -6,10 +6,9 @@ nothing more.
 
 from __future__ import annotations
 
-import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
@@ -81,15 +80,15 @@ def check() -> None:
         raise Stopped
 
 
-def wait_for(poll: select.poll, milliseconds: float) -> list[tuple[int, int]]:
-    """``poll.poll(milliseconds)``; raises ``Stopped`` soon after the call was stopped."""
+def wait_for(poll: Callable[[float], list[tuple[int, int]]], milliseconds: float) -> list[tuple[int, int]]:
+    """``poll(milliseconds)``, of ``select.poll``; raises ``Stopped`` soon after the call was stopped."""
     stop = current.get()
     if stop is None:
-        return poll.poll(milliseconds)
+        return poll(milliseconds)
     end = time.monotonic() + milliseconds / 1000
     while True:
         left = max(0.0, end - time.monotonic())
-        events = poll.poll(min(left, SLICE) * 1000)
+        events = poll(min(left, SLICE) * 1000)
         if events or not left:
             return events
         check()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import ssl
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from storage.backends._http._errors import (
     let_others_through,
 )
 from storage.backends._http._parser import MAX_HEAD, Parser
+from storage.backends._http._poll import DO_NOT_WAIT, POLLIN, POLLOUT, new_poll
 
 __all__ = ["Connection"]
 
@@ -62,9 +62,9 @@ class Connection:
     def __init__(self, place: Place) -> None:
         self._socket: socket.socket | None = None
         self._place = place
-        self._flags = socket.MSG_DONTWAIT if place.tls is None else 0
+        self._flags = DO_NOT_WAIT if place.tls is None else 0
         self._milliseconds = place.read_timeout * 1000
-        self._poll = select.poll()
+        self._poll = new_poll()
         self._unsent: list[bytes | memoryview] = []  # the next piece is the last
         self._sent = False
         self.rest = b""
@@ -72,7 +72,7 @@ class Connection:
         self.idle_since = 0.0
         self.parser = Parser()
         self._socket = dial(place)
-        self._poll.register(self._socket, select.POLLIN)
+        self._poll.register(self._socket, POLLIN)
         forks.watch(self)
 
     def __del__(self) -> None:
@@ -162,12 +162,12 @@ class Connection:
                 if not unsent:
                     return True
             if poll is None:
-                poll = select.poll()
-                poll.register(sock, select.POLLIN | select.POLLOUT)
-            events = _stop.wait_for(poll, self._milliseconds)
+                poll = new_poll()
+                poll.register(sock, POLLIN | POLLOUT)
+            events = _stop.wait_for(poll.poll, self._milliseconds)
             if not events:
                 raise self.failure(ReadTimeoutError, f"took no more bytes for {self._place.read_timeout:g} seconds")
-            if events[0][1] & select.POLLIN and self._has_answer():
+            if events[0][1] & POLLIN and self._has_answer():
                 return False
 
     def _has_answer(self) -> bool:
@@ -256,7 +256,7 @@ class Connection:
         return self._socket
 
     def _wait(self) -> None:
-        if not _stop.wait_for(self._poll, self._milliseconds):
+        if not _stop.wait_for(self._poll.poll, self._milliseconds):
             raise self._silent()
 
     def _silent(self) -> TransportError:

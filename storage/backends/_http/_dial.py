@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import socket
 import ssl
 import struct
@@ -13,6 +12,7 @@ from typing import NamedTuple
 
 from storage._stop import wait_for
 from storage.backends._http._errors import CertificateError, ConnectError, ConnectTimeoutError, let_others_through
+from storage.backends._http._poll import DO_NOT_WAIT, POLLIN, POLLOUT, new_poll
 
 __all__ = ["Place", "dial", "let_wait"]
 
@@ -67,6 +67,9 @@ def dial(place: Place) -> socket.socket:
 
 def let_wait(sock: socket.socket, seconds: float) -> None:
     """Lets a plain ``recv`` wait for so long, and then raise ``BlockingIOError``: one system call, where a poll needs two."""
+    if not DO_NOT_WAIT:
+        sock.settimeout(0)
+        return
     whole, part = divmod(max(seconds, 1e-6), 1)  # none at all would mean for ever
     sock.settimeout(None)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(whole), int(part * 1e6)))
@@ -83,12 +86,14 @@ def _connect(place: Place, deadline: float) -> socket.socket:
         try:
             sock.settimeout(0)
             number = sock.connect_ex(address)
-            if number == errno.EINPROGRESS:
-                poll = select.poll()
-                poll.register(sock, select.POLLOUT)
+            if number in (errno.EINPROGRESS, errno.EWOULDBLOCK):  # the second is Windows'
+                poll = new_poll()
+                poll.register(sock, POLLOUT)
                 share = max(1.0, (deadline - time.monotonic()) / left * 1000)
                 number = (
-                    sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if wait_for(poll, share) else errno.ETIMEDOUT
+                    sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    if wait_for(poll.poll, share)
+                    else errno.ETIMEDOUT
                 )
         except BaseException:
             sock.close()
@@ -103,17 +108,17 @@ def _shake_hands(sock: socket.socket, place: Place, tls: ssl.SSLContext, deadlin
     secure = tls.wrap_socket(
         sock, server_hostname=place.host, do_handshake_on_connect=False, suppress_ragged_eofs=False
     )
-    poll = select.poll()
+    poll = new_poll()
     try:
         while True:
             try:
                 secure.do_handshake()
                 return secure
             except ssl.SSLWantReadError:
-                poll.register(secure, select.POLLIN)
+                poll.register(secure, POLLIN)
             except ssl.SSLWantWriteError:
-                poll.register(secure, select.POLLOUT)
-            if not wait_for(poll, max(0, (deadline - time.monotonic()) * 1000)):
+                poll.register(secure, POLLOUT)
+            if not wait_for(poll.poll, max(0, (deadline - time.monotonic()) * 1000)):
                 break
     except ssl.SSLCertVerificationError as exc:
         secure.close()

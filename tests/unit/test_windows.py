@@ -1,4 +1,4 @@
-"""Systems without ``fcntl``, as Windows is: everything but ``file://`` works, and that is one clear error."""
+"""Systems without ``fcntl`` and ``poll``, as Windows is: everything but ``file://`` works, and that is one clear error."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.answers.test_answers import SERVICES, URLS
+from tests.answers.wire import ScriptedServer, Wire
+
 # What Windows lacks of what this library may use anywhere.
 PROLOGUE = """
-import os, sys
-import platformdirs  # the parts of it for Windows run nowhere else
+import os, select, socket, sys
+import asyncio, platformdirs, ssl, tempfile  # the parts of them for Windows run nowhere else
 for name in ("fcntl", "pwd", "grp", "resource", "termios", "posix"):
     sys.modules[name] = None
 for name in (
@@ -20,6 +23,10 @@ for name in (
 ):
     if hasattr(os, name):
         delattr(os, name)
+for name in ("poll", "epoll", "POLLIN", "POLLOUT"):
+    delattr(select, name)
+for name in ("MSG_DONTWAIT", "SO_RCVTIMEO"):
+    delattr(socket, name)
 sys.platform = "win32"
 """
 
@@ -52,6 +59,38 @@ with Storage("memory://") as store:
     except NotFoundError:
         print("done")
 """)
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_the_network_works_without_poll(scheme):
+    service = SERVICES[scheme]()
+    with ScriptedServer() as server:
+        server.script = lambda request: Wire(service.answer(request).raw(request.method))
+        run(f"""
+from storage import Storage, NotFoundError, UnavailableError
+auth = {{"access_key_id": "A", "secret_access_key": "S"}} if {scheme!r} == "s3" else None
+with Storage({URLS[scheme].format(url=server.url)!r}, auth=auth, retries=0, timeout=10) as store:
+    store.set("a", "1")
+    store.set_many({{f"k{{number}}": b"x" for number in range(20)}}, concurrency=4)
+    with store.open("large", "wb") as file:
+        file.write(b"x" * 20_000_000)
+    assert store.get("a") == "1"
+    assert store.get_bytes("large") == b"x" * 20_000_000
+    assert len(store.list()) == 22
+    store.delete("a")
+    assert not store.exists("a")
+# Nobody listens there.
+with Storage({URLS[scheme].format(url="http://127.0.0.1:9")!r}, auth=auth, retries=0, timeout=10) as store:
+    try:
+        store.get("a")
+    except UnavailableError as exc:
+        assert "refused" in str(exc), exc
+    else:
+        raise AssertionError
+""")
+        assert sorted(key.rpartition("/")[2] for key in service.blobs) == sorted(
+            ["large", *(f"k{n}" for n in range(20))]
+        )
 
 
 @pytest.mark.parametrize(
