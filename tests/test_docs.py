@@ -113,17 +113,50 @@ def test_guarantees_name_tests_that_exist():
     assert [name for name in files if not (ROOT / name).exists()] == []
 
 
+_LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)]*))?\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that headings of a page have in links."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", re.sub(r"[`*]", "", heading).lower()).strip().replace(" ", "-") for heading in headings
+    }
+
+
 def test_links_lead_somewhere():
-    """Every relative link of a page leads to a file."""
-    pages = [path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts]
-    link = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-    broken = [
-        f"{page.relative_to(ROOT)}: {target}"
-        for page in pages
-        for target in link.findall(page.read_text(encoding="utf-8"))
-        if "://" not in target and not (page.parent / target).exists()
-    ]
+    """Every relative link of a page leads to a file, and to a heading that is there."""
+    broken = []
+    for page in PAGES[1:]:
+        for target, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
+            if "://" in target:
+                continue
+            path = page.parent / target if target else page
+            if not path.exists() or (anchor and anchor not in anchors(path)):
+                broken.append(f"{page.relative_to(ROOT)}: {target}#{anchor}")
     assert broken == []
+
+
+def test_links_of_the_readme_lead_somewhere():
+    """The README, which the package index shows too, has absolute links alone, to pages and files that are there."""
+    site, repository = (
+        "https://storage-facade.readthedocs.io/en/latest/",
+        "https://github.com/storage-facade/storage/blob/main/",
+    )
+    raw = "https://raw.githubusercontent.com/storage-facade/storage/main/"
+    for target, _ in _LINK.findall((ROOT / "README.md").read_text(encoding="utf-8")):
+        if target.startswith(site):
+            assert (ROOT / "docs" / target.removeprefix(site).replace(".html", ".md")).is_file(), target
+        else:
+            assert target.startswith((repository, raw)), target
+            assert (ROOT / target.removeprefix(repository).removeprefix(raw)).is_file(), target
+
+
+def test_recipes_are_short():
+    """A recipe is read at one glance: fewer than thirty lines."""
+    found = blocks((ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"))
+    assert len(found) > 15
+    assert [block.line for block in found if block.code.count("\n") >= 30] == []
 
 
 def test_public_names_are_on_the_pages_of_the_api():
