@@ -25,9 +25,9 @@ INTRODUCTION = """# Capabilities
 
 <!-- Written by `python docs/generate_capabilities.py` from the harnesses of the conformance suite; do not edit. -->
 
-What each backend, and each server that the tests run against, does. The [conformance suite](conformance.md) asserts every cell: a
-**yes** by the test of that row, and everything else by a test of what happens instead. A server that begins to do what it is said
-to lack makes the suite fail, so this page cannot go out of date unnoticed.
+This table says what each backend does, and each server that the tests run against. The [conformance suite](conformance.md)
+asserts every cell: a **yes** by the tests of that row, any other word by a test of what happens instead. The suite fails when a
+server begins to do something that it is said to lack.
 
 Amazon S3 and Google Cloud Storage themselves were not tried: no test of this project has an account there. For other
 servers see [providers](providers.md), and ask your own: `storage doctor --url URL` tries the most important rows for real.
