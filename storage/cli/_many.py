@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO, NamedTuple, TypeVar
+from functools import partial
+from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 from storage import NotFoundError, ObjectInfo, Storage
 from storage._facade.call import Call
@@ -13,10 +14,10 @@ from storage._facade.concurrent import ordered_map
 from storage._facade.core import core_of
 from storage._globs import Filter
 from storage.cli import _output
-from storage.cli._app import usage
+from storage.cli._app import opened, usage
 from storage.cli._status import Ended, status_of
 
-__all__ = ["Glob", "Outcome", "all_keys", "each", "folder"]
+__all__ = ["Glob", "Outcome", "all_keys", "each", "folder", "over_keys"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -151,6 +152,27 @@ def each(
             return item, None, exc
 
     return ordered_map(attempt, items, concurrency)
+
+
+def over_keys(
+    function: Callable[[Storage, str], R],
+    url: str | None,
+    keys: Sequence[str],
+    keys_from: str | None,
+    storage_type: str,
+    *,
+    glob: bool = False,
+) -> Iterator[tuple[str, R]]:
+    """Each key of :func:`all_keys`, and ``function(store, key)``. Failures are printed; they end the command after the last key."""
+    outcome = Outcome()
+    with opened(url) as store:
+        wanted = all_keys(store, keys, keys_from, storage_type, outcome, glob=glob)
+        for key, result, error in each(partial(function, store), wanted, store.backend.concurrency):
+            if error is not None:
+                outcome.failed(error)
+            else:
+                yield key, cast("R", result)
+    outcome.end()
 
 
 def folder(prefix: str) -> str:

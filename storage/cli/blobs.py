@@ -23,7 +23,7 @@ from storage.cli._app import (
     url_option,
     usage,
 )
-from storage.cli._many import Outcome, all_keys, each
+from storage.cli._many import Outcome, all_keys, over_keys
 from storage.cli._status import NOT_THERE, Ended
 
 __all__: list[str] = []
@@ -216,21 +216,15 @@ def cat(keys: Sequence[str], keys_from: str | None, storage_type: str, url: str 
 @url_option
 def info(keys: Sequence[str], keys_from: str | None, as_json: bool, storage_type: str, url: str | None) -> None:
     """Show what is known of a blob: size, etag, time, headers and metadata."""
-    outcome = Outcome()
-    with opened(url) as store:
-        wanted = all_keys(store, keys, keys_from, storage_type, outcome)
 
-        def look(key: str) -> ObjectInfo:
-            return store.info(key, storage_type)
+    def look(store: Storage, key: str) -> ObjectInfo:
+        return store.info(key, storage_type)
 
-        for _, found, error in each(look, wanted, store.backend.concurrency):
-            if error is not None:
-                outcome.failed(error)
-            elif found is not None and as_json:
-                _output.emit_json(_output.info_fields(found))
-            elif found is not None:
-                _show(found)
-    outcome.end()
+    for _, found in over_keys(look, url, keys, keys_from, storage_type):
+        if as_json:
+            _output.emit_json(_output.info_fields(found))
+        else:
+            _show(found)
 
 
 def _show(found: ObjectInfo) -> None:
@@ -256,22 +250,16 @@ def exists(keys: Sequence[str], keys_from: str | None, as_json: bool, storage_ty
     With --keys-from, the keys that are there are printed, and the status is 1 if any is not. Only absence is 1: no permission,
     no bucket and no network are errors.
     """
-    outcome, missing = Outcome(), False
-    with opened(url) as store:
-        wanted = all_keys(store, keys, keys_from, storage_type, outcome)
 
-        def look(key: str) -> bool:
-            return store.exists(key, storage_type)
+    def look(store: Storage, key: str) -> bool:
+        return store.exists(key, storage_type)
 
-        for key, there, error in each(look, wanted, store.backend.concurrency):
-            if error is not None:
-                outcome.failed(error)
-                continue
-            missing = missing or not there
-            if as_json:
-                _output.emit_json({"key": key, "storage_type": storage_type, "exists": there})
-            elif there and keys_from is not None:
-                _output.emit(key)
-    outcome.end()
+    missing = False
+    for key, there in over_keys(look, url, keys, keys_from, storage_type):
+        missing = missing or not there
+        if as_json:
+            _output.emit_json({"key": key, "storage_type": storage_type, "exists": there})
+        elif there and keys_from is not None:
+            _output.emit(key)
     if missing:
         raise Ended(NOT_THERE)

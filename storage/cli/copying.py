@@ -58,29 +58,13 @@ def _options(function: Callable[..., object]) -> Callable[..., object]:
     "storage cp reports/a.csv --url s3://bucket --new-url gs://other",
 )
 @_options
-def cp(
-    key: str,
-    new_key: str | None,
-    recursive: bool,
-    glob: bool,
-    new_type: str | None,
-    new_url: str | None,
-    no_overwrite: bool,
-    concurrency: int | None,
-    as_json: bool,
-    storage_type: str,
-    url: str | None,
-) -> None:
+def cp(**words: Any) -> None:
     """Copy a blob with its headers and metadata.
 
     Inside one store the bytes do not pass through this machine where the service can copy. With --new-url they do; NEW_KEY is
     then the same as KEY unless it is given. With --glob, NEW_KEY is a folder, and what lies in it already is not copied.
     """
-    with opened(url) as source, nullcontext(source) if new_url is None else opened(new_url) as target:
-        _transfer(
-            source, target, key, new_key, storage_type, new_type or storage_type, concurrency,
-            recursive=recursive, glob=glob, overwrite=not no_overwrite, as_json=as_json, move=False,
-        )  # fmt: skip
+    _transfer(**words, move=False)
 
 
 @command(
@@ -90,70 +74,55 @@ def cp(
     "storage mv --glob 'incoming/*.csv' done",
 )
 @_options
-def mv(
-    key: str,
-    new_key: str | None,
-    recursive: bool,
-    glob: bool,
-    new_type: str | None,
-    new_url: str | None,
-    no_overwrite: bool,
-    concurrency: int | None,
-    as_json: bool,
-    storage_type: str,
-    url: str | None,
-) -> None:
+def mv(**words: Any) -> None:
     """Move a blob with its headers and metadata.
 
     On a cloud, and with --new-url, this is a copy, then a delete: a failure between leaves both, never neither.
     """
-    with opened(url) as source, nullcontext(source) if new_url is None else opened(new_url) as target:
-        _transfer(
-            source, target, key, new_key, storage_type, new_type or storage_type, concurrency,
-            recursive=recursive, glob=glob, overwrite=not no_overwrite, as_json=as_json, move=True,
-        )  # fmt: skip
+    _transfer(**words, move=True)
 
 
 def _transfer(
-    source: Storage,
-    target: Storage,
+    *,
     key: str,
     new_key: str | None,
+    url: str | None,
+    new_url: str | None,
     storage_type: str,
-    new_type: str,
-    concurrency: int | None,
-    *,
+    new_type: str | None,
     recursive: bool,
     glob: bool,
-    overwrite: bool,
+    no_overwrite: bool,
+    concurrency: int | None,
     as_json: bool,
     move: bool,
 ) -> None:
     """Copies or moves the blob, or all blobs, that ``key`` names."""
-    new_key = _target_key(key, new_key, glob=glob, same_store=target is source)
-    transfer = _between(source, target, storage_type, new_type, overwrite=overwrite, move=move)
-    if not (recursive or glob):
-        info = transfer(key, new_key)
-        if as_json:
-            _output.emit_json(_output.info_fields(info))
-        return
-    new = folder(new_key)
-    Call.about(core_of(target), "copy", f"{new}x", new_type)  # a mistake in what all of them share is one error
-    inside = new if target is source and new_type == storage_type else None
-    selected = (_matching if glob else _below)(source, key, storage_type, inside)
-    outcome = Outcome()
-    empty = True
-    concurrency = concurrency or max(source.backend.concurrency, target.backend.concurrency)
-    for _, found, error in each(
-        lambda name: transfer(name, new + name[len(selected.folder) :]), selected.keys, concurrency
-    ):
-        empty = False
-        if error is not None:
-            outcome.failed(error)
-        elif as_json and found is not None:
-            _output.emit_json(_output.info_fields(found))
-    if empty:
-        raise selected.none
+    new_type = new_type or storage_type
+    with opened(url) as source, nullcontext(source) if new_url is None else opened(new_url) as target:
+        new_key = _target_key(key, new_key, glob=glob, same_store=target is source)
+        transfer = _between(source, target, storage_type, new_type, overwrite=not no_overwrite, move=move)
+        if not (recursive or glob):
+            info = transfer(key, new_key)
+            if as_json:
+                _output.emit_json(_output.info_fields(info))
+            return
+        new = folder(new_key)
+        Call.about(core_of(target), "copy", f"{new}x", new_type)  # a mistake in what all of them share is one error
+        inside = new if target is source and new_type == storage_type else None
+        selected = (_matching if glob else _below)(source, key, storage_type, inside)
+        outcome, empty = Outcome(), True
+        at_once = concurrency or max(source.backend.concurrency, target.backend.concurrency)
+        for _, found, error in each(
+            lambda name: transfer(name, new + name[len(selected.folder) :]), selected.keys, at_once
+        ):
+            empty = False
+            if error is not None:
+                outcome.failed(error)
+            elif as_json and found is not None:
+                _output.emit_json(_output.info_fields(found))
+        if empty:
+            raise selected.none
     outcome.end()
 
 

@@ -21,7 +21,7 @@ from storage.cli._app import (
     url_option,
     usage,
 )
-from storage.cli._many import Outcome, all_keys, each
+from storage.cli._many import Outcome, over_keys
 
 __all__: list[str] = []
 
@@ -59,29 +59,24 @@ def rm(
     """
     if recursive and (glob or keys_from is not None):
         usage("-r, --glob and --keys-from exclude each other.")
-    outcome = Outcome()
-    with opened(url) as store:
-        if recursive:
+    if recursive:
+        with opened(url) as store:
             _delete_prefixes(store, keys, storage_type, missing_ok=missing_ok, as_json=as_json)
-            return
-        wanted = all_keys(store, keys, keys_from, storage_type, outcome, glob=glob)
+        return
 
-        def drop(key: str) -> bool:
-            try:
-                store.delete(key, storage_type)
-            except NotFoundError:
-                # A key that matched a pattern was there; somebody else has deleted it, or it matched two.
-                if not (missing_ok or glob):
-                    raise
-                return False
-            return True
+    def drop(store: Storage, key: str) -> bool:
+        try:
+            store.delete(key, storage_type)
+        except NotFoundError:
+            # A key that matched a pattern was there; somebody else has deleted it, or it matched two.
+            if not (missing_ok or glob):
+                raise
+            return False
+        return True
 
-        for key, deleted, error in each(drop, wanted, store.backend.concurrency):
-            if error is not None:
-                outcome.failed(error)
-            elif as_json:
-                _output.emit_json({"key": key, "storage_type": storage_type, "deleted": deleted})
-    outcome.end()
+    for key, deleted in over_keys(drop, url, keys, keys_from, storage_type, glob=glob):
+        if as_json:
+            _output.emit_json({"key": key, "storage_type": storage_type, "deleted": deleted})
 
 
 def _delete_prefixes(

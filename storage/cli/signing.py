@@ -22,7 +22,7 @@ from storage.cli._app import (
     url_option,
     usage,
 )
-from storage.cli._many import Outcome, all_keys, each
+from storage.cli._many import over_keys
 
 __all__: list[str] = []
 
@@ -89,27 +89,21 @@ def sign(
 
     It is a secret: whoever has it can read the blob. Whether there is one is not checked.
     """
-    outcome = Outcome()
+
+    def signed(store: Storage, key: str) -> SignedRequest:
+        return store.sign_download(
+            key,
+            storage_type,
+            expires_in=expires,
+            content_disposition=content_disposition,
+            content_type=content_type,
+            download_name=download_name,
+        )
+
     with opened(url) as store:
         _check_served(store, storage_type)
-        wanted = all_keys(store, keys, keys_from, storage_type, outcome)
-
-        def signed(key: str) -> SignedRequest:
-            return store.sign_download(
-                key,
-                storage_type,
-                expires_in=expires,
-                content_disposition=content_disposition,
-                content_type=content_type,
-                download_name=download_name,
-            )
-
-        for key, request, error in each(signed, wanted, store.backend.concurrency):
-            if error is not None:
-                outcome.failed(error)
-            elif request is not None:
-                _print(request, key, storage_type, as_json=as_json)
-    outcome.end()
+    for key, request in over_keys(signed, url, keys, keys_from, storage_type):
+        _print(request, key, storage_type, as_json=as_json)
 
 
 @command(
