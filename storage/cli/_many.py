@@ -163,7 +163,7 @@ def over_keys(
     *,
     glob: bool = False,
 ) -> Iterator[tuple[str, R]]:
-    """Each key of :func:`all_keys`, and ``function(store, key)``. Failures are printed; they end the command after the last key."""
+    """Each key of :func:`all_keys`, and ``function(store, key)``. Failures are printed; they end the command when all is done."""
     outcome = Outcome()
     with opened(url) as store:
         wanted = all_keys(store, keys, keys_from, storage_type, outcome, glob=glob)

@@ -27,10 +27,12 @@ from storage.backends._http._errors import (
     TransportError,
 )
 from storage.backends._http._pool import Pool
-from storage.backends._http._response import Response
+from storage.backends._http._response import Answer, Response
+from storage.backends._http._times import http_date, iso_time
 from storage.backends._http._tls import tls_context
 
 __all__ = [
+    "Answer",
     "BodyCutError",
     "CertificateError",
     "ConnectError",
@@ -41,5 +43,7 @@ __all__ = [
     "ReadTimeoutError",
     "Response",
     "TransportError",
+    "http_date",
+    "iso_time",
     "tls_context",
 ]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from storage.backends._http._connection import Connection
 from storage.backends._http._errors import ConnectionLostError, ProtocolError
@@ -14,14 +14,40 @@ from storage.backends._http._parser import CHUNKED, UNTIL_CLOSE
 if TYPE_CHECKING:
     from typing_extensions import Self  # 8 ms
 
-__all__ = ["Response"]
+__all__ = ["Answer", "Response"]
 
 _RECEIVE: Final = 256 * 1024  # bytes
 _TRUSTED: Final = 64 * 1024 * 1024  # bytes: up to this length, memory for a body is taken before it comes
 
 
+class Answer(Protocol):
+    """What the drivers see of an answer, whatever brought it.
+
+    Attributes:
+        status: as it came.
+        headers: names in lower case.
+        length: how many bytes of body were announced; ``None``: the answer does not tell.
+        body: all of it, unless it is streamed (``b""`` then).
+    """
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def length(self) -> int | None: ...
+    @property
+    def body(self) -> bytes: ...
+
+    def read(self, size: int) -> bytes:
+        """The next bytes of a streamed body, 1 to ``size``, not decoded; ``b""`` after the last."""
+
+    def close(self) -> None:
+        """Ends the connection unless the body has been read whole. Idempotent."""
+
+
 class Response:
-    """An answer to one request.
+    """An answer over this transport; an :class:`Answer`.
 
     Attributes:
         status: as it came.

@@ -14,8 +14,8 @@ from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple, NoReturn
 
 from storage._backend import Stat
-from storage.backends.gcs._headers import NONCE, http_date, moment
-from storage.backends.gcs._wire import Answer
+from storage.backends._http import Answer, http_date, iso_time
+from storage.backends.gcs._headers import NONCE
 from storage.exceptions import IntegrityError, PreconditionFailedError, UnavailableError
 
 __all__ = [
@@ -170,8 +170,8 @@ def _known(found: Mapping[str, Any], time: str) -> tuple[int, str, datetime]:
     size, generation = found.get("size", "0"), found.get("generation")
     try:
         # `updated` would also tell of changes of the metadata; the bytes are as old as their generation.
-        made = moment(found[time])
-    except (KeyError, ValueError, TypeError):
+        made = iso_time(found[time])
+    except (KeyError, ValueError, AttributeError):
         malformed("the description of a blob without its time")
     if (
         type(size) is not str
@@ -194,10 +194,9 @@ def crc_of(answer: Answer) -> str | None:
 def time_of(answer: Answer, header: str) -> datetime | None:
     """The time in a header; ``None``: there is none."""
     text = answer.headers.get(header)
-    try:
-        return None if text is None else http_date(text)
-    except ValueError:
-        malformed(f"a header {header!r} that is no time")
+    if text is None:
+        return None
+    return http_date(text) or malformed(f"a header {header!r} that is no time")
 
 
 def media(answer: Answer, start: int, end: int | None, generation: str | None) -> Media:

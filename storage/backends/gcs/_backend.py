@@ -11,6 +11,7 @@ from storage._keys import is_portable
 from storage._multipart import PART_SIZE, PartWriter
 from storage._retry import Retries, Timeout
 from storage._types import SignedForm, SignedRequest
+from storage.backends._http import Answer
 from storage.backends.gcs import (
     _answers,
     _batch,
@@ -26,7 +27,6 @@ from storage.backends.gcs import (
     _writing,
 )
 from storage.backends.gcs._client import CONCURRENCY, Session, Settings, is_google
-from storage.backends.gcs._wire import Answer
 from storage.exceptions import PreconditionFailedError, StorageError
 
 __all__ = ["GCSBackend"]

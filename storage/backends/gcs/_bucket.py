@@ -8,11 +8,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from storage._backend import Setup
+from storage.backends._http import Answer
 from storage.backends.gcs import _answers
 from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import native, status_of
 from storage.backends.gcs._headers import JSON
-from storage.backends.gcs._wire import Answer
 from storage.exceptions import ConfigurationError, UnavailableError
 
 __all__ = ["exists", "setup"]

@@ -9,13 +9,13 @@ from urllib.parse import quote
 
 from storage._backend import Changes, Stat
 from storage._retry import Attempts, outcome_unknown
+from storage.backends._http import Answer
 from storage.backends.gcs import _answers
 from storage.backends.gcs._answers import FIELDS
 from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import native, status_of
 from storage.backends.gcs._headers import JSON, NONCE
 from storage.backends.gcs._looking import Look, look
-from storage.backends.gcs._wire import Answer
 from storage.exceptions import AlreadyExistsError, NotFoundError, PreconditionFailedError, UnavailableError
 
 __all__ = ["copy", "delete", "update"]

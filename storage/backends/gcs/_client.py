@@ -11,9 +11,10 @@ from urllib.parse import quote, urlsplit
 from storage._backend import trace
 from storage._fork import forks
 from storage._retry import Attempts, Retries, Timeout
+from storage.backends._http import Answer
 from storage.backends.gcs._errors import failure, native, verdict
 from storage.backends.gcs._gate import needs_requests, wants_client_certificate
-from storage.backends.gcs._wire import Answer, Body, PoolWire, Wire, new_pool
+from storage.backends.gcs._wire import Body, PoolWire, Wire, new_pool
 from storage.exceptions import ConfigurationError, InvalidKeyError, UnavailableError
 
 __all__ = ["CONCURRENCY", "OK", "Connection", "Session", "Settings", "is_google", "quoted"]

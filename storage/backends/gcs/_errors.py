@@ -15,8 +15,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from storage._backend import BlobOrBucketMissing
-from storage.backends._http import CertificateError, ConnectTimeoutError, ReadTimeoutError, TransportError
-from storage.backends.gcs._wire import Answer
+from storage.backends._http import Answer, CertificateError, ConnectTimeoutError, ReadTimeoutError, TransportError
 from storage.exceptions import (
     AuthenticationError,
     BucketNotFoundError,

@@ -1,10 +1,9 @@
-"""What goes into a request about a blob: its description, its conditions, its checksum; and the times that come back. Pure."""
+"""What goes into a request about a blob: its description, its conditions, its checksum. Pure."""
 
 from __future__ import annotations
 
 import binascii
 import os
-from datetime import datetime, timezone
 from typing import Any, Final
 
 import google_crc32c
@@ -20,8 +19,6 @@ __all__ = [
     "description",
     "encoded_crc",
     "generation",
-    "http_date",
-    "moment",
     "new_nonce",
     "refused",
     "token",
@@ -30,32 +27,6 @@ __all__ = [
 # Users' names have no underscore, so this entry is ours alone. It tells whose write it was when an answer got lost.
 NONCE: Final = "storage_write"
 JSON: Final = {"Content-Type": "application/json; charset=UTF-8"}
-
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-def moment(text: str) -> datetime:
-    """An RFC 3339 time in UTC, with any number of digits after the point (Python 3.10 reads three or six).
-
-    Raises:
-        ValueError: it is none.
-    """
-    fraction = text[20:].rstrip("Z") if text[19:20] == "." else ""
-    microseconds = int(fraction[:6].ljust(6, "0")) if fraction else 0
-    return datetime.fromisoformat(text[:19]).replace(microsecond=microseconds, tzinfo=timezone.utc)
-
-
-def http_date(text: str) -> datetime:
-    """The time in a header, such as ``Sun, 22 Nov 2026 19:05:11 GMT``.
-
-    Raises:
-        ValueError: it is none.
-    """
-    _, day, month, year, clock, _ = text.split(" ")  # the package `email` does this too, and takes 20 ms to import
-    hours, minutes, seconds = clock.split(":")
-    return datetime(
-        int(year), _MONTHS.index(month) + 1, int(day), int(hours), int(minutes), int(seconds), tzinfo=timezone.utc
-    )
 
 
 def generation(etag: str) -> str | None:

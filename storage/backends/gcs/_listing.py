@@ -7,11 +7,12 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from storage._backend import Stat
+from storage.backends._circle import Circle
+from storage.backends._http import Answer
 from storage.backends.gcs import _answers
 from storage.backends.gcs._answers import LISTED
 from storage.backends.gcs._client import Session, quoted
 from storage.backends.gcs._errors import native, status_of
-from storage.backends.gcs._wire import Answer
 from storage.exceptions import BucketNotFoundError
 
 __all__ = ["scan"]
@@ -45,7 +46,7 @@ def scan(
     def parse(answer: Answer) -> _Page:
         return _page(_answers.json_object(answer), prefix, detail=detail)
 
-    token, turns = "", _Turns()
+    token, circle = "", Circle()
     last: list[tuple[str, Stat | None]] = []
     while True:
         try:
@@ -63,7 +64,7 @@ def scan(
         beyond = end_before is not None and not ends and page.entries and page.entries[-1][0] >= end_before
         if page.token is None or beyond:
             return
-        if turns.repeats(page.token):
+        if circle.closes(page.token):
             _answers.malformed("a listing whose pages come again and again")
         token = f"&pageToken={quoted(page.token)}"
 
@@ -114,21 +115,6 @@ def _within(
     if end_before is not None:
         entries = [entry for entry in entries if entry[0] < end_before]
     return entries
-
-
-class _Turns:
-    """Finds tokens that come in a circle, however long it is, and remembers but one (Brent's algorithm)."""
-
-    def __init__(self) -> None:
-        self._kept, self._since, self._limit = "", 0, 1
-
-    def repeats(self, token: str) -> bool:
-        if token == self._kept:
-            return True
-        self._since += 1
-        if self._since == self._limit:
-            self._kept, self._since, self._limit = token, 0, self._limit * 2
-        return False
 
 
 def _offset(prefix: str, start_after: str, *, delimiter: bool) -> str:

@@ -6,11 +6,10 @@ import time
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from storage.backends._http import Answer, iso_time
 from storage.backends.gcs import _answers
 from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import native, status_of
-from storage.backends.gcs._headers import moment
-from storage.backends.gcs._wire import Answer
 
 __all__ = ["Look", "look"]
 
@@ -47,7 +46,7 @@ class Look(NamedTuple):
         """
         if self.date is None:
             return False
-        return moment(self.resource["timeCreated"]) < self.date - timedelta(seconds=self.monotonic - began) - _SKEW
+        return iso_time(self.resource["timeCreated"]) < self.date - timedelta(seconds=self.monotonic - began) - _SKEW
 
 
 def look(session: Session, path: str) -> Look | None:

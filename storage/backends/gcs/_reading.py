@@ -8,13 +8,13 @@ from typing import Final
 
 from storage._fork import check_owner, forks
 from storage._retry import Attempts
+from storage.backends._http import Answer
 from storage.backends.gcs import _answers
 from storage.backends.gcs._answers import Media
 from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import native, status_of
 from storage.backends.gcs._headers import checksum, encoded_crc
 from storage.backends.gcs._looking import look
-from storage.backends.gcs._wire import Answer
 from storage.exceptions import IntegrityError, NotFoundError
 
 __all__ = ["Chunks", "Reading", "nothing"]

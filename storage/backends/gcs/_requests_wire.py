@@ -21,7 +21,7 @@ __all__ = ["RequestsAnswer", "RequestsWire"]
 
 
 class RequestsAnswer:
-    """As :class:`~storage.backends.gcs._wire.Answer`."""
+    """As :class:`~storage.backends._http.Answer`."""
 
     def __init__(self, response: requests.Response, *, stream: bool) -> None:
         self._response = response

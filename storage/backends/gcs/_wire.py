@@ -6,40 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from storage._retry import Timeout
-from storage.backends._http import Pool, tls_context
+from storage.backends._http import Answer, Pool, tls_context
 from storage.backends.gcs._gate import bundle
 from storage.exceptions import ConfigurationError
 
-__all__ = ["Answer", "Body", "PoolWire", "WholeAnswer", "Wire", "new_pool"]
+__all__ = ["Body", "PoolWire", "WholeAnswer", "Wire", "new_pool"]
 
 Body = bytes | Sequence["bytes | memoryview"]
 """A request's body: bytes, or pieces that are sent one after another."""
-
-
-class Answer(Protocol):
-    """An answer to one request.
-
-    Attributes:
-        status: as it came.
-        headers: names in lower case.
-        length: bytes of the body, where the answer tells.
-        body: all of it, unless it is streamed.
-    """
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    @property
-    def length(self) -> int | None: ...
-    @property
-    def body(self) -> bytes: ...
-
-    def read(self, size: int) -> bytes:
-        """The next bytes of the body, 1 to ``size``, not decoded; ``b""`` after the last."""
-
-    def close(self) -> None:
-        """Ends the connection unless the body has been read whole. Idempotent."""
 
 
 class WholeAnswer(NamedTuple):

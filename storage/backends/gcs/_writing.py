@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from storage._backend import BlobOrBucketMissing, PutOptions, Stat
 from storage._retry import outcome_unknown
+from storage.backends._http import Answer
 from storage.backends.gcs import _answers
 from storage.backends.gcs._answers import FIELDS
 from storage.backends.gcs._client import Session
@@ -27,7 +28,6 @@ from storage.backends.gcs._headers import (
     token,
 )
 from storage.backends.gcs._looking import look
-from storage.backends.gcs._wire import Answer
 from storage.exceptions import BucketNotFoundError, IntegrityError, UnavailableError
 
 __all__ = ["ResumableWriter", "Write", "put"]

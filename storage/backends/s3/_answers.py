@@ -6,7 +6,7 @@ import re
 from typing import Final, NamedTuple
 
 from storage._backend import Stat
-from storage.backends.s3._calls import Answer
+from storage.backends._http import Answer
 from storage.backends.s3._headers import etag_of, quoted, stat_of
 from storage.exceptions import IntegrityError, PreconditionFailedError, UnavailableError
 

@@ -12,9 +12,10 @@ from storage._backend import Backend, Changes, Download, FormOptions, PutOptions
 from storage._multipart import PART_SIZE, PartWriter
 from storage._retry import Attempts, Retries, outcome_unknown
 from storage._types import SignedForm, SignedRequest
+from storage.backends._http import Answer
 from storage.backends.s3 import _bucket, _listing, _reading, _signing, _writing
 from storage.backends.s3._answers import expect, found, head
-from storage.backends.s3._calls import Answer, Call
+from storage.backends.s3._calls import Call
 from storage.backends.s3._checksums import upload_headers
 from storage.backends.s3._copying import Copier
 from storage.backends.s3._documents import Part, delete_objects, failed_deletions

@@ -1,12 +1,12 @@
-"""Requests of S3's protocol before they are signed, and their answers."""
+"""Requests of S3's protocol before they are signed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-__all__ = ["DOCUMENTS", "Answer", "Call", "query"]
+__all__ = ["DOCUMENTS", "Call", "query"]
 
 DOCUMENTS: Final = frozenset(
     {
@@ -45,28 +45,6 @@ class Call(NamedTuple):
     body: bytes | memoryview = b""
     document: Callable[[], dict[str, Any]] | None = None
     repeatable: bool = True
-
-
-class Answer(Protocol):
-    """A successful answer.
-
-    Attributes:
-        status: 200 to 299.
-        headers: names in lower case.
-        length: bytes of the body that are announced; ``None``: it is not said.
-        body: all of it, unless it is streamed (``b""`` then).
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    length: int | None
-    body: bytes
-
-    def read(self, size: int) -> bytes:
-        """The next bytes of a streamed body, at most ``size``; ``b""`` after the last."""
-
-    def close(self) -> None:
-        """Gives the connection back, or ends it where the body was not read whole. Idempotent."""
 
 
 def query(**parameters: str) -> str:

@@ -345,7 +345,7 @@ class SdkWire:
 
 
 class SdkAnswer:
-    """An answer of boto3's client, as :class:`storage.backends.s3._calls.Answer` describes it."""
+    """An answer of boto3's client, as :class:`~storage.backends._http.Answer` describes it."""
 
     def __init__(self, response: dict[str, Any]) -> None:
         metadata = response["ResponseMetadata"]

@@ -9,8 +9,9 @@ from urllib.parse import quote, urlencode
 from storage._backend import Changes, PutOptions, Stat
 from storage._metadata import encode_value
 from storage._threads import Pool
+from storage.backends._http import Answer
 from storage.backends.s3._answers import Asked, head
-from storage.backends.s3._calls import Answer, Call
+from storage.backends.s3._calls import Call
 from storage.backends.s3._documents import copy_result
 from storage.backends.s3._errors import status_of
 from storage.backends.s3._headers import META, Encryption, add_nonce, copied, put_headers, quoted

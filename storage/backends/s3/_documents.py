@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from urllib.parse import unquote_plus
 
 from storage._backend import Stat
+from storage.backends._http import iso_time
 from storage.exceptions import UnavailableError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def copy_result(body: bytes, name: str) -> tuple[str, datetime | None, str | Non
     def read(root: Element) -> tuple[str, datetime | None, str | None]:
         fields = _fields(root)
         moment = fields.get("LastModified")
-        return _etag(fields), None if moment is None else _time(moment), fields.get("ChecksumCRC32")
+        return _etag(fields), None if moment is None else iso_time(moment), fields.get("ChecksumCRC32")
 
     return _read(body, name, read)
 
@@ -193,17 +194,11 @@ def _entries(contents: Iterable[Element], cut: int, *, encoded: bool) -> Iterato
         fields = {child.tag[cut:]: child.text for child in element}
         when = fields["LastModified"] or ""
         if when != seen or moment is None:
-            seen, moment = when, _time(when)
+            seen, moment = when, iso_time(when)
         size = int(fields["Size"] or 0)
         if size < 0:
             raise ValueError("a negative size")
         yield _text(fields["Key"], encoded=encoded), Stat(size, _etag(fields), moment)
-
-
-def _time(text: str) -> datetime:
-    """An ISO 8601 time in UTC, with any number of digits after the point."""
-    whole, _, fraction = text.removesuffix("Z").partition(".")
-    return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00" if fraction else f"{whole}+00:00")
 
 
 def _etag(fields: Mapping[str, str | None]) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 from storage._backend import PutOptions, Stat
 from storage._metadata import RESERVED, decode_value, encode_value
+from storage.backends._http import http_date
 from storage.exceptions import UnavailableError
 
 __all__ = [
@@ -20,7 +21,6 @@ __all__ = [
     "conditions",
     "copied",
     "etag_of",
-    "http_date",
     "md5_of",
     "new_nonce",
     "nonce_of",
@@ -39,20 +39,6 @@ _NONCE: Final = f"{META}{RESERVED}nonce"
 _NONCE_BYTES: Final = 8
 _MAX_METADATA: Final = 2048  # S3's limit for names and values together
 
-_MONTHS: Final = {
-    "Jan": 1,
-    "Feb": 2,
-    "Mar": 3,
-    "Apr": 4,
-    "May": 5,
-    "Jun": 6,
-    "Jul": 7,
-    "Aug": 8,
-    "Sep": 9,
-    "Oct": 10,
-    "Nov": 11,
-    "Dec": 12,
-}
 _MD5: Final = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 
 Encryption = Mapping[str, str]
@@ -184,29 +170,6 @@ def answered_at(headers: Mapping[str, str]) -> datetime:
 
 
 @lru_cache(maxsize=64)  # the time of an answer is that of many others
-def http_date(text: str) -> datetime | None:
-    """The date of a header; ``None``: it is none."""
-    try:
-        # "Sun, 22 Nov 2026 19:05:11 GMT": what every server sends.
-        return datetime(
-            int(text[12:16]),
-            _MONTHS[text[8:11]],
-            int(text[5:7]),
-            int(text[17:19]),
-            int(text[20:22]),
-            int(text[23:25]),
-            tzinfo=_UTC,
-        )
-    except (ValueError, KeyError):
-        from email.utils import parsedate_to_datetime  # 9 ms, for the other forms that are allowed
-
-        try:
-            moment = parsedate_to_datetime(text)
-        except (TypeError, ValueError, IndexError):
-            return None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=_UTC)).astimezone(_UTC)
-
-
 def _content_encoding(value: str) -> str | None:
     """Without ``aws-chunked``, which is how an upload travelled, and which some servers keep."""
     return ", ".join(part for part in map(str.strip, value.split(",")) if part and part != "aws-chunked") or None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from storage._backend import Stat
+from storage.backends._circle import Circle
 from storage.backends.s3._calls import Call, query
 from storage.backends.s3._documents import Page, listing
 from storage.backends.s3._order import LAST, DepthFirst
@@ -140,7 +141,7 @@ class _Listed:
 
     def fetch(self, prefix: str, after: str | None, at_most: int | None) -> Iterator[tuple[list[Entry], bool]]:
         """The pages that start with ``prefix`` and are listed after ``after``, each with whether there is another."""
-        loop, token, size = _Loop(), None, at_most or self._page_size
+        circle, token, before, size = Circle(), None, None, at_most or self._page_size
         page, self.first = self.first, None
         while True:
             page = page or self.page(prefix, after, token, size)
@@ -154,23 +155,7 @@ class _Listed:
                 after = page.entries[-1][0]
                 if self._delimiter and after.endswith("/"):
                     after += LAST  # behind all of the folder
-            loop.step(token or after or "", page.entries[0][0] if page.entries else None)
-            page = None
-
-
-class _Loop:
-    """Notices that a listing goes round in a circle, of whatever length, and remembers two places only (Brent's way)."""
-
-    def __init__(self) -> None:
-        self._marked: str | None = None
-        self._first: str | None = None
-        self._steps, self._until = 0, 1
-
-    def step(self, place: str, first: str | None) -> None:
-        """Counts a page that begins with ``first`` and says that the next one begins at ``place``."""
-        if place == self._marked or (first is not None and first == self._first):
-            raise UnavailableError("a listing goes round in a circle: the server gave the same page again")
-        self._first = first
-        self._steps += 1
-        if self._steps == self._until:
-            self._marked, self._steps, self._until = place, 0, 2 * self._until
+            first = page.entries[0][0] if page.entries else None
+            if circle.closes(token or after or "") or (first is not None and first == before):
+                raise UnavailableError("a listing goes round in a circle: the server gave the same page again")
+            page, before = None, first

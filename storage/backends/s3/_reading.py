@@ -8,8 +8,9 @@ from typing import Final
 from storage._backend import Download, Stat
 from storage._fork import check_owner, forks
 from storage._retry import Attempts
+from storage.backends._http import Answer
 from storage.backends.s3._answers import Asked, Window, head, window
-from storage.backends.s3._calls import Answer, Call
+from storage.backends.s3._calls import Call
 from storage.backends.s3._checksums import Checksum, checksum_of
 from storage.backends.s3._errors import code_of, status_of
 from storage.backends.s3._headers import stat_of

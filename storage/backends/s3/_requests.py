@@ -8,7 +8,8 @@ from typing import Any, Final, cast
 
 from storage._backend import trace
 from storage._retry import Attempts, Retries
-from storage.backends.s3._calls import Answer, Call
+from storage.backends._http import Answer
+from storage.backends.s3._calls import Call
 from storage.backends.s3._errors import is_transient, response_of, status_of, was_sent
 from storage.backends.s3._gate import Gate
 from storage.backends.s3._headers import quoted

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from storage._backend import trace
-from storage.backends._http import Pool, Response, tls_context
+from storage.backends._http import Pool, Response, http_date, tls_context
 from storage.backends.s3 import _documents
 from storage.backends.s3._calls import Call
-from storage.backends.s3._headers import http_date
 from storage.backends.s3._settings import POOL_SIZE
 from storage.backends.s3._sigv4 import EMPTY, UNSIGNED, Secrets, sign
 from storage.exceptions import ConfigurationError, UnavailableError

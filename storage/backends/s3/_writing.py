@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from storage._backend import PutOptions, Stat
 from storage._retry import Attempts, outcome_unknown
+from storage.backends._http import Answer
 from storage.backends.s3._answers import head
-from storage.backends.s3._calls import Answer, Call, query
+from storage.backends.s3._calls import Call, query
 from storage.backends.s3._checksums import check_upload, upload_headers
 from storage.backends.s3._documents import Part, complete_upload, completed_etag, copy_result, error, upload_id
 from storage.backends.s3._errors import classify, code_of, status_of

@@ -1,0 +1,22 @@
+"""Listings whose pages come again and again."""
+
+from __future__ import annotations
+
+__all__ = ["Circle"]
+
+
+class Circle:
+    """Notices that places come in a circle, however long it is, and remembers but one of them (Brent's algorithm)."""
+
+    def __init__(self) -> None:
+        self._marked: str | None = None
+        self._steps, self._until = 0, 1
+
+    def closes(self, place: str) -> bool:
+        """Whether the next place has been met before; it is found within twice the length of the circle."""
+        if place == self._marked:
+            return True
+        self._steps += 1
+        if self._steps == self._until:
+            self._marked, self._steps, self._until = place, 0, 2 * self._until
+        return False
