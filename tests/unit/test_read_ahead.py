@@ -219,13 +219,12 @@ def test_one_window_at_a_time_where_several_do_not_pay():
     asked = Asked(bytes(40 * MIB))
     with io.BufferedReader(asked.reader(parallel=False), 64 * KIB) as file:
         while file.read(MIB):
-            pass
+            assert file.raw._windows._pool is None  # no thread of its own; those of other readers may still be ending
     model = OneWindow(40 * MIB)
     for position in range(0, 40 * MIB, MIB):
         model.read(position, MIB)
     assert asked.moved == model.moved
     assert asked.most == 1
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("storage-ahead")]
 
 
 # ---- stopping ------------------------------------------------------------------------------------------------------
