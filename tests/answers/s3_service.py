@@ -280,13 +280,13 @@ class S3Service:
         said = quote if query.get("encoding-type") == "url" else escape
         text = ""
         for name in names:
-            blob = entries[name]
-            if blob is None:
+            listed = entries[name]
+            if listed is None:
                 text += f"<CommonPrefixes><Prefix>{said(name)}</Prefix></CommonPrefixes>"
             else:
                 text += (
-                    f"<Contents><Key>{said(name)}</Key><LastModified>{MOMENT}</LastModified><ETag>&quot;{blob.etag}&quot;</ETag>"
-                    f"<Size>{len(blob.data)}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+                    f"<Contents><Key>{said(name)}</Key><LastModified>{MOMENT}</LastModified><ETag>&quot;{listed.etag}&quot;</ETag>"
+                    f"<Size>{len(listed.data)}</Size><StorageClass>STANDARD</StorageClass></Contents>"
                 )
         if more:
             text += f"<NextContinuationToken>{base64.b64encode(names[-1].encode()).decode()}</NextContinuationToken>"

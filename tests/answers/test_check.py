@@ -151,7 +151,7 @@ QUIRKS: list[tuple[str, Callable[[], Any], list[str]]] = [
 
 
 @pytest.mark.parametrize("scheme, service, found", QUIRKS, ids=[quirk[1].__name__ for quirk in QUIRKS])
-def test_quirks(scheme: str, service: Callable[[], Any], found: list[str]) -> None:
+def test_quirks(scheme: str, service: type[Any], found: list[str]) -> None:
     """Each is found, and nothing else; what was written is deleted again, whatever can be deleted how."""
     auth = {"access_key_id": "AKIA", "secret_access_key": "secret"} if scheme == "s3" else None
     assert issubclass(service, SERVICES[scheme])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from typing_extensions import Self
@@ -155,7 +155,7 @@ class ScriptedServer:
         return wire.end == End.KEEP
 
 
-def _read(file: BinaryIO, connection: socket.socket) -> Request | None:
+def _read(file: io.BufferedReader, connection: socket.socket) -> Request | None:
     """The next request; ``None``: the client is done."""
     first = file.readline()
     if not first.strip():

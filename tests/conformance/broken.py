@@ -504,7 +504,7 @@ def signing(name: str, change: Callable[[Any], Any], test: str) -> None:
     """A backend that signs itself, as a cloud's does, and something else than it was asked to."""
 
     class Signing(MemoryBackend):
-        signing_keys = None  # the facade does not sign for it
+        signing_keys: Any = None  # the facade does not sign for it
 
         def sign(self, path, options):
             served = MemoryBackend.__new__(MemoryBackend)

@@ -103,7 +103,12 @@ def test_a_copy_in_many_calls_keeps_its_conditions(proxied: Proxied) -> None:
     etag = proxied.honest.set("a", b"x" * (5 * MIB)).etag
     backend.copy(a, b, overwrite=True, if_match=etag)
     assert [f"ifSourceGenerationMatch={etag}" in line for line in proxied.seen()] == [True, True]
-    proxied.proxy.plan = lambda r: proxied.honest.set("a", "new") and None if "rewriteToken" in r.target else None
+
+    def replaced(request: Request) -> None:
+        if "rewriteToken" in request.target:
+            proxied.honest.set("a", "new")
+
+    proxied.proxy.plan = replaced
     assert kind(backend, lambda: backend.copy(a, b, overwrite=True, if_match=etag)) is PreconditionFailedError
 
 

@@ -277,7 +277,7 @@ def _subject_hash(certificate: bytes) -> str:
 
     name = x509.load_der_x509_certificate(certificate).subject
     (attribute,) = list(name)
-    text = attribute.value.lower().encode()
+    text = str(attribute.value).lower().encode()
     oid = bytes.fromhex("0603550403")  # commonName
     value = b"\x0c" + bytes([len(text)]) + text
     pair = b"\x30" + bytes([len(oid + value)]) + oid + value

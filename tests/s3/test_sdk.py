@@ -119,7 +119,9 @@ def test_core_of_a_session(session: boto3.Session) -> None:
     """It has the configuration and the credentials."""
     core = _sdk.core_of(session)
     assert isinstance(core, botocore.session.Session)
-    assert core.get_credentials().access_key == "AKIA"
+    credentials = core.get_credentials()
+    assert credentials is not None
+    assert credentials.access_key == "AKIA"
 
 
 def test_end_of_credentials() -> None:

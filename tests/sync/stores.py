@@ -74,9 +74,9 @@ class Faulty(MemoryBackend):
             self.on_stream(path, self.streams[path])
         return download
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, *, if_match: str | None = None) -> None:
         self.deletes.append(path)
-        super().delete(path)
+        super().delete(path, if_match=if_match)
 
     def bucket_exists(self) -> bool:
         return self.there

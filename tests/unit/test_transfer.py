@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,7 @@ class Source:
         self.data, self.short, self.fail_from = data, short, fail_from
         self.etags: list[str | None] = []
 
-    def _chunks(self, start: int, end: int) -> Iterator[bytes]:
+    def _chunks(self, start: int, end: int) -> Generator[bytes, None, None]:
         for at in range(start, end, 7):
             if self.fail_from is not None and at >= self.fail_from:
                 raise PreconditionFailedError
@@ -248,7 +248,7 @@ class Slow(Source):
         super().__init__(*args, **options)
         self.others = threading.Event()
 
-    def _chunks(self, start: int, end: int) -> Iterator[bytes]:
+    def _chunks(self, start: int, end: int) -> Generator[bytes, None, None]:
         if start:
             self.others.set()
         for chunk in super()._chunks(start, end):
