@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any, Final
 
 from storage._facade.call import Call
@@ -102,7 +101,7 @@ class _SpreadSync:
 
     def _count(self, part: SyncResult, *, is_second: bool) -> None:
         if is_second:
-            part = replace(part, same=0, compared={}, digest=part.digest and _NOTHING)
+            part = part.__replace__(same=0, compared={}, digest=part.digest and _NOTHING)
         self._account.add(part)
         self._account.moved(part.copied_bytes)
 

@@ -112,8 +112,8 @@ class SyncWork(Work):
             result = account.result(dry_run=self.options.dry_run)
             if journal is not None and not (result.failed or self.options.delete):
                 journal.write(Done(self.storage_type, part_done(keys, rest), result.digest))
-        failures = tuple(replace(failure, error=_sendable(failure.error)) for failure in result.failures)
-        return replace(result, failures=failures), rest
+        failures = tuple(failure.__replace__(error=_sendable(failure.error)) for failure in result.failures)
+        return result.__replace__(failures=failures), rest
 
     def _limit(self) -> Limit:
         if self.options.bwlimit is None:

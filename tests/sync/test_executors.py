@@ -8,6 +8,8 @@ import os
 import pickle
 import random
 import threading
+import time
+from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import timedelta
 
@@ -23,6 +25,7 @@ from storage import (
     SyncEvent,
     UnavailableError,
 )
+from storage._sync import pace as pace_module
 from storage._sync import spreading, work
 from storage._sync.pace import Abandoned, Pace
 from storage._sync.work import SyncWork
@@ -445,6 +448,34 @@ def test_throttled_services_slow_all_down():
     pace.run(call)
     assert pace._pause < before
     assert len(clock.waits) == 4
+
+
+class Throttled(Faulty):
+    """A store that takes 20 blobs in 0.1 seconds, and refuses the rest, as S3 does with 503 SlowDown."""
+
+    def __init__(self):
+        super().__init__()
+        self.taken = deque([0.0] * 20, maxlen=20)
+        self.refused = 0
+
+    def put(self, path, data, options):
+        now = time.monotonic()
+        if now - self.taken[0] < 0.1 and path.startswith("data/"):
+            self.refused += 1
+            raise UnavailableError("503 SlowDown")
+        self.taken.append(now)
+        return super().put(path, data, options)
+
+
+def test_a_service_that_asks_all_workers_to_slow_down(threads, small_pieces, monkeypatch):
+    """No blob fails, and all workers together ask little more often than the service allows."""
+    monkeypatch.setattr(pace_module, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(pace_module, "_LONGEST_PAUSE", 1.0)
+    theirs = Throttled()
+    source, target = rested(filled(store_of(), blobs(400))), store_of(theirs)
+    result = source.sync_to(target, "data", executor=threads, concurrency=4)
+    assert (result.copied, result.failed) == (400, 0)
+    assert 0 < theirs.refused < 400
 
 
 def test_a_dead_service_is_not_waited_for_again_and_again():
