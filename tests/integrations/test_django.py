@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import urllib.error
 import urllib.request
 import uuid
 from datetime import timedelta
@@ -180,6 +181,35 @@ def test_collectstatic(project):
     before = staticfiles_storage.get_modified_time("site.css")
     call_command("collectstatic", interactive=False, verbosity=0)
     assert staticfiles_storage.get_modified_time("site.css") == before
+
+
+def test_upload_forms(files):
+    """A browser posts a file straight to the store, under a name that is free, and no more than the form allows."""
+    files.save("pictures/cat.png", ContentFile(b"taken"))
+    form = files.sign_form("pictures/cat.png", max_length=100, content_type="image/png")
+    assert post(form, b"\x89PNG") in (200, 201, 204)
+    ((name,),) = [set(files.listdir("pictures")[1]) - {"cat.png"}]
+    with files.open(f"pictures/{name}") as file:
+        assert file.read() == b"\x89PNG"
+    assert files.storage.info(f"pictures/{name}").content_type == "image/png"
+    assert post(form, bytes(200)) in (400, 403, 413)
+
+
+def post(form, data):
+    """The status of a browser's POST of a form with a file."""
+    head = "".join(
+        f'--edge\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in form.fields.items()
+    )
+    head += '--edge\r\nContent-Disposition: form-data; name="file"; filename="f"\r\nContent-Type: image/png\r\n\r\n'
+    body = head.encode() + data + b"\r\n--edge--\r\n"
+    request = urllib.request.Request(form.url, body, {"Content-Type": "multipart/form-data; boundary=edge"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
 
 
 def test_naive_times(project, settings_of):

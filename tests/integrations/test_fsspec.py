@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import pickle
+import threading
 import uuid
 
 import fsspec
@@ -14,7 +16,9 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.tests import abstract
 
 from storage import NotFoundError, PermissionDeniedError, Storage
+from storage.backends.memory import MemoryBackend
 from storage.integrations.fsspec import StorageFileSystem
+from storage.testing._spy import Spy
 
 
 class Fixtures(abstract.AbstractFixtures):
@@ -165,6 +169,46 @@ def test_versions_and_times(fs):
     assert fs.size("a.txt") == 5
     with pytest.raises(IsADirectoryError):
         fs.modified("d")
+
+
+def test_nothing_is_remembered():
+    """What another writer does is seen at once, and a folder is told in at most two requests."""
+    spy = Spy(MemoryBackend())
+    fs, other = StorageFileSystem(Storage(backend=spy)), Storage(backend=spy)
+    assert not fs.exists("d")
+    assert fs.ls("") == []
+    other.set("d/a", b"1")
+    spy.names.clear()
+    assert fs.info("d")["type"] == "directory"
+    assert spy.names == ["stat", "scan", "page"]  # the scan asks for its one page
+    assert fs.ls("d", detail=False) == ["d/a"]
+    other.set("d/b", b"22")
+    assert fs.find("") == ["d/a", "d/b"]
+    other.delete("d/a")
+    assert not fs.exists("d/a")
+    spy.names.clear()
+    assert fs.size("d/b") == 2
+    assert spy.names == ["stat"]
+
+
+def test_ranges_are_read_in_parallel():
+    """As many requests at once as suit the backend, in threads that have the caller's context."""
+    together, place = threading.Barrier(4, timeout=10), contextvars.ContextVar("place", default="elsewhere")
+    seen = []
+
+    class Remote(MemoryBackend):
+        inline, concurrency = False, 4
+
+        def get(self, path, *args):
+            together.wait()
+            seen.append(place.get())
+            return super().get(path, *args)
+
+    fs = StorageFileSystem(Storage(backend=Remote()))
+    fs.pipe_file("k", b"0123")
+    place.set("here")
+    assert fs.cat_ranges(["k"] * 4, [0, 1, 2, 3], [1, 2, 3, 4]) == [b"0", b"1", b"2", b"3"]
+    assert seen == ["here"] * 4
 
 
 def test_moves_and_signs(fs):

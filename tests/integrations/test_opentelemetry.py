@@ -66,6 +66,28 @@ def test_a_span_for_each_call(watch, spans):
     assert "secret" not in "".join(span.to_json() for span in (done, read, failed))
 
 
+@pytest.mark.parametrize("kind", ["file", "s3"])
+def test_on_other_stores(kind, watch, spans, request, tmp_path):
+    """The same on files and on S3, where a span has the service's id of the request too."""
+    if kind == "s3":
+        server = request.getfixturevalue("seaweedfs")
+        store = Storage(server.url(), server.auth)
+    else:
+        store = Storage(tmp_path)
+    store.set("k", b"12345")
+    assert store.get_bytes("k") == b"12345"
+    with pytest.raises(NotFoundError):
+        store.info("absent")
+    found = spans.get_finished_spans()
+    assert [(span.name, span.attributes.get("error.type")) for span in found] == [
+        ("storage.set", None),
+        ("storage.get_bytes", None),
+        ("storage.info", "NotFoundError"),
+    ]
+    assert {span.attributes["storage.backend"] for span in found} == {kind}
+    assert [("storage.request_id" in span.attributes) for span in found] == [kind == "s3"] * 3
+
+
 def test_keys_where_they_are_asked_for(tracers, spans):
     """The key and the store's URL, for who wants them."""
     with instrument(tracers, keys=True):

@@ -20,7 +20,7 @@ from storage.backends.memory import MemoryBackend
 from storage.testing import Conformance
 from storage.testing._spy import Spy
 from tests.conformance import test_s3
-from tests.conformance.harnesses import LocalHarness
+from tests.conformance.harnesses import FilesystemHarness, LocalHarness
 from tests.emulators.s3 import seaweedfs  # noqa: F401
 
 
@@ -39,6 +39,20 @@ class CachedHarness(LocalHarness):
 
 class TestCachedMemory(Conformance):
     harness = CachedHarness()
+
+
+class CachedFilesHarness(FilesystemHarness):
+    """Directories, behind one cache that lies beside them."""
+
+    def url(self, name: str) -> str:
+        return f"cached+{super().url(name)}?cache={self.root}/cache"
+
+    def missing_url(self) -> str:
+        return f"cached+{super().missing_url()}&cache={self.root}/cache"
+
+
+class TestCachedFiles(Conformance):
+    harness = CachedFilesHarness()
 
 
 class CachedSeaweedFSHarness(test_s3.SeaweedFSHarness):

@@ -8,6 +8,59 @@ import uuid
 import pytest
 
 from storage import ConfigurationError, PermissionDeniedError, Storage, register
+from storage.backends._wrapper import Wrapper, open_inner
+from storage.backends.readonly import _CHANGES as CHANGES
+from storage.backends.readonly import ReadOnlyBackend
+from storage.testing import Conformance
+from tests.conformance.harnesses import FilesystemHarness, MemoryHarness
+
+
+class WrittenBeside(Wrapper):
+    """Reads through a store that is read-only, and writes past it: so the whole suite can say what reading must do."""
+
+    scheme = "beside"
+
+    def __init__(self, backend):
+        super().__init__(backend)
+        self.reader = ReadOnlyBackend(backend)
+
+    def _run(self, method, path, function):
+        if method in CHANGES or method == "sign":  # a read-only store signs no uploads, and a local one nothing
+            return function()
+        return getattr(self.reader, method)(*function.args, **function.keywords)
+
+    def __reduce__(self):
+        return WrittenBeside, (self._backend,)
+
+
+def create(url, *, auth=None, retries=None, timeout=None):
+    return WrittenBeside(open_inner(url, (), auth=auth, retries=retries, timeout=timeout))
+
+
+for scheme in ("memory", "file"):
+    register(f"beside+{scheme}", create)
+
+
+class ReadOnlyMemoryHarness(MemoryHarness):
+    def url(self, name):
+        return f"beside+{super().url(name)}"
+
+
+class ReadOnlyFilesHarness(FilesystemHarness):
+    def url(self, name):
+        return f"beside+{super().url(name)}"
+
+    def missing_url(self):
+        return f"beside+{super().missing_url()}"
+
+
+class TestReadOnlyMemory(Conformance):
+    harness = ReadOnlyMemoryHarness()
+
+
+@pytest.mark.slow
+class TestReadOnlyFiles(Conformance):
+    harness = ReadOnlyFilesHarness()
 
 
 @pytest.fixture
