@@ -93,10 +93,12 @@ def first(plan: Plan) -> None:
 
 def _fresh(plan: Plan, row: Row, programs: Mapping[str, str], env: Mapping[str, str]) -> None:
     """Runs each program in an interpreter of its own."""
+    full = {**os.environ, **env}
+    full.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is not compiled anew at each start
 
     def call(program: str) -> Call:
         command = [sys.executable, "-c", program]
-        return lambda _: subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, **env})
+        return lambda _: subprocess.run(command, check=True, cwd=ROOT, env=full)
 
     contestants = [(who, call(program)) for who, program in programs.items()]
     in_turn(row, contestants, rounds=plan.rounds(11), calls=1, warm=1, cpu_clock=children_cpu)

@@ -157,14 +157,14 @@ class Many(Blobs):
     def _delete(self, name: str, keys: Iterable[str], storage_type: str, concurrency: int | None) -> int:
         """Deletes blobs by their keys, several at once; how many keys there were."""
         route = self._core.route(storage_type)
-        backend = route.backend
+        core, backend = self._core, route.backend
 
         def drop(batch: list[str]) -> int:
-            calls = {call.path: call for call in (Call.about(self._core, name, key, storage_type) for key in batch)}
-            failed = next(iter(calls.values())).run(backend.delete_batch, list(calls))
-            for path, call in calls.items():
-                if path in failed:
-                    call.fail(failed[path])
+            keys = {core.locate(key, storage_type)[1]: key for key in batch}
+            call = Call.about(core, name, batch[0], storage_type)
+            failed = call.run(backend.delete_batch, list(keys))
+            for path in filter(failed.__contains__, keys):
+                Call(name, route, path, keys[path], storage_type).fail(failed[path])
             return len(batch)
 
         return sum(ordered_map(drop, batched(keys, backend.batch_size), how_many(route.backend, concurrency)))

@@ -145,7 +145,7 @@ class S3Backend(Backend):
                 return
 
     def delete_batch(self, paths: Sequence[str]) -> Mapping[str, Exception]:
-        if not self._has_batches or any(map(_XML_CANNOT.search, paths)):
+        if not self._has_batches or _XML_CANNOT.search("".join(paths)):
             return self._delete_singly(paths)
         attempts = self._requests.attempts()
         failed: dict[str, Exception] = {}
@@ -181,11 +181,10 @@ class S3Backend(Backend):
             body,
             lambda: {"Delete": {"Objects": [{"Key": path} for path in paths], "Quiet": True}},
         )
-        asked = set(paths)
         while True:
             try:
                 failures = failed_deletions(self._requests.once(call).body)
-                if not asked.issuperset(path for path, _, _ in failures):
+                if failures and not set(paths).issuperset(path for path, _, _ in failures):
                     raise UnavailableError("the service tells of keys that nobody asked it to delete")  # noqa: TRY301
             except Exception as exc:
                 self._requests.failed(attempts, exc)
