@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import traceback
 from importlib import import_module
 
 from benchmarks import measure
@@ -22,15 +23,22 @@ def main() -> None:
     began = time.monotonic()
     if args.quick:
         measure.RESULTS = measure.QUICK_RESULTS
+    failed: list[str] = []
     if not args.report:
         for group in args.groups or GROUPS:
             print(f"\n==== {group} ({time.monotonic() - began:.0f} s)", flush=True)
-            import_module(f"benchmarks.{group}").run(measure.Plan(args.quick))
+            try:
+                import_module(f"benchmarks.{group}").run(measure.Plan(args.quick))
+            except Exception:  # the others do not depend on it
+                traceback.print_exc()
+                failed.append(group)
     print(f"\n{time.monotonic() - began:.0f} s")
     if not args.quick:
         from benchmarks.report import write
 
         write()
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}; what they had measured before is in the page")
 
 
 if __name__ == "__main__":

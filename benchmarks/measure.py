@@ -25,7 +25,7 @@ _SLICE = 0.06
 """Seconds of a contestant's turn, as far as its calls are shorter."""
 
 _PATIENCE = 20.0
-"""Seconds of the first calls after which there is no turn any more: they are the one sample."""
+"""Seconds of a first call after which there is no turn any more: it is the one sample."""
 
 
 @dataclass
@@ -52,7 +52,6 @@ class Bar:
         by: ``CPU``, ``wall``, or ``fact``.
         over: a contestant whose time is taken off both first.
         unit: of the fact.
-        why: the reason, where it is known to be missed.
     """
 
     who: str
@@ -61,7 +60,6 @@ class Bar:
     by: str = "CPU"
     over: str = ""
     unit: str = ""
-    why: str = ""
 
     @property
     def in_times(self) -> bool:
@@ -248,11 +246,30 @@ def in_turn(
 
     ``warm``: calls before the first round, by which the number of calls in a round is chosen.
     """
+    ready = _warmed(row, contestants, calls, warm, cpu_clock)
+    for turn in range(rounds):
+        for who, call, times in random.sample(ready, len(ready)):
+            if who in row.failed:
+                continue
+            try:
+                row.samples[who].append(_turn(call, warm + turn * times, times, cpu_clock))
+            except Exception as exc:  # what was measured before stays
+                row.failed[who] = short(exc)
+    if save:
+        row.save()
+    return row
+
+
+def _warmed(
+    row: Row, contestants: Iterable[tuple[str, Call]], calls: int, warm: int, cpu_clock: Callable[[], float]
+) -> list[tuple[str, Call, int]]:
+    """Who takes part, after the first calls, and how many calls make a turn of theirs."""
     ready: list[tuple[str, Call, int]] = []
     for who, call in contestants:
         began, before = time.perf_counter(), cpu_clock()
         try:
             for number in range(warm):
+                began, before = time.perf_counter(), cpu_clock()  # the last tells: the first opens connections
                 call(number)
         except NotImplementedError:
             continue
@@ -261,22 +278,18 @@ def in_turn(
             continue
         taken, used = time.perf_counter() - began, cpu_clock() - before
         if taken > _PATIENCE:
-            row.samples[who] = [(taken / warm, used / warm)]  # once is enough to tell
+            row.samples[who] = [(taken, used)]  # once is enough to tell
             continue
         # A slow peer does fewer calls in a round; a round is as long as its slowest call.
-        ready.append((who, call, max(1, min(calls, int(_SLICE * warm / max(taken, 1e-9))))))
+        ready.append((who, call, max(1, min(calls, int(_SLICE / max(taken, 1e-9))))))
         row.samples[who] = []
-    done = dict.fromkeys(row.samples, warm)
-    for _ in range(rounds):
-        for who, call, times in random.sample(ready, len(ready)):
-            gc.collect()
-            first = done[who]
-            wall, cpu = time.perf_counter(), cpu_clock()
-            for number in range(first, first + times):
-                call(number)
-            wall, cpu = time.perf_counter() - wall, cpu_clock() - cpu
-            done[who] += times
-            row.samples[who].append((wall / times, cpu / times))
-    if save:
-        row.save()
-    return row
+    return ready
+
+
+def _turn(call: Call, first: int, times: int, cpu_clock: Callable[[], float]) -> tuple[float, float]:
+    """Seconds a call, of so many calls."""
+    gc.collect()
+    wall, cpu = time.perf_counter(), cpu_clock()
+    for number in range(first, first + times):
+        call(number)
+    return (time.perf_counter() - wall) / times, (cpu_clock() - cpu) / times

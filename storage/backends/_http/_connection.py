@@ -110,13 +110,17 @@ class Connection:
         """
         self.parser.status = 0
         self._sent = self.reusable = False
-        self._queue(head, body)
-        sent = self._send()
+        sock = self._open()
+        if body:
+            self._queue(head, body)
+        else:
+            self._unsent = [head]
+        sent = self._send(sock)
         for _ in range(_MAX_INTERIM):
-            self._read_head(method)
+            self._read_head(sock, method)
             if self.parser.status >= 200:
                 break
-            sent = sent or self._send()
+            sent = sent or self._send(sock)
         else:
             raise self.failure(ProtocolError, f"{_MAX_INTERIM} interim answers came, and no real one")
         self._unsent.clear()
@@ -125,9 +129,6 @@ class Connection:
 
     def _queue(self, head: bytes, body: Sequence[bytes | memoryview]) -> None:
         """Puts the request into pieces: the first is the head with as much of the body as is small."""
-        if not body:
-            self._unsent = [head]
-            return
         room = _JOIN
         first: list[bytes | memoryview] = [head]
         for piece in body:
@@ -138,10 +139,9 @@ class Connection:
         self._unsent = [memoryview(piece) for piece in reversed(body[len(first) - 1 :])]
         self._unsent.append(b"".join(first) if len(first) > 1 else head)
 
-    def _send(self) -> bool:
+    def _send(self, sock: socket.socket) -> bool:
         """Sends what is left. False: an answer has begun to come, or the server reads no more and may have answered."""
-        sock, unsent = self._open(), self._unsent
-        poll = None
+        unsent, poll = self._unsent, None
         while True:
             piece = unsent[-1]
             try:
@@ -167,21 +167,21 @@ class Connection:
             events = _stop.wait_for(poll.poll, self._milliseconds)
             if not events:
                 raise self.failure(ReadTimeoutError, f"took no more bytes for {self._place.read_timeout:g} seconds")
-            if events[0][1] & POLLIN and self._has_answer():
+            if events[0][1] & POLLIN and self._has_answer(sock):
                 return False
 
-    def _has_answer(self) -> bool:
+    def _has_answer(self, sock: socket.socket) -> bool:
         """Whether bytes of an answer, or the end of the connection, have come already."""
         try:
-            self.rest += self._open().recv(_RECEIVE, self._flags)
+            self.rest += sock.recv(_RECEIVE, self._flags)
         except _AGAIN:
             return False
         except OSError as exc:
             let_others_through(exc)  # whoever reads next meets the system's again
         return True
 
-    def _read_head(self, method: str) -> None:
-        data = self.rest = self.rest or self._begin()
+    def _read_head(self, sock: socket.socket, method: str) -> None:
+        data = self.rest = self.rest or self._begin(sock)
         searched = 0
         while (end := data.find(b"\r\n\r\n", searched)) < 0:
             if len(data) > MAX_HEAD or not b"HTTP/".startswith(data[:5]):
@@ -200,13 +200,13 @@ class Connection:
         except ProtocolError as exc:
             raise self.failure(ProtocolError, str(exc)) from None
 
-    def _begin(self) -> bytes:
+    def _begin(self, sock: socket.socket) -> bytes:
         """The first bytes of an answer, which is seldom there at once."""
         if not self._flags or _stop.current.get() is not None:
             self._wait()
             return self.receive(_RECEIVE)
         try:
-            return self._open().recv(_RECEIVE)
+            return sock.recv(_RECEIVE)
         except BlockingIOError:
             raise self._silent() from None
         except OSError as exc:

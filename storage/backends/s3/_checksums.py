@@ -42,8 +42,8 @@ def check_upload(sent: Mapping[str, str], etag: str, answered: Mapping[str, str]
         IntegrityError: the service has other bytes.
     """
     if "content-md5" in sent:
-        stored = md5_of(etag, answered)
-        if stored is not None and stored != a2b_base64(sent["content-md5"]).hex():
+        expected = a2b_base64(sent["content-md5"]).hex()
+        if etag != expected and md5_of(etag, answered) not in (None, expected):
             raise IntegrityError(f"the etag of the upload is not the MD5 of what was sent; send it again, or {_REMEDY}")
     elif _CRC32 in sent and answered.get(_CRC32, sent[_CRC32]) != sent[_CRC32]:
         raise IntegrityError("the service has a CRC-32 other than that of what was sent; send it again")
