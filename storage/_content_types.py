@@ -103,6 +103,6 @@ _BY_SUFFIX = {suffix: kind for kind, suffixes in _BY_TYPE.items() for suffix in 
 def guess_content_type(key: str) -> str:
     """The media type for the last suffix of ``key``, in any case; ``application/octet-stream`` where there is none."""
     stem, _, suffix = key.rpartition(".")
-    kind = _BY_SUFFIX.get(suffix) or _BY_SUFFIX.get(suffix.lower(), DEFAULT_CONTENT_TYPE)
-    # `.txt` is a name, not a suffix.
-    return DEFAULT_CONTENT_TYPE if not stem or stem[-1] == "/" else kind
+    if not stem or stem[-1] == "/":  # `.txt` is a name, not a suffix
+        return DEFAULT_CONTENT_TYPE
+    return _BY_SUFFIX.get(suffix) or _BY_SUFFIX.get(suffix.lower(), DEFAULT_CONTENT_TYPE)

@@ -26,8 +26,11 @@ _WHY = {"\\": "a backslash (common servers turn it into a slash)", "\ufffe": "U+
 
 def check_key(key: str) -> None:
     """Raises ``InvalidKeyError``, naming the rule and the remedy, unless ``key`` is a portable key."""
-    if isinstance(key, str) and len(key) <= MAX_KEY and _ORDINARY(key):
-        return
+    try:
+        if len(key) <= MAX_KEY and _ORDINARY(key):
+            return
+    except TypeError:
+        pass  # it is no text, which the reason says
     why = reason(key)
     if why is not None:
         raise InvalidKeyError(f"key {_shown(key)}: {why}", key=key if isinstance(key, str) else None)

@@ -190,12 +190,11 @@ class Blobs(Facade):
         """
         route, path = self._core.locate(key, storage_type)
         try:
-            if check_etag(if_match) is None:
+            if if_match is None:
                 run_once("delete", route, key, storage_type, route.backend.delete, path)
             else:
-                Call("delete", route, path, key, storage_type).run(
-                    lambda: route.backend.delete(path, if_match=if_match)
-                )
+                etag = check_etag(if_match)
+                Call("delete", route, path, key, storage_type).run(lambda: route.backend.delete(path, if_match=etag))
         except (NotFoundError, UnavailableError) as exc:
             if not missing_ok or not is_absent(exc, route.backend):
                 raise
