@@ -124,6 +124,21 @@ def anchors(page: Path) -> set[str]:
     }
 
 
+def test_attacks_name_tests_that_exist():
+    """Each attack of SECURITY.md has a test, and each test that it names is there."""
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8").partition("## Attacks")[2]
+    rows = [line.strip("| ").rpartition(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 25
+    for attack, _, tests in rows:
+        named = re.findall(r"`([^`]+)`", tests)
+        assert named, attack
+        for name in named:
+            file, _, function = name.partition("::")
+            source = (ROOT / file).read_text(encoding="utf-8")
+            assert "def test_" in source or "class " in source, name
+            assert f"def {function}(" in source or not function, name
+
+
 def test_links_lead_somewhere():
     """Every relative link of a page leads to a file, and to a heading that is there."""
     broken = []
