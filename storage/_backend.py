@@ -72,7 +72,7 @@ __all__ = [
 class Backend(Protocol):
     """One bucket or directory. Subclass it explicitly to inherit what has a default.
 
-    Guaranteed on entry: a ``path`` is a portable key of at most 1,024 bytes of UTF-8 (CONTRACT: no empty, ``.`` or
+    Guaranteed on entry: a ``path`` is a portable key of at most 1,024 bytes of UTF-8 (docs/contract.md: no empty, ``.`` or
     ``..`` segment, no control character, no backslash, no segment that begins with ``.storage~``), or, where the URL
     says ``keys=raw``, any ``str``. A ``prefix`` is ``""`` or starts such a path. A range has ``0 <= start < end``, or
     ``end=None``; a negative ``start`` (only with ``end=None``) means the last ``-start`` bytes.

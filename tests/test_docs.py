@@ -167,6 +167,18 @@ def test_links_of_the_readme_lead_somewhere():
             assert (ROOT / target.removeprefix(repository).removeprefix(raw)).is_file(), target
 
 
+def test_calls_on_the_pages_exist():
+    """The calls that tables and sentences name, such as those beside boto3's, are in the library."""
+    found = {
+        name
+        for page in PAGES
+        for code in re.findall(r"`[^`\n]+`", page.read_text(encoding="utf-8"))
+        for name in re.findall(r"\b[sS]torage\.([a-z_]+)\(", code)
+    }
+    assert len(found) > 20
+    assert [name for name in sorted(found) if not hasattr(storage.Storage, name) and not hasattr(storage, name)] == []
+
+
 def test_recipes_are_short():
     """A recipe is read at one glance: fewer than thirty lines."""
     found = blocks((ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"))

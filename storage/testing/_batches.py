@@ -42,7 +42,7 @@ class Slow(Spy):
 
 
 class BatchTests(Suite):
-    """CONTRACT: ``set_many``, ``get_many``, ``delete_many``."""
+    """The contract: ``set_many``, ``get_many``, ``delete_many``."""
 
     @pytest.mark.parametrize("concurrency", [None, 1, 20])
     def test_there_and_back(self, storage: Storage, concurrency: int | None) -> None:

@@ -26,7 +26,7 @@ THREADS = 16
 
 
 class ConditionTests(Suite):
-    """CONTRACT: ``if_match`` of ``delete``, ``copy``, ``move`` and ``set_metadata``."""
+    """The contract: ``if_match`` of ``delete``, ``copy``, ``move`` and ``set_metadata``."""
 
     def test_delete_of_one_version(self, storage: Storage) -> None:
         """``delete(if_match=)`` deletes the version that it names, and no other."""

@@ -33,7 +33,7 @@ def _described(info: ObjectInfo) -> tuple[Any, ...]:
 
 
 class CopyTests(Suite):
-    """CONTRACT: ``copy`` and ``move``."""
+    """The contract: ``copy`` and ``move``."""
 
     @pytest.mark.parametrize("call", ["copy", "move"])
     def test_bytes_headers_and_metadata_go_along(self, storage: Storage, call: str) -> None:
@@ -150,7 +150,7 @@ class CopyTests(Suite):
 
 
 class TypeTests(Suite):
-    """CONTRACT: storage types."""
+    """The contract: storage types."""
 
     def test_default_types(self, storage: Storage) -> None:
         """``data``, ``tmp`` and ``result`` keep their blobs apart."""

@@ -32,7 +32,7 @@ def files_in(directory: Path) -> dict[str, bytes]:
 
 
 class DirectoryTests(Suite):
-    """CONTRACT: ``delete_prefix``, ``set_dir``, ``get_dir``, ``mapping``."""
+    """The contract: ``delete_prefix``, ``set_dir``, ``get_dir``, ``mapping``."""
 
     def test_delete_prefix(self, storage: Storage) -> None:
         """Everything that starts with the string goes, in this type alone, and is counted."""

@@ -17,7 +17,7 @@ __all__ = ["FileTests"]
 
 
 class FileTests(Suite):
-    """CONTRACT: ``open``."""
+    """The contract: ``open``."""
 
     def test_read_binary(self, storage: Storage) -> None:
         """``rb`` behaves as Python's own: read, readinto, readline, seek and tell from all three ends."""

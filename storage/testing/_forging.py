@@ -15,7 +15,7 @@ METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH")
 
 
 class ForgingTests(SigningSuite):
-    """CONTRACT: a request that is not exactly what was signed gets a 4xx and changes nothing."""
+    """The contract: a request that is not exactly what was signed gets a 4xx and changes nothing."""
 
     def _requests(self, storage: Storage, key: str) -> list[SignedRequest]:
         """One of each kind for ``key``. Each was tried, and works as it was signed."""

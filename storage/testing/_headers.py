@@ -96,7 +96,7 @@ BAD_HEADERS = ("", " ", " a", "a ", "caf\u00e9", "a\nb", "a\r\nX: y", "a\x00", "
 
 
 class HeaderTests(Suite):
-    """CONTRACT: content type, the other headers, metadata."""
+    """The contract: content type, the other headers, metadata."""
 
     def test_content_type_by_suffix(self, storage: Storage) -> None:
         """Where none is given, the last suffix of the key decides, the same on every machine."""

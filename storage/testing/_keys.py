@@ -19,7 +19,7 @@ __all__ = ["KeyTests"]
 
 
 class KeyTests(Suite):
-    """CONTRACT: keys."""
+    """The contract: keys."""
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -39,7 +39,7 @@ def in_pages(store: Storage, most: int) -> Iterator[None]:
 
 
 class ListingTests(Suite):
-    """CONTRACT: ``list``, ``iter_list``, ``iter_info``, ``iter_dir``."""
+    """The contract: ``list``, ``iter_list``, ``iter_info``, ``iter_dir``."""
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -29,7 +29,7 @@ __all__ = ["ObjectTests"]
 
 
 class ObjectTests(Suite):
-    """CONTRACT: construction, exceptions, the log, ``setup`` and ``check``."""
+    """The contract: construction, exceptions, the log, ``setup`` and ``check``."""
 
     def test_nothing_is_done_before_the_first_call(self, name: str) -> None:
         """A ``Storage`` can be made before there is anything to talk to, and closed at once."""

@@ -103,7 +103,7 @@ def in_child(function: Callable[[], str], seconds: float = 60) -> Callable[[], s
 
 
 class RaceTests(Suite):
-    """CONTRACT: threads, atomicity, fork."""
+    """The contract: threads, atomicity, fork."""
 
     def _at_once(self, functions: Iterable[Callable[[], object]]) -> list[object]:
         return one_by_one(functions) if self.lacks(Lack.RACES) else at_once(functions)

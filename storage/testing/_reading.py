@@ -25,7 +25,7 @@ RANGES = (
 
 
 class ReadingTests(Suite):
-    """CONTRACT: ``get``, ``get_bytes``, ``iter_bytes``, ``get_file``."""
+    """The contract: ``get``, ``get_bytes``, ``iter_bytes``, ``get_file``."""
 
     def test_get(self, storage: Storage) -> None:
         """``get`` gives text, and for what is not UTF-8 an error that names ``get_bytes``."""

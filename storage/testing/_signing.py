@@ -66,7 +66,7 @@ class SigningSuite(Suite):
 
 
 class SigningTests(SigningSuite):
-    """CONTRACT: signed URLs on every backend."""
+    """The contract: signed URLs on every backend."""
 
     # ---- downloads ---------------------------------------------------------------------------------------------
 

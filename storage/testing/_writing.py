@@ -23,7 +23,7 @@ __all__ = ["WritingTests"]
 
 
 class WritingTests(Suite):
-    """CONTRACT: ``set``, ``set_file`` and ``open`` for writing."""
+    """The contract: ``set``, ``set_file`` and ``open`` for writing."""
 
     def test_every_kind_of_value(self, storage: Storage) -> None:
         """What says the same bytes stores the same blob, whether it is text, a buffer, a file or a generator."""

@@ -27,7 +27,7 @@ _TIMEOUT = (9.5, 120.0)
 def create(
     url: StorageURL, *, auth: Any = None, retries: Retries | None = None, timeout: Timeout | None = None
 ) -> GCSBackend:
-    """``gs://BUCKET``: see CONTRACT for ``auth`` and the query.
+    """``gs://BUCKET``: docs/gcs.md describes ``auth`` and the query.
 
     Raises:
         ConfigurationError: no bucket, an unknown query parameter, two ways to authenticate, or an ``auth`` that is none.
