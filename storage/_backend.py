@@ -1,4 +1,4 @@
-"""What a backend is: the one protocol between the facade and a driver.
+"""The ``Backend`` protocol: what a driver implements, and what the facade calls. See ``docs/writing-a-backend.md``.
 
 A backend owns one SDK (or one system interface) and nothing else. It imports neither the facade nor another backend.
 Paths, not keys, cross this border: the facade has already checked the key, put the prefix of the URL and of the storage

@@ -1,4 +1,4 @@
-"""What passes between the facade and a backend: the values, and the objects that a backend hands out."""
+"""The values and objects that pass between the facade and a backend."""
 
 from __future__ import annotations
 

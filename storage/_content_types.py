@@ -1,4 +1,4 @@
-"""The content type of a key: one table, the same on every machine and every Python. Pure.
+"""Guesses the content type of a key, by a table that is the same on every machine and every Python. Pure.
 
 ``mimetypes.guess_type`` reads the machine's own files and its table changes between Python releases, so it would give one
 key two types. Types are those registered with IANA where there is one (https://www.iana.org/assignments/media-types).

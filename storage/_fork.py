@@ -1,4 +1,4 @@
-"""Forks: what a child must forget, and what was begun before the last fork and so belongs to the parent."""
+"""The hook for forks: tells objects to forget what is their parent's, and counts, so that others can tell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patterns of keys, as ``include`` and ``exclude`` take them. Pure."""
+"""Matches keys against the patterns of ``include`` and ``exclude``. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules for keys, prefixes and the prefixes of storage types. Pure: no I/O, no state.
+"""Checks keys and prefixes: the rules for portable keys. Pure: no I/O, no state.
 
 A portable key is one that every backend stores, lists and returns unchanged. The rules are the union of what the
 services, common S3-compatible servers and file systems need.

@@ -1,4 +1,4 @@
-"""An event for each call of a user: for the log, for callbacks, for metrics."""
+"""Makes an event for each call of a user, and hands it to the log and to the callbacks of ``storage.observe``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules for headers and metadata, and how text travels where a service takes only ASCII. Pure."""
+"""Checks headers and metadata, and encodes text for services that take only ASCII. Pure."""
 
 from __future__ import annotations
 

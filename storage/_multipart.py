@@ -1,4 +1,4 @@
-"""Uploads in parallel parts, in bounded memory."""
+"""Uploads a blob in parallel parts, in bounded memory."""
 
 from __future__ import annotations
 

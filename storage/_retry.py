@@ -1,4 +1,4 @@
-"""How often, how long and for what an operation on a network is tried again: one meaning for every driver.
+"""Decides whether, when and how often a failed request is tried again: the same for every driver.
 
 The SDKs' own retries are switched off, because each means something else by the same number, none tells a lost answer
 from a refused request, and none resumes a body that was cut half way.

@@ -1,4 +1,4 @@
-"""``Storage``: the one object that programs use."""
+"""``Storage``: the object that programs use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The values that a sync gives to its caller: its result, its events, and its failures."""
+"""``SyncResult``, ``SyncEvent`` and ``SyncFailure``: what a sync tells its caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads that make calls side by side, for as long as one call of the user lasts."""
+"""A thread pool that lasts for one call of the user."""
 
 from __future__ import annotations
 

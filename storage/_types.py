@@ -1,4 +1,4 @@
-"""The small frozen values that calls take and return."""
+"""The values that the methods of ``Storage`` take and return: ``ObjectInfo``, ``SignedRequest``, ``SignedForm``, ``KeyRange``."""
 
 from __future__ import annotations
 

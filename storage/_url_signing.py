@@ -1,4 +1,4 @@
-"""Signed URLs and forms of backends that cannot sign: made and verified. Pure: no I/O, no state; the time is passed in.
+"""Signs and verifies the URLs and forms of local stores. Pure: no I/O, no state; the time is passed in.
 
 A URL is ``BASE/STORE/PATH?v=1&expires=…&…&signature=…``. The signature is HMAC-SHA-256 over the store's random id, the
 method, the path below the root of the store (with the prefix of the storage type) and every pair of the query, decoded,

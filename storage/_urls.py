@@ -1,4 +1,4 @@
-"""URLs: parsing, query parameters, and the registry from scheme to factory. Nothing here opens a connection."""
+"""Parses URLs and their query, and finds the factory of a scheme. Opens no connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base of ``AsyncStorage``: its store, its threads, and how a method of ``Storage`` becomes one of its own."""
+"""The base of ``AsyncStorage``, and the decorators that make its methods from those of ``Storage``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worker threads of one asyncio loop.
+"""A thread pool for one asyncio loop, quicker than ``anyio.to_thread``.
 
 ``anyio.to_thread`` takes some 60 µs to hand a call over, a third of a small call to a bucket. Here a hand-over is a queue,
 and one message to the loop tells it of all calls that have ended since it turned last.

@@ -1,4 +1,4 @@
-"""Worker threads for an event loop: bounded in number, and never left behind by a cancelled task."""
+"""Runs blocking calls in threads for an event loop, and ends them when their task is cancelled."""
 
 from __future__ import annotations
 

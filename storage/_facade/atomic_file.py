@@ -1,4 +1,4 @@
-"""The caller's own files on disk."""
+"""Writes the caller's files on disk: whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One blob: write, read, ask, delete, copy."""
+"""The methods of ``Storage`` for one blob: write, read, ask, delete, copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call of a user: what it is about, and how its steps are made on the backend."""
+"""``Call``: one call of a user. It makes the steps on the backend, translates their exceptions, and logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many calls at once: bounded, in order, and with one meaning of failure."""
+"""``ordered_map``: calls a function for many items at once, results in order."""
 
 from __future__ import annotations
 

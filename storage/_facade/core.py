@@ -1,4 +1,4 @@
-"""An open store: its backends and routes. The methods of ``Storage`` and ``AsyncStorage`` work on one."""
+"""``Core``: an open store, its backends and routes. The methods of ``Storage`` and ``AsyncStorage`` work on one."""
 
 from __future__ import annotations
 

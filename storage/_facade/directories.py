@@ -1,4 +1,4 @@
-"""A local directory as the blobs below a prefix, and back."""
+"""Stores a local directory below a prefix (``set_dir``), and writes one from a prefix (``get_dir``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads in parallel ranges, in bounded memory."""
+"""Downloads a blob to a file: a large one in parallel ranges, in bounded memory."""
 
 from __future__ import annotations
 

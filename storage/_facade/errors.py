@@ -1,4 +1,4 @@
-"""From an exception of a backend to the exception that the user gets: its class and its message."""
+"""Translates the exceptions of backends: which class of this library, and which message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One blob and the caller's files."""
+"""The methods of ``Storage`` for the caller's files: ``set_file``, ``get_file``, ``open``."""
 
 from __future__ import annotations
 

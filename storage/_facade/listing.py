@@ -1,4 +1,4 @@
-"""Which blobs there are."""
+"""The listings of ``Storage``: ``list``, ``iter_list``, ``iter_info``, ``iter_dir``."""
 
 from __future__ import annotations
 

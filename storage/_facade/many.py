@@ -1,4 +1,4 @@
-"""Many blobs at once."""
+"""The batches of ``Storage``: ``set_many``, ``get_many``, ``delete_many``, ``delete_prefix``."""
 
 from __future__ import annotations
 

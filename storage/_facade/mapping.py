@@ -1,4 +1,4 @@
-"""A store as a mapping, for code that takes one."""
+"""``Storage.mapping``: the blobs of a storage type as a ``MutableMapping``."""
 
 from __future__ import annotations
 

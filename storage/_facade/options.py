@@ -1,4 +1,4 @@
-"""The checks of arguments that every backend shares. Pure: each takes what the caller gave and returns what a backend gets."""
+"""Checks the arguments of the methods of ``Storage``, the same for every backend. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files in the directory of a store that are no blobs of it: a plain folder that is opened as a store looks empty."""
+"""Warns of files in a store's directory that are not its blobs: a plain folder that is opened as a store looks empty."""
 
 from __future__ import annotations
 

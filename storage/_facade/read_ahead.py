@@ -1,4 +1,4 @@
-"""The bytes of an open blob that are in memory or on their way."""
+"""Fetches the ranges of an open blob, ahead of its reader and in parallel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the arguments of ``Storage`` to a route for each storage type: a backend and the prefix of its paths."""
+"""Finds the backend and the key prefix of each storage type, from the arguments of ``Storage``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing for every backend: its service does it, or, where that cannot, this library does and answers the URLs itself."""
+"""Signs for every backend: by its service, or, for local stores, with our own keys and server."""
 
 from __future__ import annotations
 

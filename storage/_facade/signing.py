@@ -1,4 +1,4 @@
-"""Signed URLs."""
+"""The methods of ``Storage`` that sign URLs, requests and forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One blob being written: small ones in one call of the backend, larger ones through its writer."""
+"""Writes one blob: a small one with one call of the backend, a larger one through the backend's writer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``set`` takes, as bytes. Nothing here knows of backends; errors of the caller's own objects pass through bare."""
+"""Turns the values that ``set`` takes into bytes. Exceptions of the caller's own objects pass through unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The drivers, one module or package each, and the names that a driver of your own is made of."""
+"""The drivers, one module or package each; and the names that a driver of your own needs."""
 
 from storage._backend import (
     Backend,

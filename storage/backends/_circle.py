@@ -1,4 +1,4 @@
-"""Listings whose pages come again and again."""
+"""Finds listings that never end because their pages repeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backend around another one, and how its URL is opened."""
+"""The base of backends that wrap another backend."""
 
 from __future__ import annotations
 

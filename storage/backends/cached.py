@@ -1,4 +1,4 @@
-"""``cached+SCHEME://…?cache=DIR``: whole blobs that were read once are read again from a local directory.
+"""``cached+SCHEME://…?cache=DIR``: keeps blobs that were read whole in a local directory, and reads them there again.
 
 A cached body is found by the store, the path and the etag, so it is never another version's. Each read asks the store for the
 etag, in one request, unless ``cache_trust`` says for how many seconds the last answer holds.

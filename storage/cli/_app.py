@@ -1,4 +1,4 @@
-"""The program, and what its commands share: options, opening a store, examples in the help.
+"""The Click program, and what its commands share: options, opening a store, examples in the help.
 
 A module of commands decorates a function with :func:`command`; ``_run`` imports every such module.
 """

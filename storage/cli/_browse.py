@@ -1,4 +1,4 @@
-"""The page of ``storage serve --browse``: shows the store to the person at this machine alone.
+"""The page of ``storage serve --browse``, for the person at this machine alone.
 
 Any web page that is open in the user's browser can send requests to this machine. So the page is served only under the
 loopback address itself (which no host name can be rebound to) and never through a proxy. Every call carries a token that

@@ -1,4 +1,4 @@
-"""The findings of ``storage doctor``, one after the other."""
+"""Examines a store for ``storage doctor``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many keys in one command: where they come from, and what one failure means for the others."""
+"""Commands on many keys: where the keys come from, and what one failure means for the others."""
 
 from __future__ import annotations
 

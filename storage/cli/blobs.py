@@ -1,4 +1,4 @@
-"""Single blobs and lists of them: ``set``, ``get``, ``cat``, ``info``, ``exists``."""
+"""The commands ``set``, ``get``, ``cat``, ``info`` and ``exists``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copying and moving blobs, inside one store or to another: ``cp`` and ``mv``."""
+"""The commands ``cp`` and ``mv``, inside one store or to another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listing: ``ls`` and ``du``."""
+"""The commands ``ls`` and ``du``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deleting blobs: ``rm``."""
+"""The command ``rm``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``storage serve``: signed URLs of a store, and a page to browse it."""
+"""The command ``serve``: serves the signed URLs of a store, and a page to browse it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""URLs that work without credentials: ``sign`` and ``upload-url``."""
+"""The commands ``sign`` and ``upload-url``."""
 
 from __future__ import annotations
 

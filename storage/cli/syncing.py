@@ -1,4 +1,4 @@
-"""Whole stores: ``sync``."""
+"""The command ``sync``."""
 
 from __future__ import annotations
 

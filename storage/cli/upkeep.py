@@ -1,4 +1,4 @@
-"""Looking after a store: ``setup``, ``gc``, ``doctor``, and the completion script of a shell."""
+"""The commands ``setup``, ``gc``, ``doctor`` and ``completion``."""
 
 from __future__ import annotations
 

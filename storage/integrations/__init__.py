@@ -1,3 +1,3 @@
-"""Adapters for frameworks of others. Each is one module, imports its framework itself, and has an extra of its own."""
+"""Adapters for frameworks: one module each, which imports its framework and has an extra of its own."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Signed URLs of local stores over HTTP: an ASGI application, and the server of this process.
+"""Serves the signed URLs of local stores over HTTP: an ASGI application, and the server of this process.
 
 ``memory://`` and ``file://`` start the latter by themselves when they sign their first URL; see ``docs/server.md``.
 """

@@ -1,4 +1,4 @@
-"""GET and HEAD of a blob, after its URL was verified."""
+"""Answers GET and HEAD of a blob, after its URL was verified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""POST of a signed form (``multipart/form-data``): its fields are checked, then its file is stored while it comes."""
+"""Answers the POST of a signed form: checks its fields, then stores its file while it comes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP on top of ASGI: reads a request, and sends an answer."""
+"""Reads requests and sends answers, over ASGI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditions and ranges of a GET, after RFC 9110. Pure."""
+"""Evaluates the conditions and ranges of a GET (RFC 9110). Pure."""
 
 from __future__ import annotations
 

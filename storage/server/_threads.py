@@ -1,4 +1,4 @@
-"""Worker threads for the calls of backends, which block; they are not taken from the host application's."""
+"""Runs the blocking calls of backends in threads of our own, not in those of the host application."""
 
 from __future__ import annotations
 

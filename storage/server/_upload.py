@@ -1,4 +1,4 @@
-"""PUT of a blob, after its URL was verified."""
+"""Answers the PUT of a blob, after its URL was verified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs one ASGI application on one socket with uvicorn, with the limits that a server without a proxy needs.
+"""Runs an ASGI application on one socket with uvicorn, with the limits that a server without a proxy needs.
 
 What is used of uvicorn beside its documented settings: the protocol class for httptools, its ``access_log``, how it is
 constructed, that it hands ``app_state`` on as ``scope["state"]``, and the steps of ``Server`` that are overridden here. The

@@ -1,4 +1,4 @@
-"""One connection to a server: a request goes out, the head of its answer comes in, then bytes of its body."""
+"""One connection: sends a request, reads the head of its answer, then bytes of its body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening a connection: addresses, TCP, TLS, within one timeout."""
+"""Opens a connection: address, TCP and TLS, within one timeout."""
 
 from __future__ import annotations
 

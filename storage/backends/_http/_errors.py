@@ -1,4 +1,4 @@
-"""What can go wrong on the way to a server and back.
+"""The exceptions of the transport.
 
 ::
 

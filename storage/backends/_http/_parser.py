@@ -1,4 +1,4 @@
-"""The head of an answer, and bodies in chunks: llhttp, and what it leaves open."""
+"""Parses an answer's head, and bodies in chunks: llhttp, with the checks that it leaves out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections to one server that are kept for the next request."""
+"""Makes requests to one server, and keeps their connections for the next ones."""
 
 from __future__ import annotations
 

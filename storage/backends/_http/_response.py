@@ -1,4 +1,4 @@
-"""An answer, and its body in pieces."""
+"""An answer, whose body is read whole or in pieces."""
 
 from __future__ import annotations
 

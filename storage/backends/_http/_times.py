@@ -1,4 +1,4 @@
-"""Times as services write them: in headers, and in the text of JSON and XML. Pure."""
+"""Parses the times in headers, and those in JSON and XML. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS as a client that trusts one bundle of certificates."""
+"""Makes the TLS contexts that trust a bundle of certificates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filesystem backend: one call of the protocol, one sequence of system calls."""
+"""``FilesystemBackend``: the methods of the protocol, on a directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep names apart on file systems that ignore case or normalise names: there the path ``A`` opens the file ``a``.
+"""Keeps names apart on file systems that ignore case or normalise names, where the path ``A`` opens the file ``a``.
 
 Each device is asked once, by looking for a name that is there under another spelling. On a device that folds names, a path
 counts as there only if each of its segments stands in its directory exactly as it is spelled.

@@ -1,4 +1,4 @@
-"""The system's errors: which exception each becomes, and what its message says."""
+"""Maps the system's errors to this library's classes and messages."""
 
 from __future__ import annotations
 

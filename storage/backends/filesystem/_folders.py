@@ -1,4 +1,4 @@
-"""The directories of a store: made when a blob needs them, locked while names in them change, removed when they are empty."""
+"""Makes, locks and removes the directories of a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The place of a blob: the name of its file in a directory that is open and locked, and what stands there."""
+"""``Place``: the name of a blob's file in its locked directory, and what stands there now."""
 
 from __future__ import annotations
 

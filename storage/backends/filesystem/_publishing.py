@@ -1,4 +1,4 @@
-"""Publishes, moves and re-labels blobs: each in one step, under the lock of the directory in which a name or record changes."""
+"""Publishes, moves and updates blobs: each in one step, under the lock of their directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads blobs. A file that is open stays the version that it is, whatever is published or deleted meanwhile."""
+"""Reads blobs. An open file stays one version, whatever is published or deleted meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a blob besides its bytes: a record, kept in an extended attribute of its file or in a sidecar.
+"""Records: the etag, headers and metadata of a blob, in an extended attribute of its file or in a sidecar.
 
 A record names the size and the time of change of the body that it belongs to. Where these are no longer the file's, somebody
 edited the file in place: the headers in the record still hold, its etag does not.

@@ -1,4 +1,4 @@
-"""What a store remembers about itself: the origins that its server answers to, and after how many days blobs expire."""
+"""The settings of a store that ``setup`` writes: the web origins of its server, and the days after which blobs expire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of bodies that cannot carry their own, because extended attributes are missing or too small.
+"""Sidecars: files with the records of blobs whose file systems have no extended attributes, or too small ones.
 
 A sidecar is named after the path, the size and the time of change of its body, and written before the body is published. So
 the one step that publishes the body also makes its sidecar count: the sidecar of the old body has another name. Two bodies

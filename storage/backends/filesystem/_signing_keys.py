@@ -1,4 +1,4 @@
-"""What a store in a directory signs with: its id and its secrets, in files that all processes share that open the store."""
+"""The id and the secrets that a store signs with, in files that all of the store's processes share."""
 
 from __future__ import annotations
 

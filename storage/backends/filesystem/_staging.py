@@ -1,4 +1,4 @@
-"""Files that are being written: made aside under a name of their own, and published in one step.
+"""Temporary files: written aside, then published in one step.
 
 A staged file is locked by its writer. Whoever else gets that lock may delete the file: its writer is gone.
 """

@@ -1,4 +1,4 @@
-"""Removes what nobody needs any more: leftovers of writers that died, records of blobs that are gone, expired blobs."""
+"""Deletes leftovers of writers that died, records of blobs that are gone, and expired blobs."""
 
 from __future__ import annotations
 

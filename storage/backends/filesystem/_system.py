@@ -1,4 +1,4 @@
-"""System calls that Python does not offer: an open that follows no link, an exchange of two names, a clone.
+"""System calls that Python lacks: an open that follows no link, an exchange of two names, a clone.
 
 Everything here has a portable fallback, or says that it cannot.
 """

@@ -1,4 +1,4 @@
-"""The directory tree of a store. Everything below the root is opened here, and nothing that is opened lies outside of it.
+"""Opens everything below the root of a store, and never anything outside of it.
 
 The root may be reached through symbolic links; below it none is followed. The blob ``a`` beside a blob ``a/b`` is the file
 ``a/.storage~blob``.

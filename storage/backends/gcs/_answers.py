@@ -1,4 +1,4 @@
-"""The one place where answers are read and held against what was asked. Pure, but for reading the body.
+"""Checks and reads the answers of Cloud Storage: each is compared with what was asked for. Pure, but for reading the body.
 
 An answer that is not the service's (a login page, a cut or malformed document, one without the fields that the service always
 gives) is an ``UnavailableError``, and the request is tried again where that is safe. Another range or length than was asked

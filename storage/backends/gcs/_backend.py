@@ -1,4 +1,4 @@
-"""The backend: one bucket through the JSON API."""
+"""``GCSBackend``: the methods of the protocol, on one bucket through the JSON API."""
 
 from __future__ import annotations
 

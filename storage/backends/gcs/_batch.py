@@ -1,4 +1,4 @@
-"""Deleting many blobs in one request."""
+"""Deletes many blobs with one request."""
 
 from __future__ import annotations
 

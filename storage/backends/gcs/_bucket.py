@@ -1,4 +1,4 @@
-"""The bucket itself: making it, its CORS rule, and the lifecycle rule of the blobs that expire."""
+"""Sets up the bucket: makes it, its CORS rule, and the lifecycle rule of the blobs that expire."""
 
 from __future__ import annotations
 

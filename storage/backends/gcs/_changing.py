@@ -1,4 +1,4 @@
-"""Deleting, copying and changing a blob inside the service, each under the generation that it depends on."""
+"""Deletes, copies and updates a blob inside the service, on the condition of its generation."""
 
 from __future__ import annotations
 

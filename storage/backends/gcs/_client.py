@@ -1,4 +1,4 @@
-"""Requests to the service: what they are made from, one connection for each process, and one way to send them."""
+"""Sends requests to Cloud Storage: the settings, and each process's connection."""
 
 from __future__ import annotations
 

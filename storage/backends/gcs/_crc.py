@@ -1,4 +1,4 @@
-"""CRC32C of what is put together from pieces, from the CRC32Cs of the pieces. No I/O."""
+"""Combines the CRC32Cs of pieces into that of the whole. No I/O."""
 
 from __future__ import annotations
 

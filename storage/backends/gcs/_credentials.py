@@ -1,4 +1,4 @@
-"""Whose requests they are: google-auth's credentials, refreshed as they expire. Loaded only where there are any."""
+"""Adds google-auth's tokens to requests, and refreshes them. Loaded only where there are credentials."""
 
 from __future__ import annotations
 

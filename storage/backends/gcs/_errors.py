@@ -1,4 +1,4 @@
-"""What an exception of the transport, google-auth, requests or urllib3 is, and whether another try may mend it. Pure.
+"""Maps the exceptions of the transport, google-auth, requests and urllib3 to our classes, and says which to retry. Pure.
 
 A refusal of the service is told as google-cloud-storage tells it: by an exception of ``google.api_core``. That package, and
 those of the other exceptions, take long to import, so none is imported before it has something to say; and that there is no

@@ -1,4 +1,4 @@
-"""Which way requests go: over this library's own transport, or over ``requests``, which knows proxies and client certificates."""
+"""Chooses how requests are sent: over our own transport, or over ``requests`` where there is a proxy or a client certificate."""
 
 from __future__ import annotations
 

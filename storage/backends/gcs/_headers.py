@@ -1,4 +1,4 @@
-"""What goes into a request about a blob: its description, its conditions, its checksum. Pure."""
+"""Makes what a request about a blob needs: its description, conditions and checksum. Pure."""
 
 from __future__ import annotations
 

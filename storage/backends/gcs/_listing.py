@@ -1,4 +1,4 @@
-"""Listing: pages of names, or of names and ``Stat``s, blobs and prefixes in one order."""
+"""Lists a bucket in pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One look at a blob after a lost answer: what is there, and since when."""
+"""Looks at a blob after a lost answer: which version is there, and since when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A large blob in parallel parts: the XML API's multipart upload, which knows no preconditions."""
+"""Uploads a large blob in parallel parts: the XML API's multipart upload, which has no conditions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a blob: whole or a range, all of one generation, resumed where a body is cut, its checksum compared."""
+"""Reads a blob or a range of it: one generation, resumed where a body is cut, its checksum compared."""
 
 from __future__ import annotations
 

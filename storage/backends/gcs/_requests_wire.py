@@ -1,4 +1,4 @@
-"""The wire for proxies and client certificates: google-auth's session over ``requests``, which knows them."""
+"""Sends requests with google-auth's session over ``requests``, for proxies and client certificates."""
 
 from __future__ import annotations
 

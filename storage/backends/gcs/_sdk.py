@@ -1,4 +1,4 @@
-"""google-cloud-storage's own client, for what this library does not do. Nothing else of the driver loads that package."""
+"""Makes google-cloud-storage's own client, which is for the user alone. Nothing else of the driver loads that package."""
 
 from __future__ import annotations
 

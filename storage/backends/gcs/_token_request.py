@@ -1,4 +1,4 @@
-"""How google-auth's credentials get their tokens: over this driver's own transport, whose import is cheap."""
+"""Fetches google-auth's tokens over this driver's own transport, which is quicker to import than theirs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sends the driver's requests: one protocol, two ways."""
+"""``Wire``: sends one request. This one uses our own transport; ``_requests_wire`` has the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing a blob: small ones in one request, large ones through a resumable session. Both know their own write again."""
+"""Writes a blob: a small one with one request, a large one through a resumable session. Each recognises its own write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came, held against what was asked for: the one place where answers about a blob are believed."""
+"""Checks the answers about a blob: each is compared with what was asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backend: one bucket."""
+"""``S3Backend``: the methods of the protocol, on one bucket."""
 
 from __future__ import annotations
 

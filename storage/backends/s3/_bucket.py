@@ -1,4 +1,4 @@
-"""What a deployment needs of the bucket itself; other people's rules are left as they are."""
+"""Sets up the bucket: makes it, its CORS and lifecycle rules; other people's rules stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tells that bytes arrived as they were sent: checksums of uploads, and of blobs that are read whole."""
+"""Checksums of uploads, and of blobs that are read whole."""
 
 from __future__ import annotations
 

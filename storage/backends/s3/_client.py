@@ -1,4 +1,4 @@
-"""boto3's client, which is also the user's, and requests that go through it."""
+"""boto3's client, which the user gets too, and requests that go through it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies inside S3: nothing passes through the client where the server can do what is asked."""
+"""Copies and updates blobs inside S3, without the bytes passing through the client where the server can do that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SDK's configuration and credentials where they are plain: variables and files that need no SDK to be understood.
+"""Reads the SDK's configuration and credentials without the SDK, where variables and files are simple.
 
 botocore's session takes 130 ms of CPU to load, which is more than all the rest of a first call. So the usual cases are read
 here: keys, region and endpoint in the environment, or in a profile that says no more. Everything else is left to botocore, which

@@ -1,4 +1,4 @@
-"""What an exception of this driver, of botocore or of the transport is. Pure."""
+"""Maps the exceptions of this driver, botocore and the transport to this library's classes, and says which to retry. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which way requests go: over this library's own transport, or through boto3's client. Decided once for a store.
+"""Chooses how requests are sent: over our own transport, or through boto3's client. Decided once for a store.
 
 The short way serves a bucket at a plain endpoint, signed with SigV4. The other way serves the rest, so that no feature of boto3
 is lost: event handlers, proxies, client certificates, directory buckets, access points, accelerated endpoints, and whatever

@@ -1,4 +1,4 @@
-"""Options of a write as headers, and headers of an answer as a ``Stat``. Pure, but for the nonces."""
+"""Turns the options of a write into headers, and headers of an answer into a ``Stat``. Pure, but for the nonces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listings: pages between two bounds, in the order of UTF-8."""
+"""Lists a bucket in pages, between two bounds, in the order of UTF-8."""
 
 from __future__ import annotations
 

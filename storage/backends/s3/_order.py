@@ -1,4 +1,4 @@
-"""The order of UTF-8, made of a listing that comes depth first: ``a/b`` before ``a-b``, as SeaweedFS gives it.
+"""Brings a depth-first listing (``a/b`` before ``a-b``, as SeaweedFS gives it) into the order of UTF-8.
 
 Both orders agree but for what follows a folder's name with a character below the slash. So a page is sorted, and where it ends
 inside a folder, such neighbours are asked for before the folder goes on: a request or two a page, not one for each folder.

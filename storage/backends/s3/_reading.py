@@ -1,4 +1,4 @@
-"""Reads: a range or all of one version, resumed where a body is cut."""
+"""Reads a blob or a range of it: one version, resumed where a body is cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request about the bucket, with this library's retries around it."""
+"""Sends a request about the bucket, with this library's retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an exception of botocore or urllib3 is. Pure. Loaded when one has come: it takes 60 ms."""
+"""Maps the exceptions of botocore and urllib3 to this library's classes. Pure. Loaded when one has come: it takes 60 ms."""
 
 from __future__ import annotations
 

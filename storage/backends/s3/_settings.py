@@ -1,4 +1,4 @@
-"""What a store is made from: the URL's parameters and the ``auth`` argument. Loads nothing of the SDK."""
+"""The settings of a store: the URL's parameters and the ``auth`` argument. Loads nothing of the SDK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Presigned requests and forms, by boto3: everything that is asked for is bound into the signature."""
+"""Signs requests and forms with boto3, and binds every option into the signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests over this library's own transport, signed here: what boto3 does, at a twentieth of its cost."""
+"""Signs and sends requests over our own transport, at a twentieth of boto3's cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes: in one request or in parts, and whether a conditional one whose answer was lost was ours."""
+"""Writes a blob with one request or in parts, and recognises a conditional write of its own whose answer was lost."""
 
 from __future__ import annotations
 
