@@ -1,4 +1,4 @@
-"""Moves local folders by the rules of ``set_dir`` and ``get_dir``: ``set -r``, ``get`` with ``-r``, ``--glob``, ``--keys-from``."""
+"""Moves local folders by the rules of ``set_dir`` and ``get_dir``: ``set -r``; ``get`` with ``-r``, ``--glob`` or a list."""
 
 from __future__ import annotations
 
