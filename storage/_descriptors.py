@@ -15,6 +15,8 @@ class Descriptor:
     """
 
     fd: int = -1
+    # At the end of the process this module may be gone before its last descriptor is.
+    _close = staticmethod(os.close)
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -23,7 +25,7 @@ class Descriptor:
         """Closes it. Idempotent."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            os.close(fd)
+            self._close(fd)
 
     def __del__(self) -> None:
         self.close()

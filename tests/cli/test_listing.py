@@ -468,7 +468,7 @@ def test_doctor_finds_what_is_forbidden(storage, monkeypatch):
         ("put", "BucketNotFoundError", "WRONG bucket: "),
         ("put", "IntegrityError", "WRONG write: "),
         ("get", "UnavailableError", "WRONG network: "),
-        ("copy", "StorageError", "WRONG server: "),
+        ("copy", "StorageError", "WRONG create-only copies: "),
         ("lint", "UnavailableError", "WRONG names: "),
     ],
 )

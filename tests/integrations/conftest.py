@@ -10,7 +10,7 @@ from tests.emulators.s3 import moto_s3, seaweedfs
 __all__ = ["moto_s3", "seaweedfs"]
 
 # zarr 3 and obspec-utils need Python 3.11.
-collect_ignore = ["test_obspec_users.py", "test_zarr.py"] if sys.version_info < (3, 11) else []
+collect_ignore = ["test_obspec_users.py", "test_xarray.py", "test_zarr.py"] if sys.version_info < (3, 11) else []
 
 
 @pytest.fixture(params=["memory", "file", "s3"])

@@ -8,7 +8,6 @@ import pandas as pd
 import polars as pl
 import pyarrow.dataset
 import pytest
-import xarray
 from upath import UPath
 
 from storage import Storage
@@ -87,16 +86,6 @@ def test_upath(place):
     assert path.stat().st_size == 4
     path.unlink()
     assert not path.exists()
-
-
-def test_xarray_zarr(place):
-    """A data set in zarr's format, through a mapping."""
-    url, options = place
-    fs, path = fsspec.core.url_to_fs(f"{url}/set.zarr", **options)
-    data = xarray.Dataset({"t": (("x", "y"), [[1.0, 2.0], [3.0, 4.0]])})
-    data.to_zarr(fs.get_mapper(path), zarr_format=2, consolidated=True)
-    with xarray.open_zarr(fs.get_mapper(path)) as found:
-        assert found.load().equals(data)
 
 
 def test_dask_on_two_processes(tmp_path):

@@ -11,7 +11,6 @@ import pytest
 
 import storage
 from storage import AsyncStorage, CallEvent, NotFoundError, Storage, observe
-from storage._log import watched
 from storage.backends import trace
 from storage.backends.memory import MemoryBackend
 from storage.testing import FaultyBackend
@@ -176,15 +175,12 @@ def test_the_log_is_told_beside(store, caplog):
     assert len(events) == 1
 
 
-def test_nobody_pays_who_does_not_ask():
-    """Where nobody observes, a call spends less than 0.2 µs on it."""
-    logging.getLogger("storage")
-    best = 1.0
-    for _ in range(200):
-        began = time.thread_time()
-        for _ in range(1000):
-            watched()
-        best = min(best, (time.thread_time() - began) / 1000)
-        if best < 0.15e-6:
-            break
-    assert best < 0.2e-6
+def test_nobody_pays_who_does_not_ask(monkeypatch):
+    """Where nobody observes, no event is made."""
+    monkeypatch.setattr("storage._log.CallEvent", None)
+    store = Storage("memory://")
+    store.set("k", "v")
+    assert store.get("k") == "v"
+    assert store.list() == ["k"]
+    with observe(lambda event: None), pytest.raises(TypeError, match="'NoneType' object is not callable"):
+        store.get("k")
