@@ -53,6 +53,9 @@ test-python:  ## Run the tests without those on servers on each Python that is f
 	done
 	@echo "== the lowest versions that pyproject.toml allows"
 	@$(MAKE) --no-print-directory _test-python PYTHON=$(firstword $(PYTHONS)) VENV=.venv-lowest NEEDS=lowest
+	@echo "== the same for the adapters whose frameworks need a newer Python"
+	@$(MAKE) --no-print-directory _test-python PYTHON=$(lastword $(wordlist 1,2,$(PYTHONS))) VENV=.venv-lowest-2 NEEDS=lowest \
+	  ARGS="tests/integrations $(ARGS)"
 
 .PHONY: _test-python
 _test-python: $(VENV)/.$(NEEDS)

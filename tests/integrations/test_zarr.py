@@ -6,8 +6,10 @@ import asyncio
 import uuid
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
+import xarray
 import zarr
 from zarr.abc.store import SuffixByteRequest
 from zarr.core.buffer import cpu, default_buffer_prototype
@@ -127,3 +129,13 @@ def test_fsspec_store(tmp_path):
     url, options = f"storage+file://{tmp_path}/store/a.zarr", {"root": str(tmp_path / "store")}
     zarr.save_array(url, np.arange(10), storage_options=options)
     assert (zarr.open_array(url, mode="r", storage_options=options)[2:5] == np.arange(2, 5)).all()
+
+
+def test_xarray_through_fsspec(place):
+    """A data set in the older format of zarr, through a mapping."""
+    url, options = place
+    fs, path = fsspec.core.url_to_fs(f"{url}/set.zarr", **options)
+    data = xarray.Dataset({"t": (("x", "y"), [[1.0, 2.0], [3.0, 4.0]])})
+    data.to_zarr(fs.get_mapper(path), zarr_format=2, consolidated=True)
+    with xarray.open_zarr(fs.get_mapper(path)) as found:
+        assert found.load().equals(data)
