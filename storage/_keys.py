@@ -33,6 +33,10 @@ def check_key(key: str) -> None:
         pass  # it is no text, which the reason says
     why = reason(key)
     if why is not None:
+        if hasattr(key, "as_posix"):
+            why += "; use its as_posix()"
+        elif isinstance(key, str) and key.endswith("/") and is_portable(key[:-1]):
+            why = "it has an empty segment at its end; for all that lies below use delete_prefix, get_dir or iter_list"
         raise InvalidKeyError(f"key {_shown(key)}: {why}", key=key if isinstance(key, str) else None)
 
 

@@ -75,7 +75,7 @@ class StorageURL(Frozen):
         scheme = scheme.lower()
         if not separator or not _SCHEME.fullmatch(scheme):
             raise ConfigurationError(
-                "the URL has no scheme; write file:///absolute/dir (or pass a pathlib.Path), memory://, "
+                f"the URL {_shown(text)} has no scheme; write file:///absolute/dir (or pass a pathlib.Path), memory://, "
                 "s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
             )
         if not rest.isascii() and any("\ud800" <= char <= "\udfff" for char in rest):
@@ -225,6 +225,14 @@ def _parse_query(scheme: str, text: str) -> dict[str, str]:
             raise ConfigurationError(f"{scheme}:// URL: query parameter {name!r} is given twice; give it once")
         query[name] = _decode(scheme, value)
     return query
+
+
+def _shown(text: str, most: int = 100) -> str:
+    """What is no URL, for a message: without what may be a secret."""
+    text = text.partition("?")[0]
+    if "@" in text or not text:
+        return "that was given"
+    return repr(text if len(text) <= most else f"{text[: most - 1]}…")
 
 
 def _decode(scheme: str, text: str) -> str:

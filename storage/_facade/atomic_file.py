@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -38,10 +39,19 @@ def replacing(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fchmod(file.fileno(), mode)
         os.replace(staged, target)
-    except BaseException:
-        with suppress(FileNotFoundError):
+    except BaseException as exc:
+        with suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(staged)
+        if isinstance(exc, OSError) and exc.filename == staged:
+            raise _named(exc, target) from None
         raise
+
+
+def _named(exc: OSError, target: str) -> OSError:
+    """An error about the staged file, as one about the file that was asked for."""
+    if exc.errno == errno.ENOENT:
+        return OSError(exc.errno, "the folder is not there", os.path.dirname(target))
+    return OSError(exc.errno, exc.strerror, target)
 
 
 def _private(name: str, flags: int) -> int:

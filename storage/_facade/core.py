@@ -62,8 +62,10 @@ class Core:
             return self.routes[storage_type]
         except (KeyError, TypeError):
             known = ", ".join(map(repr, self.routes))
+            # A dictionary's get(key, None) is what most people mean by this.
+            hint = "; there is no default for an absent blob: catch NotFoundError" if storage_type is None else ""
             raise InvalidStorageTypeError(
-                f"storage type {storage_type!r}: this store has {known}",
+                f"storage type {storage_type!r}: this store has {known}{hint}",
                 storage_type=storage_type if isinstance(storage_type, str) else None,
                 url=self.url,
             ) from None

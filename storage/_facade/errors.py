@@ -63,6 +63,7 @@ def translate(exc: Exception, backend: Backend, subject: object) -> Exception:
     """
     kind = kind_of(exc, backend)
     if kind is None:
+        _note(exc, backend)
         return exc
     if kind is BlobOrBucketMissing:
         kind = _which_is_missing(backend)
@@ -73,6 +74,14 @@ def translate(exc: Exception, backend: Backend, subject: object) -> Exception:
             exc.args = (exc.message,)
         return exc
     return kind(f"{subject}: {words}{_detail(exc)}")
+
+
+def _note(exc: Exception, backend: Backend) -> None:
+    """Tells the author of a backend why this exception comes bare."""
+    add = getattr(exc, "add_note", None)  # from Python 3.11 on
+    if add is not None and not getattr(exc, "__notes__", None):
+        name = type(backend).__name__
+        add(f"storage: {name}.classify() gave None for this exception: it is a bug, or classify lacks its class")
 
 
 def _which_is_missing(backend: Backend) -> type[StorageError]:

@@ -164,6 +164,10 @@ def download_options(
         if content_disposition is not None:
             raise ValueError("download_name and content_disposition exclude each other: a name is a disposition")
         content_disposition = _attachment(download_name)
+    if isinstance(content_disposition, str) and not content_disposition.isascii():
+        raise ValueError(
+            f"content_disposition={content_disposition!r}: a header is ASCII; pass the file's name as download_name"
+        )
     check_header("content_disposition", content_disposition)
     check_header("content_type", content_type)
     return SignOptions(method, expiry_seconds(expires_in), content_disposition, content_type)

@@ -43,6 +43,10 @@ def parse_url(url: str | os.PathLike[Any] | None) -> StorageURL:
     """The ``url`` argument: a URL, a ``PathLike`` (a directory, taken literally), or ``None``: :func:`default_url`."""
     if url is None:
         url = default_url()
+        try:
+            return StorageURL.parse(url)
+        except ConfigurationError as exc:
+            raise ConfigurationError(f"the environment variable STORAGE_URL: {exc}") from None
     if isinstance(url, str):
         return StorageURL.parse(url)
     if isinstance(url, os.PathLike):

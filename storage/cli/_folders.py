@@ -12,11 +12,10 @@ from storage import NotFoundError, ObjectInfo, Storage
 from storage._facade.core import core_of
 from storage._facade.directories import store_directory, write_files
 from storage._globs import Filter
-from storage._keys import RESERVED
 from storage.cli import _output
 from storage.cli._many import Glob, folder
 
-__all__ = ["download_folder", "download_keys", "download_matches", "fetch", "upload_folder"]
+__all__ = ["download_folder", "download_keys", "download_matches", "upload_folder"]
 
 
 def upload_folder(
@@ -129,15 +128,3 @@ class _Done:
 def _say_left_out(path: str) -> None:
     why = "a link, which is not followed" if os.path.islink(path) else "neither a file nor a folder"
     _output.note(f"left out: {path!r} is {why}")
-
-
-def fetch(
-    store: Storage, key: str, path: str, storage_type: str, progress: Callable[[int], object] | None
-) -> ObjectInfo:
-    """``get_file``, whose errors name the file that was asked for, not the temporary one that was to replace it."""
-    try:
-        return store.get_file(key, path, storage_type, progress=progress)
-    except OSError as exc:
-        if isinstance(exc.filename, str) and os.path.basename(exc.filename).startswith(RESERVED):
-            exc.filename, exc.filename2 = path, None
-        raise

@@ -184,7 +184,7 @@ def _fetch(store: Storage, key: str, file: str | None, storage_type: str, *, as_
         file = os.path.join(file, key.rpartition("/")[2])
     size = store.info(key, storage_type).size if _output.on_terminal() else None
     with _output.transfer_progress(key, size) as progress:
-        return _folders.fetch(store, key, file, storage_type, progress)
+        return store.get_file(key, file, storage_type, progress=progress)
 
 
 @command("cat", "storage cat log/1 log/2", "storage cat --keys-from parts.txt | gzip > all.gz")

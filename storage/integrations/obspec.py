@@ -47,7 +47,8 @@ def _in_thread(
     async def call(self: ObspecStore, /, *args: P.args, **options: P.kwargs) -> T:
         return await self._workers.run(partial(method, self, *args, **options))
 
-    return cast("Any", update_wrapper(call, method))
+    made: Any = update_wrapper(call, method)
+    return cast("Callable[Concatenate[ObspecStore, P], CoroutineType[Any, Any, T]]", made)
 
 
 class ObspecStore:
