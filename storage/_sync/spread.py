@@ -153,8 +153,9 @@ class Spread:
             self._running[future] = task
 
     def _go_on(self, task: Task, rest: KeyRange) -> None:
-        missing = _TO_A_WORKER * self.workers - self.open
-        parts = self._split(task.work, rest, missing) if missing > 1 else [rest]
+        workers, others = self.workers, self.open
+        # A split takes some listings, so it is made only where workers would be idle; then it is made for all of them.
+        parts = self._split(task.work, rest, _TO_A_WORKER * workers - others) if others + 1 < workers else [rest]
         self._waiting.extend(task._replace(keys=part) for part in parts)
 
     def _lost(self, task: Task, error: Exception) -> None:
