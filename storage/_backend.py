@@ -141,7 +141,7 @@ class Backend(Protocol):
         """
 
     def tally(self, found: Stat) -> Tally | None:
-        """What checks a download in parallel ranges of the blob whose ``stream`` gave ``found``; ``None``: nothing does."""
+        """Checks a download in parallel ranges of the blob whose ``stream`` gave ``found``; ``None``: there is no checksum."""
         del found
         return None
 
@@ -252,7 +252,7 @@ class Backend(Protocol):
 
     @abstractmethod
     def classify(self, exc: BaseException) -> type[StorageError] | None:
-        """What an exception of this backend's SDK *is*. Pure: no I/O. ``None``: not one of its own (a bug; left bare).
+        """The class for an exception of this backend's SDK; ``None``: it is not the SDK's, so a bug, and raised unchanged. Pure.
 
         ``BlobOrBucketMissing`` where the answer leaves open which of the two is missing.
         """
@@ -297,7 +297,7 @@ class Backend(Protocol):
         return []
 
     def count_outside(self, prefixes: Sequence[str], most: int | None = None) -> int:  # noqa: ARG002
-        """How many files lie in the directory that are no blobs, because their paths start with none of ``prefixes``.
+        """Counts the files in the directory that are no blobs, because their paths start with none of ``prefixes``.
 
         ``most``: counts no further. 0 where nobody can put files beside the blobs, as in a bucket.
         """
@@ -309,7 +309,7 @@ class Backend(Protocol):
 
 
 class Servable(Protocol):
-    """What a backend has besides where its service cannot sign: the facade signs, ``storage.server`` answers.
+    """Further members of a backend whose service cannot sign: the facade signs for it, and ``storage.server`` answers.
 
     A backend that has ``signing_keys`` needs no ``sign`` and no ``sign_form``. Its URLs are answered by a server in this
     process, which starts with the first of them, or by the one that ``serve_url`` names. A backend around another one has all

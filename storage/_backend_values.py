@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Stat(NamedTuple):
-    """What a backend knows of the blob at a path: an ``ObjectInfo`` without key and storage type."""
+    """A blob as a backend describes it: an ``ObjectInfo`` without key and storage type."""
 
     size: int
     etag: str  # opaque, unquoted; another one whenever the bytes change
@@ -41,7 +41,7 @@ class Stat(NamedTuple):
 
 
 class PutOptions(NamedTuple):
-    """How to store a blob. Guaranteed: checked, never ``overwrite=False`` together with ``if_match``."""
+    """The options of a write. Guaranteed: checked, never ``overwrite=False`` together with ``if_match``."""
 
     content_type: str
     cache_control: str | None = None
@@ -52,7 +52,7 @@ class PutOptions(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What ``update`` replaces: each field that is not ``None``. Guaranteed: checked, and at least one is given."""
+    """The changes that ``update`` makes: each field that is not ``None``. Guaranteed: checked, and at least one is given."""
 
     content_type: str | None = None
     cache_control: str | None = None
@@ -61,7 +61,7 @@ class Changes(NamedTuple):
 
 
 class SignOptions(NamedTuple):
-    """What to sign. Guaranteed: checked, and only options that go with ``method`` are set."""
+    """The options of a signed request. Guaranteed: checked, and only options that go with ``method`` are set."""
 
     method: str  # "GET", "HEAD" or "PUT"
     expires_in: int  # seconds, 1 to 604,800
@@ -73,7 +73,7 @@ class SignOptions(NamedTuple):
 
 
 class FormOptions(NamedTuple):
-    """What a signed form binds, besides the path. Guaranteed: checked."""
+    """The options of a signed form. Guaranteed: checked."""
 
     expires_in: int  # seconds, 1 to 604,800
     max_length: int | None = None  # bytes; None: no limit
@@ -81,7 +81,7 @@ class FormOptions(NamedTuple):
 
 
 class SigningKeys(NamedTuple):
-    """What the signed URLs of one store are signed and verified with. Its ``repr`` shows no secret.
+    """The keys that sign and verify the URLs of one store. The ``repr`` shows no secret.
 
     Attributes:
         store_id: random, not secret; it stands in each URL, so that stores that share a secret do not share URLs.
@@ -103,7 +103,7 @@ class SigningKeys(NamedTuple):
 
 
 class Setup(NamedTuple):
-    """What ``Storage.setup`` asks of a backend."""
+    """The arguments of ``Storage.setup``, for a backend."""
 
     create_bucket: bool = False
     cors_origins: tuple[str, ...] | None = None  # None: leave as it is; (): remove our rule
@@ -145,7 +145,7 @@ class Tally(Protocol):
 
 
 class Trace(threading.local):
-    """What the last call of this thread cost, for the log: a network driver sets both after each request."""
+    """Tries and request id of this thread's last call, for the log: a network driver sets both after each request."""
 
     tries: int = 1
     request_id: str | None = None

@@ -180,7 +180,7 @@ def _write(event: CallEvent) -> None:
 
 
 def moved_bytes(result: Any) -> int | None:
-    """How many bytes a call moved, judged by what its backend returned; ``None``: none, or unknown."""
+    """The bytes that a call moved, judged by the result of its backend; ``None``: none, or unknown."""
     if isinstance(result, bytes):
         return len(result)
     return result.size if isinstance(result, Stat) else None

@@ -24,7 +24,7 @@ class KeyRange(Frozen):
 
 
 class ObjectInfo(Frozen):
-    """What is known of one blob: a frozen value, whose fields ``vars`` gives as a dict.
+    """One blob's key, size, etag, time, headers and metadata: a frozen value. ``vars`` gives its fields as a dict.
 
     Attributes:
         key: its key.

@@ -136,7 +136,7 @@ def sign_form(keys: SigningKeys, base_url: str, path: str, options: FormOptions,
 
 
 def _begun(now: float, expires_in: int) -> tuple[list[tuple[str, str]], datetime]:
-    """What everything signed begins with, and when it expires."""
+    """The first pairs of everything that is signed, and the time at which it expires."""
     milliseconds = int(now * 1000) + expires_in * 1000
     return [("v", _VERSION), ("expires", str(milliseconds))], _EPOCH + timedelta(milliseconds=milliseconds)
 
@@ -155,7 +155,7 @@ def _sealed(keys: SigningKeys, method: str, path: str, pairs: Sequence[tuple[str
 def verify(
     keys: SigningKeys, method: str, path: str, query: str, headers: Mapping[str, Sequence[str]], now: float
 ) -> Grant:
-    """What the URL of a request allows, after the request was held against all of it.
+    """Verifies a request against its signed URL, and returns all that was signed.
 
     Args:
         keys: those of the store that the URL names.
@@ -188,7 +188,7 @@ def verify(
 
 
 def verify_form(keys: SigningKeys, path: str, fields: Sequence[tuple[str, str]], now: float) -> Grant:
-    """What a posted form allows, after its fields were held against all of it.
+    """Verifies a posted form against its policy, and returns all that was signed.
 
     The caller still holds the length of the file against ``max_length`` while it comes, and stores it as ``content_type``, or
     where that is ``None``, as what its key says.

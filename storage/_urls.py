@@ -21,7 +21,7 @@ Kind = type[str] | type[bool] | type[int] | tuple[str, ...] | Callable[[str], An
 
 
 class Driver(NamedTuple):
-    """Where a scheme's ``create(url, *, auth, retries, timeout)`` is, and the extra that installs what it imports."""
+    """The module with a scheme's ``create(url, *, auth, retries, timeout)``, and the extra that installs its packages."""
 
     module: str
     extra: str | None = None

@@ -101,7 +101,7 @@ class Crew:
 
 
 def _made(context: Context, function: Callable[[], T]) -> tuple[T | None, BaseException | None]:
-    """What a call returns, and what it raises."""
+    """Makes a call; its result and its exception, one of which is ``None``."""
     try:
         return context.run(function), None
     except StopIteration as exc:  # which a future cannot hold

@@ -127,7 +127,7 @@ class Blobs(Facade):
         return True
 
     def info(self, key: str, storage_type: str = "data") -> ObjectInfo:
-        """What is known of the blob, without its bytes.
+        """The blob's size, etag, time, headers and metadata, without its bytes.
 
         Raises:
             NotFoundError: there is no such blob.

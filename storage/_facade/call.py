@@ -75,7 +75,7 @@ class Call:
         return cls.about_route(name, whole(backend))
 
     def __str__(self) -> str:
-        """What messages begin with."""
+        """The call as error messages begin with it."""
         where = "" if self.key is None else repr(self.key)
         kind = "" if self.storage_type is None else f" of type {self.storage_type!r}"
         return f"{self.name}({where}){kind} in {self.route.url}"

@@ -132,5 +132,5 @@ class Facade:
 
 
 def core_of(store: Facade) -> Core:
-    """What a ``Storage`` or ``AsyncStorage`` is made of, for the other rooms of this package."""
+    """The core of a ``Storage`` or ``AsyncStorage``, for the other modules of this package."""
     return store._core  # noqa: SLF001 (the one place that opens it)

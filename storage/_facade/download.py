@@ -144,7 +144,7 @@ def _range_count(size: int) -> int:
 
 
 def _range(number: int, size: int) -> tuple[int, int]:
-    """Where the range of this number, from 0, begins and ends."""
+    """Begin and end of the range with this number, counted from 0."""
     begin = number * RANGE_SIZE
     return begin, min(begin + RANGE_SIZE, size)
 

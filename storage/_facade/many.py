@@ -178,5 +178,5 @@ def _several(keys: Iterable[str]) -> Iterable[str]:
 
 
 def how_many(backend: Backend, concurrency: int | None) -> int:
-    """How many calls to make at once: what the caller wants, or else what suits the backend."""
+    """The number of calls to make at once: the caller's, or the one that suits the backend."""
     return backend.concurrency if concurrency is None else check_count("concurrency", concurrency)

@@ -21,7 +21,7 @@ _DEFAULT_STORE = "storage-facade"
 
 
 class Route(NamedTuple):
-    """Where blobs live: those of one storage type, or all below a URL."""
+    """A backend and a key prefix: the place of one storage type's blobs, or of all below a URL."""
 
     backend: Backend
     prefix: str  # what stands before every key: "" or ends in a slash

@@ -39,7 +39,7 @@ def _keys(served: Servable) -> SigningKeys:
 
 
 def _base_url(served: Servable) -> str:
-    """Where the URLs of a backend are answered: at its ``serve_url``, or by the server of this process."""
+    """The base of a backend's signed URLs: its ``serve_url``, or the server of this process."""
     if served.serve_url is not None:
         return served.serve_url
     from storage.server._inprocess import process_server  # the extra `server`, which only this needs

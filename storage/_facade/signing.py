@@ -86,7 +86,7 @@ class Signing(Facade):
         content_md5: str | None = None,
         overwrite: bool = True,
     ) -> SignedRequest:
-        """What a client sends to store the blob, with the headers that it must send. Every option is bound into the signature.
+        """A request that stores the blob, with the headers that the client must send. Every option is bound into the signature.
 
         Args:
             key: a portable key.

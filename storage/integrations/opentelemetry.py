@@ -65,7 +65,7 @@ def instrument(
 
 
 def _details(event: CallEvent) -> dict[str, str | int]:
-    """What belongs to one call alone, and so to no metric."""
+    """The attributes of one call's span that are no labels of a metric."""
     found: dict[str, str | int | None] = {
         "storage.io.bytes": event.bytes,
         "http.request.resend_count": event.tries - 1 or None,

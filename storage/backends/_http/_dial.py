@@ -18,7 +18,7 @@ __all__ = ["Place", "dial", "let_wait"]
 
 
 class Place(NamedTuple):
-    """Where connections go to.
+    """A server's address, and the timeouts and TLS context of connections to it.
 
     Attributes:
         host: a name or an address, an IPv6 one without brackets.

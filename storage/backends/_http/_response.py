@@ -21,7 +21,7 @@ _TRUSTED: Final = 64 * 1024 * 1024  # bytes: up to this length, memory for a bod
 
 
 class Answer(Protocol):
-    """What the drivers see of an answer, whatever brought it.
+    """An HTTP answer as the drivers use it, over any transport.
 
     Attributes:
         status: as it came.

@@ -135,7 +135,7 @@ class FilesystemBackend(Backend, Servable):
         return _FileWriter(self._tree, path, options)
 
     def _prepare(self, path: str) -> None:
-        """What comes before every write."""
+        """Checks the path; before the first write, also deletes leftovers."""
         if not is_portable(path):
             checked(path)
         if not self._has_swept:
@@ -251,7 +251,7 @@ class FilesystemBackend(Backend, Servable):
     # ---- signing -----------------------------------------------------------------------------------------------
 
     def signing_keys(self, *, create: bool = False) -> SigningKeys | None:
-        """What is in the files now."""
+        """The keys in the store's files, as they are now."""
         return self._key_files.ensure() if create else self._key_files.load()
 
     # ---- errors and the root itself ----------------------------------------------------------------------------
@@ -285,7 +285,7 @@ class FilesystemBackend(Backend, Servable):
 
     @property
     def cors_origins(self) -> tuple[str, ...]:
-        """What ``setup`` was told last: the origins that a server of this store answers to."""
+        """The web origins that a server of this store answers to, as ``setup`` was told last."""
         return _settings.read_settings(self._tree).cors_origins
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ _NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
 class Spelling:
-    """What is known of the devices below one root.
+    """Remembers which devices below one root fold names.
 
     Attributes:
         exact: the devices that keep all names apart.

@@ -32,7 +32,7 @@ _TICK: Final = 50_000_000  # nanoseconds: times of change are no finer than a ti
 
 
 class _Folder(NamedTuple):
-    """What is in a directory."""
+    """The names in a directory."""
 
     names: list[str]  # sorted, portable; folders have a slash at their end
     early: AbstractSet[
@@ -130,7 +130,7 @@ def _walk(
 
 
 def _enter(tree: Tree, path: str, after: str, *, blob: bool, delimiter: bool) -> tuple[list[str], _Folder | None]:
-    """What the folder ``path`` itself adds to the page, and, unless it is given as a whole, the folder to go on with.
+    """Enters a folder: the entries that the folder itself adds to the page, and its content; ``None``: it is listed as one entry.
 
     ``blob``: its own blob has its place here.
     """
@@ -197,7 +197,7 @@ def _put_early(names: list[str]) -> AbstractSet[str]:
 
 
 def _names(fd: int) -> list[str]:
-    """What is in the open directory: regular files and, with a slash, directories."""
+    """The names in the open directory: regular files and, with a slash, directories."""
     began = time.time_ns()
     found = _names_once(fd)
     if len(found) <= _ONE_ANSWER or os.fstat(fd).st_mtime_ns < began - _TICK:
@@ -312,7 +312,7 @@ def lint(tree: Tree, prefix: str) -> Sequence[str]:
 
 
 def _foreign(entry: os.DirEntry[str]) -> str:
-    """What kind of foreign thing this is; ``""``: none."""
+    """The kind of a foreign entry, in words; ``""``: it is not foreign."""
     name = entry.name
     if name in (HOME, BLOB):
         return ""
@@ -326,7 +326,7 @@ def _foreign(entry: os.DirEntry[str]) -> str:
 
 
 def count_outside(tree: Tree, prefixes: Sequence[str], most: int | None) -> int:
-    """How many files, but for what is ours, have paths that start with none of ``prefixes``. ``most``: counts no further."""
+    """Counts files whose paths start with none of ``prefixes``, but for the store's own. ``most``: counts no further."""
     inside = tuple(prefixes)
     outside = (
         name

@@ -19,7 +19,7 @@ _NOT_EMPTY: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY})
 
 
 class Place:
-    """Where the file of a blob is, or would be.
+    """The directory and name of a blob's file, there or yet to be made.
 
     Attributes:
         path: the blob's path.

@@ -132,7 +132,7 @@ def _check(place: Place, *, overwrite: bool, if_match: str | None) -> None:
 
 
 def _rename(source: str, source_fd: int, place: Place, *, overwrite: bool) -> None:
-    """Makes ``source`` the name at ``place``. What somebody made there, unlocked, since ``place`` looked: ``FileExistsError``."""
+    """Renames ``source`` to ``place``. ``FileExistsError``: something was made there, without a lock, since ``place`` looked."""
     if not overwrite and place.st is None:
         try:
             os.link(source, place.name, src_dir_fd=source_fd, dst_dir_fd=place.fd, follow_symlinks=False)
@@ -247,7 +247,7 @@ def _both_locked(tree: Tree, fd: int, other: int) -> Iterator[None]:
 
 
 def changed(stat: Stat, changes: Changes) -> PutOptions:
-    """How to store the blob ``stat`` again, with ``changes``."""
+    """The options that store the blob ``stat`` again, with ``changes``."""
     given = {name: value for name, value in changes._asdict().items() if value is not None}
     return PutOptions(*stat[3:])._replace(**given)  # type: ignore[arg-type]
 

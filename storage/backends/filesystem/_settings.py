@@ -19,7 +19,7 @@ _NAME: Final = "settings.json"
 
 
 class Settings(NamedTuple):
-    """What ``setup`` was told.
+    """The settings that ``setup`` was given.
 
     Attributes:
         cors_origins: the origins that a server of this store answers to.
@@ -31,7 +31,7 @@ class Settings(NamedTuple):
 
 
 def read_settings(tree: Tree) -> Settings:
-    """What the store remembers; the defaults where ``setup`` never ran."""
+    """Reads the settings of a store; the defaults where ``setup`` never ran."""
     fd = tree.find(f"{HOME}/{_NAME}", _system.READ)
     if fd is None:
         return Settings()

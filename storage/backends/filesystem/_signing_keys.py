@@ -84,7 +84,7 @@ class KeyFiles:
         return keys
 
     def examine(self) -> list[str]:
-        """What is wrong with the files, a line each."""
+        """A line for each thing that is wrong with the files."""
         try:
             self.load()
             with self._opened(_SECRET) as fd:
@@ -122,7 +122,7 @@ class KeyFiles:
             os.close(fd)
 
     def _mark(self, name: str) -> tuple[int, ...]:
-        """What differs when a file was replaced or changed."""
+        """A mark that changes when the file is replaced or changed."""
         with self._opened(name) as fd:
             found = os.fstat(fd)
         return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size

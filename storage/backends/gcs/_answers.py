@@ -80,7 +80,7 @@ class Media(NamedTuple):
         return self.first == 0 and self.after == self.total
 
     def stat(self) -> Stat:
-        """What the headers tell of the blob: without metadata, and the time is the answer's own if the blob's is not told."""
+        """The blob's ``Stat`` by the headers: without metadata; the time is the answer's own where the blob's is not told."""
         headers = self.answer.headers
         if self.total is None:
             malformed("a download that does not tell the blob's size")

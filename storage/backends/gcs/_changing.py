@@ -80,7 +80,7 @@ def copy(session: Session, source: str, target: str, generation: str | None, *, 
 def _refused_copy(
     session: Session, source: str, target: str, generation: str | None, began: float, *, lost: bool, overwrite: bool
 ) -> Exception:
-    """Which of a copy's two conditions did not hold."""
+    """The exception for a copy that was refused: tells which of its two conditions did not hold."""
     unknown = outcome_unknown(f"copy to {target!r}")
     if generation is not None:
         found = look(session, source)

@@ -30,7 +30,7 @@ _NONE: Final[Mapping[str, str]] = {}
 
 
 class Settings(NamedTuple):
-    """What a connection is made from.
+    """The settings of a connection.
 
     Attributes:
         bucket: its name.
@@ -50,7 +50,7 @@ class Settings(NamedTuple):
 
 
 class Connection:
-    """What every request of this process needs.
+    """The endpoint, credentials and transport of this process's requests.
 
     Attributes:
         endpoint: the service's URL, without a slash at its end.

@@ -41,7 +41,7 @@ def _apply(what: _Map, value: int) -> int:
 
 @lru_cache(maxsize=64)
 def _zeros(length: int) -> _Map:
-    """What ``length`` bytes of zeros after it make of a CRC: repeated squaring of what one zero bit does."""
+    """The map from a CRC to that of the same bytes with ``length`` zeros behind them: one zero bit's map, squared repeatedly."""
     power: _Map = (_POLYNOMIAL, *(1 << bit for bit in range(_BITS - 1)))
     result: _Map = tuple(1 << bit for bit in range(_BITS))
     bits = length * 8

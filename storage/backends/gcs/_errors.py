@@ -176,7 +176,7 @@ def status_of(exc: BaseException) -> int | None:
 
 
 def classify(exc: BaseException) -> type[StorageError] | None:  # noqa: PLR0911 (one for each library)
-    """What ``exc`` is; ``None``: nothing of this driver's."""
+    """The class for ``exc``; ``None``: it is not this driver's."""
     if isinstance(exc, StorageError):
         return type(exc)
     if isinstance(exc, TransportError):
@@ -250,7 +250,7 @@ def _timed_out(exc: BaseException) -> bool:
 
 
 class Verdict(NamedTuple):
-    """What :class:`storage._retry.Attempts` wants to know of an exception."""
+    """An exception as :class:`storage._retry.Attempts` needs it."""
 
     status: int | None
     retryable: bool | None  # None: the statuses decide

@@ -36,7 +36,7 @@ def generation(etag: str) -> str | None:
 
 
 def condition(options: PutOptions) -> str:
-    """What a write's query needs for ``overwrite`` and ``if_match``.
+    """The query parameters for ``overwrite`` and ``if_match``.
 
     Raises:
         PreconditionFailedError: an etag that no blob can have.
@@ -52,7 +52,7 @@ def condition(options: PutOptions) -> str:
 
 
 def refused(options: PutOptions) -> type[PreconditionFailedError]:
-    """What a failed condition of a write is."""
+    """The exception class for a write whose condition did not hold."""
     return PreconditionFailedError if options.overwrite else AlreadyExistsError
 
 
@@ -62,7 +62,7 @@ def new_nonce(options: PutOptions) -> str | None:
 
 
 def token() -> str:
-    """A name that nobody can guess."""
+    """A random name."""
     return os.urandom(16).hex()  # `secrets` does this too, and takes 5 ms to import
 
 

@@ -31,12 +31,12 @@ class Look(NamedTuple):
 
     @property
     def generation(self) -> str:
-        """Which version it is."""
+        """The blob's generation."""
         return str(self.resource["generation"])
 
     @property
     def metageneration(self) -> str:
-        """Which version its metadata are."""
+        """The blob's metageneration, which changes with its metadata."""
         return _answers.required(self.resource, "metageneration")
 
     def existed(self, began: float) -> bool:

@@ -130,7 +130,7 @@ def _signer_for(session: Session, expires_in: int) -> Any:
 
 
 def _bound_headers(options: SignOptions) -> dict[str, str]:
-    """What the client has to send, because the signature is over it."""
+    """The headers that the signature binds, and that the client must send."""
     headers: dict[str, str] = {}
     if options.method != "PUT":
         return headers
@@ -146,7 +146,7 @@ def _bound_headers(options: SignOptions) -> dict[str, str]:
 
 
 def _signer(session: Session) -> Any:
-    """What signs: the credentials themselves, if they hold a key, else IAM in their name."""
+    """The signer: the credentials themselves, if they hold a key, else IAM in their name."""
     from google.auth import credentials as kinds  # 60 ms, as the next, which anonymous reading never needs
     from google.auth import impersonated_credentials
 

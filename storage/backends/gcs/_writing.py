@@ -53,7 +53,7 @@ class Write:
         session.object(path)  # raises for what is no name
 
     def target(self, kind: str) -> str:
-        """Where to POST it; ``kind``: ``multipart`` or ``resumable``."""
+        """The target of the POST; ``kind``: ``multipart`` or ``resumable``."""
         return f"{self.session.connection.uploads}?uploadType={kind}&{_QUERY}{self.condition}"
 
     def describe(self, crc: int | None = None) -> bytes:
@@ -232,7 +232,7 @@ class ResumableWriter:
         return headers
 
     def _finished(self, answer: Answer, after: int, *, last: bool) -> dict[str, Any]:
-        """What the service made, by an answer that says that it made something."""
+        """The new blob's resource, from an answer that says that the upload is complete."""
         if not last:
             if answer.body:
                 _answers.resource(
@@ -278,7 +278,7 @@ def _location(answer: Answer, base: str) -> str:
 
 
 def _persisted(answer: Answer) -> int:
-    """How many bytes of an upload the service has."""
+    """The number of bytes of an upload that the service has."""
     text = answer.headers.get("range")
     if text is None:
         return 0

@@ -25,7 +25,7 @@ class Asked(NamedTuple):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What asks for it."""
+        """The request headers that ask for it."""
         headers = {} if self.if_match is None else {"if-match": quoted(self.if_match)}
         if self.start < 0:
             headers["range"] = f"bytes={self.start}"
@@ -63,7 +63,7 @@ class Window(NamedTuple):
 
 
 def window(asked: Asked, answer: Answer) -> Window:
-    """What the answer to a GET brings.
+    """The part of the blob that the answer to a GET holds, checked against ``asked``.
 
     Raises:
         PreconditionFailedError: it is of another version.
@@ -94,7 +94,7 @@ def window(asked: Asked, answer: Answer) -> Window:
 
 
 def head(answer: Answer) -> Stat:
-    """What the answer to a HEAD says of the blob.
+    """The blob's ``Stat``, from the answer to a HEAD.
 
     Raises:
         UnavailableError: it is not the service's answer.

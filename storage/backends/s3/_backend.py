@@ -170,7 +170,7 @@ class S3Backend(Backend):
                 del failed[path]
 
     def _delete_at_once(self, attempts: Attempts, paths: list[str]) -> dict[str, Exception]:
-        """What became of those that could not be deleted."""
+        """Deletes blobs with one request; the exception of each that could not be deleted."""
         body = delete_objects(paths)
         call = Call(
             "delete_objects",

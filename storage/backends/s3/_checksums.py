@@ -99,7 +99,7 @@ class Checksum:
 
 
 def checksum_of(etag: str, headers: Mapping[str, str]) -> Checksum | None:
-    """What checks the whole blob that an answer with this etag and headers brings; ``None``: nothing does."""
+    """A checker for the whole blob of an answer with this etag and headers; ``None``: the service gives no checksum."""
     for name, make in _KEPT:
         if name in headers and headers.get("x-amz-checksum-type", "FULL_OBJECT") == "FULL_OBJECT":
             expected = _hex(headers[name])

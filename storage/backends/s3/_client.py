@@ -39,7 +39,7 @@ def is_aws(endpoint_url: str) -> bool:
 
 
 class _State:
-    """What belongs to one process: a connection that two processes share gives one of them the other's answer."""
+    """The sessions and clients of one process: on a connection that two processes share, one gets the other's answer."""
 
     def __init__(self) -> None:
         self.process = os.getpid()

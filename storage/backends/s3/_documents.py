@@ -95,7 +95,7 @@ def error(body: bytes) -> dict[str, str] | None:
 
 
 def upload_id(body: bytes) -> str:
-    """What the answer to a ``CreateMultipartUpload`` calls the upload."""
+    """The upload's id, from the answer to a ``CreateMultipartUpload``."""
     return _read(body, "InitiateMultipartUploadResult", lambda root: _needed(_fields(root), "UploadId"))
 
 

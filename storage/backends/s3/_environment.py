@@ -87,7 +87,7 @@ _MAX_FILE: Final = 1024 * 1024  # bytes
 
 
 class Configuration(NamedTuple):
-    """What the SDK would be told.
+    """The configuration that the SDK would read.
 
     Attributes:
         region: ``None``: nobody says.
@@ -110,7 +110,7 @@ class Configuration(NamedTuple):
 def configuration(
     profile: str | None = None, *, own_keys: bool = False, environ: Mapping[str, str] = os.environ
 ) -> Configuration | None:
-    """What the environment and the profile say; ``None`` where that takes an SDK.
+    """Reads the environment and the profile; ``None``: only the SDK can.
 
     Args:
         profile: one that was asked for by name.

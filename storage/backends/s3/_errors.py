@@ -98,7 +98,7 @@ TRANSIENT = frozenset(
 
 
 def kind_of(code: str, status: int | None) -> type[StorageError] | None:
-    """What an answer with this error code (``""``: none) and HTTP status is; ``None``: neither tells."""
+    """The class for an error code (``""``: none) and an HTTP status; ``None``: neither is known."""
     kind = CODES.get(code)
     if kind is None and code.startswith("KMS."):
         return ConfigurationError
@@ -108,7 +108,7 @@ def kind_of(code: str, status: int | None) -> type[StorageError] | None:
 
 
 def classify(exc: BaseException) -> type[StorageError] | None:
-    """What ``exc`` is; ``None``: nothing that this driver, its SDK or its transport raises."""
+    """The class for ``exc``; ``None``: it is not raised by this driver, its SDK or its transport."""
     if isinstance(exc, StorageError):
         return type(exc)
     if isinstance(exc, TransportError):

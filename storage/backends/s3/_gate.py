@@ -63,7 +63,7 @@ class Gate:
         return self._sdk
 
     def wire(self) -> Wire | SdkWire:
-        """Where the next request goes."""
+        """The way of the next request."""
         if self.reason is not None or _sdk.intercepted():
             return self._sdk
         return self._wire or self._open()
@@ -102,7 +102,7 @@ class Gate:
 
     @property
     def checksums(self) -> Kind | None:
-        """What an upload carries for the server to check."""
+        """The kind of checksum that an upload carries for the server to check."""
         if not self._settings.checksums:
             return None
         return "crc32" if self.aws else "md5"
@@ -171,7 +171,7 @@ class Gate:
 
 
 def _computed(settings: Settings, plain: Configuration) -> Target | None:
-    """Where the bucket is, by the rules of plain endpoints; ``None``: it takes botocore's."""
+    """The bucket's address by the rules of plain endpoints; ``None``: only botocore's rules give it."""
     style = settings.addressing_style
     region = settings.region or plain.region or "us-east-1"
     endpoint = settings.endpoint_url or plain.endpoint_url
@@ -195,7 +195,7 @@ def _computed(settings: Settings, plain: Configuration) -> Target | None:
 
 
 def _learned(settings: Settings, shared: SharedClient) -> Target:
-    """Where the bucket is, as the client signs for it; any endpoint will do whose signature is plain SigV4."""
+    """The bucket's address as boto3's client signs for it; refused unless the signature is plain SigV4."""
     client = shared.get()
     config = client.meta.config
     if config.proxies or getattr(config, "client_cert", None):

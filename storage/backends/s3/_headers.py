@@ -46,7 +46,7 @@ Encryption = Mapping[str, str]
 
 
 def new_nonce() -> str:
-    """What tells one write from every other."""
+    """A random mark for one write."""
     import secrets  # 8 ms, which only conditional writes pay for
 
     return secrets.token_hex(_NONCE_BYTES)
@@ -118,7 +118,7 @@ def md5_of(etag: str, headers: Mapping[str, str]) -> str | None:
 
 
 def stat_of(headers: Mapping[str, str], size: int) -> Stat:
-    """What the answer to a HEAD or GET says of a blob of ``size`` bytes.
+    """The ``Stat`` of a blob of ``size`` bytes, from the headers of a HEAD or GET.
 
     Raises:
         UnavailableError: it has no etag or no date, so it is not the service's.

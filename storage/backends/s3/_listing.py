@@ -28,7 +28,7 @@ _GROWTH: Final = 4  # from one page of a listing to the next
 
 
 class Bounds(NamedTuple):
-    """Which paths are meant: those that start with ``prefix``, after ``start``, before ``end``, in the order of UTF-8."""
+    """The bounds of a listing: paths that start with ``prefix``, after ``start`` and before ``end``, in the order of UTF-8."""
 
     prefix: str
     start: str | None = None
@@ -42,7 +42,7 @@ class Bounds(NamedTuple):
         return past or (end is not None and (end <= prefix or (start is not None and end <= start)))
 
     def after(self, *, depth_first: bool, delimiter: bool = False) -> str | None:
-        """What a server may list after: it leaves out none that is meant."""
+        """The ``start-after`` for the server: no path within the bounds comes before it."""
         start, prefix = self.start, self.prefix
         if start is None or not start.startswith(prefix):
             return None

@@ -36,7 +36,7 @@ class DepthFirst:
         self._fetch, self._start = fetch, start
 
     def pages(self, prefix: str, after: str | None) -> Iterator[list[Entry]]:
-        """What starts with ``prefix`` and the server lists after ``after``."""
+        """The pages of paths that start with ``prefix`` and that the server lists after ``after``, sorted."""
         done: list[str] = []  # folders, without their slash, whose earlier neighbours have been given
         held: list[Entry] = []
         for entries, more in self._fetch(prefix, after, None):
@@ -69,7 +69,7 @@ class DepthFirst:
             held = page[cut:]
 
     def _earlier(self, folder: str) -> Iterator[list[Entry]] | None:
-        """What sorts before a folder and is listed after it; ``None``: nothing that is wanted."""
+        """The paths that sort before a folder but are listed after it; ``None``: none are wanted."""
         end = f"{folder}/"
         if self._start is not None and self._start >= end:
             return None

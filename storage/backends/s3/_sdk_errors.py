@@ -72,7 +72,7 @@ _KINDS: tuple[tuple[tuple[type[BaseException], ...], type[StorageError]], ...] =
 
 
 def classify(exc: BaseException) -> type[StorageError] | None:
-    """What ``exc`` is; ``None``: nothing that botocore raises, but for its ``ClientError``."""
+    """The class for ``exc``; ``None``: botocore does not raise it. Not for ``ClientError``."""
     if isinstance(exc, RuntimeError) and "refreshed credentials" in str(exc):
         return AuthenticationError  # those that are still expired have no class of their own
     kind = next((kind for classes, kind in _KINDS if isinstance(exc, classes)), None)

@@ -19,7 +19,7 @@ _AUTH_NAMES: Final = ("access_key_id", "secret_access_key", "session_token")
 
 
 class Settings(Frozen):
-    """How to reach a bucket. The ``repr`` shows no credentials.
+    """The settings of a bucket's connection. The ``repr`` shows no credentials.
 
     Attributes:
         bucket: its name.

@@ -92,7 +92,7 @@ def sign_form(shared: SharedClient, bucket: str, path: str, options: FormOptions
 
 
 def _signed(shared: SharedClient, bucket: str, presign: Callable[[Any], Any]) -> tuple[Any, Any]:
-    """What ``presign`` makes of the client, and the credentials that it was made with."""
+    """The result of ``presign(client)``, and the credentials that signed it."""
     try:
         credentials = shared.credentials()
         result = None if credentials is None else presign(shared.regional())

@@ -88,7 +88,7 @@ def sign(
 def canonical_request(
     method: str, path: str, query: str, headers: Mapping[str, str], names: list[str], payload: str
 ) -> str:
-    """What is signed, but for time and scope. ``names`` are those of ``headers``, sorted."""
+    """The text that is signed, without time and scope. ``names`` are those of ``headers``, sorted."""
     lines = "".join([f"{name}:{headers[name]}\n" for name in names])
     if "  " in lines or "\t" in lines:
         lines = "".join([f"{name}:{' '.join(headers[name].split())}\n" for name in names])

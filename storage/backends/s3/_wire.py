@@ -33,7 +33,7 @@ _ELSEWHERE: Final = frozenset({"AuthorizationHeaderMalformed", "IllegalLocationC
 
 
 class Target(NamedTuple):
-    """Where a bucket is.
+    """A bucket's address.
 
     Attributes:
         scheme: ``http`` or ``https``.

@@ -43,7 +43,7 @@ _GRAIN: Final = timedelta(seconds=2)
 
 
 class Condition:
-    """What a write depends on, and what becomes of it when the server says that it does not hold.
+    """The condition of a write, and the meaning of an answer that says it did not hold.
 
     Attributes:
         headers: the condition.
@@ -164,7 +164,7 @@ class S3Parts:
         self._id = self._read(call, lambda answer: upload_id(answer.body))
 
     def _read(self, call: Call, read: Any) -> Any:
-        """What ``read`` finds in the answer; one in which it finds nothing is asked for again."""
+        """The result of ``read(answer)``; the request is repeated where ``read`` finds the answer malformed."""
         attempts = self._requests.attempts()
         while True:
             try:
@@ -174,7 +174,7 @@ class S3Parts:
 
     @property
     def nonce(self) -> str | None:
-        """What marks the blob as this upload's."""
+        """The mark that this upload puts into the blob."""
         return self._condition.nonce
 
     def part(self, number: int, data: bytes | memoryview) -> Part:
