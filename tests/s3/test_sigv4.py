@@ -17,9 +17,10 @@ from botocore.utils import percent_encode
 from storage._retry import Timeout
 from storage.backends.s3._calls import Call, query
 from storage.backends.s3._checksums import upload_headers
-from storage.backends.s3._client import SdkWire, SharedClient
+from storage.backends.s3._client import SharedClient
 from storage.backends.s3._documents import Part, complete_upload, delete_objects
 from storage.backends.s3._gate import Gate
+from storage.backends.s3._sdk_wire import SdkWire
 from storage.backends.s3._settings import Settings
 from storage.backends.s3._sigv4 import EMPTY, UNSIGNED, Keys, canonical_request, sign
 from storage.testing._tables import KEYS
@@ -202,7 +203,7 @@ def sent_by_boto3(shared: SharedClient, call: Call) -> tuple[str, str, dict[str,
     events.register("before-send.s3", catch)
     try:
         with pytest.raises(Caught):
-            SdkWire(shared, "bucket").send(call)
+            SdkWire(shared.get, "bucket").send(call)
     finally:
         events.unregister("before-send.s3", catch)
     (request,) = caught

@@ -16,8 +16,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from storage.backends.s3 import _sdk
 from storage.backends.s3._checksums import Kind
-from storage.backends.s3._client import SdkWire, SharedClient, is_aws
+from storage.backends.s3._client import SharedClient, is_aws
 from storage.backends.s3._environment import Configuration, configuration
+from storage.backends.s3._sdk_wire import SdkWire
 from storage.backends.s3._settings import Settings, given_keys, is_boto3_session
 from storage.backends.s3._sigv4 import Keys, Secrets
 from storage.backends.s3._wire import Target, Wire
@@ -51,7 +52,7 @@ class Gate:
         self._settings = settings
         self.shared = SharedClient(settings, lambda: self.shut("an event handler was registered at the client"))
         self.reason: str | None = None
-        self._sdk = SdkWire(self.shared, settings.bucket)
+        self._sdk = SdkWire(self.shared.get, settings.bucket)
         self._wire: Wire | None = None
         self._region: str | None = None  # which the server has told
         self._detours = 0
