@@ -217,7 +217,9 @@ def write_files(
 def local_files(
     directory: str | os.PathLike[str], wanted: Callable[[str], bool], skipped: Callable[[str], object] | None = None
 ) -> Iterator[LocalFile]:
-    """The regular files below a directory whose relative path is ``wanted``, in order. Links are not followed.
+    """The regular files below a directory whose relative path is ``wanted``, in order, without links.
+
+    What a store in this directory keeps of its own is left out too.
 
     Args:
         directory: its path.
@@ -230,6 +232,8 @@ def local_files(
             entries = sorted(found, key=lambda entry: entry.name)
         for entry in entries:
             relative = above + entry.name
+            if entry.name.startswith(RESERVED):
+                continue  # of a store in this directory, as a sync leaves it out too
             if entry.is_dir(follow_symlinks=False):
                 yield from walk(entry.path, relative + "/")
             elif entry.is_file(follow_symlinks=False):

@@ -91,6 +91,14 @@ class DirectoryTests(Suite):
         assert storage.get_dir("s/", tmp_path / "to", exclude=["css/"]) == 2
         assert sorted(files_in(tmp_path / "to")) == ["a.txt", "z"]
 
+    def test_what_a_store_keeps_of_its_own_is_left_out(self, storage: Storage, tmp_path: Path) -> None:
+        """A directory that is a store itself goes up without the store's own files, as a sync takes it."""
+        source = plant(tmp_path / "from")
+        Storage(source).set("own", "blob")
+        assert (source / ".storage~").is_dir()
+        assert storage.set_dir("s/", source) == len(TREE) + 1
+        assert storage.get("s/data/own") == "blob"
+
     def test_links_are_not_followed(self, storage: Storage, tmp_path: Path) -> None:
         """Going up they are left out; coming down one in the way is an error, and one at a file's place is replaced."""
         source = plant(tmp_path / "from")
