@@ -231,6 +231,16 @@ for url in ("memory://", "file://" + tempfile.mkdtemp(), None):
     assert python("-c", code, executable=installed()).split() == ["ok"] * 3
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_first_example_runs_with_what_the_page_says_to_install(page, installed):
+    """The cloud's SDKs aside, it needs no extra that the page does not name beside it."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (extras,) = re.findall(r"pip install 'storage-facade\[([a-z0-9,]+)\]'", text)
+    (extra,) = set(extras.split(",")) - SCHEMES.keys()
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
+    python("-c", code, executable=installed(extra))
+
+
 def test_bare_install_knows_urllib3_retries(installed):
     """``Retry`` is there without any extra."""
     code = "import urllib3, storage; storage.Storage('memory://', retries=urllib3.Retry(total=2)); print('ok')"
