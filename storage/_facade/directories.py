@@ -285,7 +285,7 @@ class _Target:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         if os.open not in os.supports_dir_fd:
             raise UnsupportedOperationError(
-                "get_dir: this system cannot keep links out of the way; use get_file for each key"
+                "get_dir: this system cannot open files without following links; use get_file for each key"
             )
         self._directory = os.fspath(directory)
 

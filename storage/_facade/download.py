@@ -134,9 +134,7 @@ def whole_range(data: bytes, size: int) -> bytes:
 
 
 def _wrong_length(size: int, what: str) -> IntegrityError:
-    return IntegrityError(
-        f"{what} where {size:,} were asked for; try again, and look at what stands before the service"
-    )
+    return IntegrityError(f"{what} where {size:,} were asked for; try again, and check proxies and gateways on the way")
 
 
 def _range_count(size: int) -> int:

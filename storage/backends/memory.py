@@ -231,7 +231,7 @@ class MemoryBackend(Backend, Servable):
     def setup(self, wanted: Setup) -> list[str]:
         if wanted.tmp_days is not None:
             raise UnsupportedOperationError(
-                f"{self.location} lives no longer than its process: it cannot expire blobs after days"
+                f"{self.location} ends with its process, so its blobs cannot expire after days"
             )
         if wanted.cors_origins is None or wanted.cors_origins == self._cors_origins:
             return []

@@ -149,7 +149,8 @@ class KeyFiles:
         found = tuple(line.encode() for line in lines if line and not line.startswith("#"))
         if not found or min(map(len, found)) < _MIN_CHARS:
             raise SigningError(
-                f"signing secret {self._path(_SECRET)!r}: a line needs {_MIN_CHARS} characters, and it needs a line; {_REMEDY}"
+                f"signing secret {self._path(_SECRET)!r}: it needs at least one secret, each of {_MIN_CHARS} characters or more; "
+                f"{_REMEDY}"
             )
         return found
 

@@ -98,7 +98,7 @@ class Media(NamedTuple):
 
 def malformed(what: str) -> NoReturn:
     """Raises what an answer is that is not the service's. ``what`` names it, without quoting it."""
-    raise UnavailableError(f"the answer is not Cloud Storage's: {what}; something on the way may have given it")
+    raise UnavailableError(f"the answer is not Cloud Storage's: {what}; check proxies and gateways on the way")
 
 
 def as_it_is(answer: Answer) -> Answer:
@@ -196,7 +196,7 @@ def time_of(answer: Answer, header: str) -> datetime | None:
     text = answer.headers.get(header)
     if text is None:
         return None
-    return http_date(text) or malformed(f"a header {header!r} that is no time")
+    return http_date(text) or malformed(f"a malformed time in the header {header!r}")
 
 
 def media(answer: Answer, start: int, end: int | None, generation: str | None) -> Media:

@@ -126,7 +126,7 @@ def _change(session: Session, field: str, change: Callable[[list[Rule]], tuple[l
             conflict = exc
             continue
         if told != after:
-            raise UnavailableError(f"gs://{session.settings.bucket}: the service has not taken these {field} rules")
+            raise UnavailableError(f"gs://{session.settings.bucket}: the service did not store these {field} rules")
         return lines
     raise UnavailableError(
         f"gs://{session.settings.bucket}: others keep changing its {field} rules; try again"
@@ -139,10 +139,10 @@ def _rules(bucket: dict[str, Any], field: str) -> tuple[list[Rule], str]:
     if field == "lifecycle":
         rules = (rules.get("rule") or []) if type(rules) is dict else rules
     if type(rules) is not list or not all(type(rule) is dict for rule in rules):
-        _answers.malformed(f"the {field} rules of a bucket that are none")
+        _answers.malformed(f"the {field} rules of a bucket are malformed")
     version = _answers.required(bucket, "metageneration")
     if not version.isdecimal():
-        _answers.malformed("the version of a bucket that is none")
+        _answers.malformed("a malformed version of a bucket")
     return rules, version
 
 

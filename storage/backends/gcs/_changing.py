@@ -122,7 +122,7 @@ def update(session: Session, path: str, changes: Changes, generation: str | None
             conflict = exc
             continue
         if wanted is not None and stat.metadata != dict(wanted):
-            raise UnavailableError(f"{path!r}: the service has taken other metadata than were sent; set the blob again")
+            raise UnavailableError(f"{path!r}: the service stored other metadata than was sent; set the blob again")
         return stat
     raise UnavailableError(f"{path!r}: others keep changing its metadata; try again") from conflict
 

@@ -104,8 +104,8 @@ class Connection:
         elif kind in self._named and (answer.status < 300 or answer.status == 404):
             answer.close()
             raise UnavailableError(
-                f"the answer is not Cloud Storage's: {method} is answered with {answer.status} and without the name that the "
-                "service gives its answers; something on the way may have given it"
+                f"the answer is not Cloud Storage's: {method} is answered with {answer.status} and without the "
+                "request id that the service gives its answers; check proxies and gateways on the way"
             )
 
     def _own(self, timeout: Timeout) -> Wire:

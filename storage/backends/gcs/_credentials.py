@@ -46,7 +46,7 @@ def _checked() -> Iterator[None]:
         if isinstance(exc, GoogleAuthError):
             raise
         raise UnavailableError(
-            "the answer of the token service is none; something on the way may have given it"
+            "the token service's answer is malformed; check proxies and gateways on the way"
         ) from exc
 
 

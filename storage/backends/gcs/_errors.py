@@ -159,7 +159,7 @@ def failure(answer: Answer, method: str, target: str) -> Exception:
         # The end of an upload session may come without a word.
         if known or method == "PUT":
             return MissingError(message, _reasons(reasons))
-        return UnavailableError(f"the answer is not Cloud Storage's: {message}; something on the way may have given it")
+        return UnavailableError(f"the answer is not Cloud Storage's: {message}; check proxies and gateways on the way")
     from google.api_core.exceptions import from_http_status  # 70 ms
 
     make: Any = from_http_status  # without types

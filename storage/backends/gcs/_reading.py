@@ -93,7 +93,7 @@ class Reading:
             size = _answers.stat_of(found.resource).size
         if position < size and (position >= 0 or size):
             raise IntegrityError(
-                f"the service says that nothing stands at byte {position} of a blob of {size:,} bytes"
+                f"the service says that the range begins past the end, at byte {position:,}, but the blob has {size:,} bytes"
             ) from refusal
 
     def check_size(self, size: int) -> None:
@@ -195,7 +195,7 @@ def _body(media: Media) -> Iterator[bytes]:
         if not piece:
             if after is None:
                 return
-            raise IntegrityError(f"the service gave {position:,} bytes and said that it would give {after:,}")
+            raise IntegrityError(f"the body ended at byte {position:,} of {after:,}")
         if skip:
             piece, skip = piece[skip:], max(0, skip - len(piece))
         if after is not None and len(piece) > after - position:

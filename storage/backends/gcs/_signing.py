@@ -257,4 +257,4 @@ class _IAM(_Remote):
         try:
             return base64.b64decode(_answers.required(_answers.json_object(answer), "signedBlob"), validate=True)
         except ValueError:
-            _answers.malformed("a signature that is none")
+            _answers.malformed("a malformed signature")

@@ -165,7 +165,7 @@ class ResumableWriter:
         found = self._send(chunk, last=True)
         if found is None:
             raise UnavailableError(
-                f"{self._write.path!r}: the service took every byte and did not make the blob; write it again"
+                f"{self._write.path!r}: all bytes were sent, but the service did not finish the upload; write it again"
             )
         return self._write.compared(found, self._crc, self._sent)
 
@@ -284,5 +284,5 @@ def _persisted(answer: Answer) -> int:
         return 0
     found = _PERSISTED.fullmatch(text)
     if found is None:
-        _answers.malformed("the range of an upload that is none")
+        _answers.malformed("a malformed range of an upload")
     return int(found[1]) + 1

@@ -75,7 +75,7 @@ def window(asked: Asked, answer: Answer) -> Window:
     if asked.if_match is not None and etag != asked.if_match:
         raise PreconditionFailedError
     if length is None:
-        raise UnavailableError("the answer does not tell how long the blob is; look at what is between")
+        raise UnavailableError("the answer does not tell how long the blob is; check proxies and gateways on the way")
     if status == 200 and "content-range" not in headers:  # all of it, asked for or not
         start, end = asked.bounds(length)
         return Window(etag, length, min(start, length), min(end, length), min(start, length))
@@ -88,7 +88,7 @@ def window(asked: Asked, answer: Answer) -> Window:
     if asked.bounds(total) != (first, last + 1) or length != last + 1 - first:
         raise IntegrityError(
             f"bytes {asked.headers.get('range', 'all')!r} were asked for; "
-            f"the answer has {length} bytes and says {match[0]!r}; try again, or look at what is between"
+            f"the answer has {length} bytes and says {match[0]!r}; try again, or check proxies and gateways on the way"
         )
     return Window(etag, total, first, last + 1, 0)
 

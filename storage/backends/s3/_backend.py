@@ -185,7 +185,7 @@ class S3Backend(Backend):
             try:
                 failures = failed_deletions(self._requests.once(call).body)
                 if failures and not set(paths).issuperset(path for path, _, _ in failures):
-                    raise UnavailableError("the service tells of keys that nobody asked it to delete")  # noqa: TRY301
+                    raise UnavailableError("the service reports on keys that it was not asked to delete")  # noqa: TRY301
             except Exception as exc:
                 self._requests.failed(attempts, exc)
             else:

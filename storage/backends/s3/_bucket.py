@@ -124,7 +124,9 @@ def _rules(answer: Any, name: str) -> list[dict[str, Any]]:
     """The rules in an answer of the service."""
     rules = answer.get(name)
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-        raise UnavailableError("the answer has no rules, so it is not the service's; look at what is between")
+        raise UnavailableError(
+            "the answer has no rules, so it is not the service's; check proxies and gateways on the way"
+        )
     return rules
 
 

@@ -145,7 +145,7 @@ def _read(body: bytes, name: str, read: Callable[[Element], T]) -> T:
         return read(root)
     except (ParseError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
         raise UnavailableError(
-            f"the service's answer is no whole {name} ({exc}); something in between may have cut or replaced it"
+            f"the service's answer is no whole {name} ({exc}); a proxy or gateway may have cut or replaced it"
         ) from exc
 
 

@@ -104,7 +104,9 @@ def etag_of(headers: Mapping[str, str]) -> str:
     """
     etag = headers.get("etag", "").removeprefix("W/").strip('"')
     if not etag:
-        raise UnavailableError("the answer has no etag, so it is not the service's; look at what is between")
+        raise UnavailableError(
+            "the answer has no etag, so it is not the service's; check proxies and gateways on the way"
+        )
     return etag
 
 

@@ -84,7 +84,9 @@ class Requests:
         trace.request_id = result["ResponseMetadata"].get("RequestId")
         if not trace.request_id and name.startswith(("create_", "head_", "put_")):
             # What has no body worth reading tells by this alone whose it is.
-            raise UnavailableError("the answer has no request id, so it is not the service's; look at what is between")
+            raise UnavailableError(
+                "the answer has no request id, so it is not the service's; check proxies and gateways on the way"
+            )
         return result
 
     def if_match(self, etag: str) -> dict[str, str]:

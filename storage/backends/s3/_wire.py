@@ -171,7 +171,7 @@ class Wire:
         if fields is None:
             if status < 500:
                 return "", UnavailableError(
-                    f"an answer with status {status} that is not the service's; look at what is between"
+                    f"an answer with status {status} that is not the service's; check proxies and gateways on the way"
                 )
             fields = {}
         return code, client_error(call.name, status, headers, fields)

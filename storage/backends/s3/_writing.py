@@ -123,7 +123,7 @@ def put(
             answer = requests.once(call)
             etag = etag_of(answer.headers)
             if answer.body and error(answer.body) is not None:
-                raise UnavailableError("the service says that it failed, under a status of success")  # noqa: TRY301
+                raise UnavailableError("the service reports an error in an answer with a status of success")  # noqa: TRY301
         except Exception as exc:
             if condition.failed_by(exc):
                 if condition.reworded(exc):
