@@ -19,6 +19,7 @@ sharing a connection with the parent.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
@@ -38,6 +39,7 @@ from storage._backend_values import (
     Writer,
     trace,
 )
+from storage._keys import is_portable
 from storage._types import SignedForm, SignedRequest
 from storage.exceptions import NotFoundError, StorageError, UnsupportedOperationError
 
@@ -288,9 +290,17 @@ class Backend(Protocol):
         """Removes what killed writers left and what has expired; never anything of a living writer. A line for each kind."""
         return []
 
-    def lint(self, prefix: str) -> Sequence[str]:  # noqa: ARG002
+    def lint(self, prefix: str) -> Sequence[str]:
         """A line for each kind of foreign thing below ``prefix`` that has no portable key, with its count. For ``doctor``."""
-        return []
+        counts = Counter(
+            "folder markers (keys that end in a slash)"
+            if path[-1:] == "/"
+            else "blobs whose names are no portable keys"
+            for page in self.scan(prefix)
+            for path, _ in page
+            if not is_portable(path[len(prefix) :])
+        )
+        return [f"{count:,} {what}" for what, count in sorted(counts.items(), reverse=True)]
 
     def examine(self) -> Sequence[str]:
         """A line for each thing that is wrong with the store itself, with its remedy; changes nothing. For ``doctor``."""

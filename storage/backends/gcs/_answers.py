@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -33,6 +33,7 @@ __all__ = [
     "required",
     "resource",
     "size_past",
+    "stat_at",
     "stat_of",
     "time_of",
 ]
@@ -158,6 +159,11 @@ def stat_of(found: Mapping[str, Any]) -> CheckedStat:
     crc = found.get("crc32c")
     stat.crc = crc if type(crc) is str else None
     return stat
+
+
+def stat_at(path: str) -> Callable[[Answer], CheckedStat]:
+    """Reads the ``Stat`` of the blob at ``path`` from an answer."""
+    return lambda answer: stat_of(resource(json_object(answer), path))
 
 
 def listed_stat(found: Mapping[str, Any]) -> Stat:

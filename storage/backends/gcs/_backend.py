@@ -7,11 +7,9 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from storage._backend import Backend, Changes, Download, FormOptions, PutOptions, Setup, SignOptions, Stat, Writer
-from storage._keys import is_portable
 from storage._multipart import PART_SIZE, PartWriter
 from storage._retry import Retries, Timeout
 from storage._types import SignedForm, SignedRequest
-from storage.backends._http import Answer
 from storage.backends.gcs import (
     _answers,
     _batch,
@@ -127,12 +125,9 @@ class GCSBackend(Backend):
         return None if expected is None else _crc.CRCTally(expected)
 
     def stat(self, path: str) -> Stat:
-        def parse(answer: Answer) -> Stat:
-            return _answers.stat_of(_answers.resource(_answers.json_object(answer), path))
-
         session = self._session
         target = f"{session.connection.objects}{session.object(path)}?prettyPrint=false&fields={_answers.FIELDS}"
-        return session.call("GET", target, parse=parse)
+        return session.call("GET", target, parse=_answers.stat_at(path))
 
     def delete(self, path: str, *, if_match: str | None = None) -> None:
         _changing.delete(self._session, path, None if if_match is None else self._generation(path, if_match))
@@ -190,12 +185,6 @@ class GCSBackend(Backend):
 
     def setup(self, wanted: Setup) -> Sequence[str]:
         return _bucket.setup(self._session, wanted)
-
-    def lint(self, prefix: str) -> Sequence[str]:
-        foreign = 0
-        for page in self.scan(prefix):
-            foreign += sum(not is_portable(path[len(prefix) :]) for path, _ in page)
-        return [f"{foreign} object(s) under {prefix!r} have names that are no portable keys"] if foreign else []
 
     def close(self) -> None:
         self._session.close()

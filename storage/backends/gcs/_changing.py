@@ -102,9 +102,7 @@ def update(session: Session, path: str, changes: Changes, generation: str | None
     condition = "" if generation is None else f"&ifGenerationMatch={generation}"
     conflict: BaseException | None = None
 
-    def parse(answer: Answer) -> Stat:
-        return _answers.stat_of(_answers.resource(_answers.json_object(answer), path))
-
+    parse = _answers.stat_at(path)
     for _ in range(_RACES):
         if wanted is not None or conflict is not None:
             found = _to_be_changed(session, path, generation, began, attempts)

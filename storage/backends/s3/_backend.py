@@ -276,9 +276,6 @@ class S3Backend(Backend):
     def sweep(self) -> Sequence[str]:
         return _bucket.sweep(self._requests)
 
-    def lint(self, prefix: str) -> Sequence[str]:
-        return _bucket.foreign_names((path for page in self.scan(prefix) for path, _ in page), prefix)
-
     def close(self) -> None:
         self._requests.gate.close()
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from storage._backend import Setup
-from storage._keys import is_portable
 from storage.backends.s3._errors import code_of
 from storage.backends.s3._requests import Requests
 from storage.exceptions import UnavailableError
 
-__all__ = ["ABORT_DAYS", "foreign_names", "setup", "sweep"]
+__all__ = ["ABORT_DAYS", "setup", "sweep"]
 
 ABORT_DAYS = 7
 """Days after which the lifecycle rule ends an upload in parts that nobody completed."""
@@ -153,18 +151,3 @@ def sweep(requests: Requests) -> list[str]:
             raise UnavailableError("a listing of uploads goes round in a circle: the server gave the same page again")
         markers = following
     return [f"ended {ended} uploads that nobody completed in {ABORT_DAYS} days"] if ended else []
-
-
-def foreign_names(paths: Iterable[str], prefix: str) -> list[str]:
-    """A line for each kind of name that is no portable key, with its count."""
-    folders = others = 0
-    for path in paths:
-        if not is_portable(path[len(prefix) :]):
-            folders += path.endswith("/")
-            others += not path.endswith("/")
-    lines = []
-    if folders:
-        lines.append(f"{folders} folder markers (keys that end in a slash)")
-    if others:
-        lines.append(f"{others} blobs whose names are no portable keys")
-    return lines
