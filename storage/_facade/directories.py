@@ -138,13 +138,7 @@ def store_directory(
     """As ``set_dir``, with the options of ``set``.
 
     Args:
-        store: to store in.
-        prefix: what each key begins with.
-        directory: its path.
-        storage_type: one of the store's types.
         wanted: told each relative path.
-        concurrency: how many files at once.
-        progress: called with the number of bytes moved since the last call.
         stored: called with each new blob, in order.
         skipped: called with the path of whatever is neither a regular file nor a directory.
         options: those of ``set``, for each file.
@@ -181,13 +175,7 @@ def write_files(
     """As ``get_dir``, for keys that the caller names.
 
     Args:
-        core: to read from.
-        prefix: what each key begins with.
         names: gives the rest of each key, in order; called twice.
-        directory: its path.
-        storage_type: one of the store's types.
-        concurrency: how many blobs at once.
-        progress: called with the number of bytes moved since the last call.
         written: called with each blob that was written, in order.
     """
     route = core.route(storage_type)
@@ -222,7 +210,6 @@ def local_files(
     What a store in this directory keeps of its own is left out too.
 
     Args:
-        directory: its path.
         wanted: told each relative path.
         skipped: called with the path of whatever is neither a regular file nor a directory.
     """

@@ -310,7 +310,7 @@ def test_answers_without_their_name(store: Storage, proxy: FaultProxy) -> None:
     store.delete("a")
     bare = Fault("answer", 204)
     proxy.plan = lambda _: bare
-    with pytest.raises(UnavailableError, match="name"):
+    with pytest.raises(UnavailableError, match="without the request id"):
         store.delete("a")
     proxy.script(bare, answer(204))
     store.delete("a")

@@ -20,8 +20,6 @@ def delete(tree: Tree, path: str, *, if_match: str | None = None, only: _Conditi
     """Deletes the blob at ``path``, durably, and the directories that are empty then.
 
     Args:
-        tree: the store.
-        path: where.
         if_match: the etag that it must have, else ``PreconditionFailedError``.
         only: deletes nothing if this is false of the file.
 

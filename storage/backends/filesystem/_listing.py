@@ -79,7 +79,6 @@ def pages(
     """The paths of the blobs that start with ``prefix``, in order, in pages.
 
     Args:
-        tree: the store.
         prefix: a string prefix, not a folder.
         after: only paths after this text.
         before: only paths before this text.

@@ -34,8 +34,6 @@ class Place:
         """Finds out what is there.
 
         Args:
-            tree: the store.
-            path: the blob's path.
             folder: the open and locked directory of ``path``, which stays the caller's to close.
             claim: remove an empty directory of the blob's name.
         """

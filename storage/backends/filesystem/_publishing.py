@@ -37,8 +37,6 @@ def publish(tree: Tree, path: str, staged: Staged, *, instead_of: os.stat_result
     """Gives the finished ``staged`` the name ``path``, durably, under its options, and closes it.
 
     Args:
-        tree: the store.
-        path: the blob's path.
         staged: the file with its body.
         instead_of: the file that it must replace, whose inode is still in use.
 

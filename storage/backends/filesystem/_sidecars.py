@@ -82,7 +82,6 @@ def write(tree: Tree, path: str, staged: Staged, old: os.stat_result | None) -> 
     Guaranteed: the directory of ``path`` is locked.
 
     Args:
-        tree: the store.
         path: what ``staged`` will be called.
         staged: finished; its time of change may be moved on.
         old: what it will replace.

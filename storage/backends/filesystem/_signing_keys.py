@@ -44,7 +44,6 @@ class KeyFiles:
         """Reads and makes nothing yet.
 
         Args:
-            tree: the store.
             secret_file: the path of a file of secrets that somebody else looks after, instead of the store's own.
         """
         self._tree = tree

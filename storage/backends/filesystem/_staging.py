@@ -51,7 +51,6 @@ class Staged:
         """Makes a new file.
 
         Args:
-            tree: the store.
             folder: where, if not in the directory for temporary files.
             mode: who may read and write it, before the umask.
         """

@@ -39,7 +39,6 @@ def sweep_staging(tree: Tree, most: int | None = None) -> int:
     """Deletes what killed writers left where temporary files are; how many.
 
     Args:
-        tree: the store.
         most: look at no more than so many.
     """
     fd = tree.find(STAGING)
