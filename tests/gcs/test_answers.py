@@ -123,7 +123,11 @@ def test_a_blob_that_ends_before_its_range(proxied: Proxied) -> None:
     """What is left of a body that was cut, and is past the end when it is asked for: no shorter blob is given."""
     proxied.honest.set("a", bytes(3 * MIB))
     # Nothing after what came, says the service: of a blob of that length, of its true one, or without a word.
-    for size, words in (("*/100", "ended after"), (f"*/{3 * MIB}", "begins past the end"), (None, "begins past the end")):
+    for size, words in (
+        ("*/100", "ended after"),
+        (f"*/{3 * MIB}", "begins past the end"),
+        (None, "begins past the end"),
+    ):
         end = answer(416, b"", {"Content-Range": f"bytes {size}"} if size else None)
         proxied.proxy.script(TRUNCATE, end, when=lambda request: "alt=media" in request.target)
         with pytest.raises(IntegrityError, match=words):
