@@ -79,9 +79,8 @@ class Backend(Protocol):
     says ``keys=raw``, any ``str``. A ``prefix`` is ``""`` or starts such a path. A range has ``0 <= start < end``, or
     ``end=None``; a negative ``start`` (only with ``end=None``) means the last ``-start`` bytes.
 
-    What comes back is never believed unchecked: a range, version or length other than what was asked for is an
-    ``IntegrityError`` (``PreconditionFailedError``, where it is the version), and an answer that is not the service's is an
-    ``UnavailableError``.
+    Check every answer of the service: a range or length other than what was asked for is an ``IntegrityError``, another version
+    is a ``PreconditionFailedError``, and an answer that is not the service's is an ``UnavailableError``.
     """
 
     scheme: ClassVar[str]
@@ -111,7 +110,7 @@ class Backend(Protocol):
     def location(self) -> str:
         """The URL of the bucket or directory, without prefix, query or secret; its last part is the name.
 
-        Equal for equal places, as far as URLs can tell, and another for another.
+        Two backends have equal locations if they are at the same place, as far as URLs can tell, and else different ones.
         """
 
     # ---- one blob ----------------------------------------------------------------------------------------------
@@ -152,7 +151,7 @@ class Backend(Protocol):
         """The blob's ``Stat``, all fields. Absent: ``NotFoundError``. One request where the blob is there."""
 
     def probe(self, path: str) -> object:
-        """Returns, whatever, if there is a blob; raises what ``stat`` raises if not. For where that costs less than ``stat``."""
+        """Returns (anything) if there is a blob, else raises as ``stat`` does. Override it where it costs less."""
         return self.stat(path)
 
     @abstractmethod
@@ -189,7 +188,7 @@ class Backend(Protocol):
         """
 
     def move(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
-        """As ``copy``, and the source is gone. A failure between leaves both, never neither.
+        """As ``copy``, and the source is gone. A failure between copy and delete leaves both blobs.
 
         ``if_match``: only the version that was copied is deleted.
         """
