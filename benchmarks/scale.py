@@ -202,8 +202,9 @@ $ python -m benchmarks.scale
 ```
 
 This page measures what a store costs as it grows. Each step is a fresh process that lists every key with `iter_list`, then asks
-for a page of ten in the middle (`list(limit=10, start_after=…)`) and for one blob (`exists`), 31 times each, medians. *Memory* is how far the peak of
-the process grows while it lists. A thousand blobs to a folder; files are on tmpfs, blobs in the bucket have one byte. Measured on
+for a page of ten in the middle (`list(limit=10, start_after=…)`) and for one blob (`exists`), 31 times each, medians.
+*Memory* is how far the peak of the process grows while it lists. A thousand blobs to a folder; files are on
+tmpfs, blobs in the bucket have one byte. Measured on
 {machine}, {when}, while other work ran on them (the load average is beside each row): look at how a column grows, not at
 its height. The CPU of a key is the client's alone, and does not grow; the time of one on SeaweedFS is the server's, which
 shares the cores with everything else. So does the server that makes its pages up: of its rows only CPU and memory say
