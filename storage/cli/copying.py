@@ -37,6 +37,7 @@ def _options(function: Callable[..., object]) -> Callable[..., object]:
         type_option,
         json_option,
         concurrency_option("blobs"),
+        click.option("--if-match", metavar="ETAG", help="Fail unless this is KEY's etag."),
         click.option("--no-overwrite", is_flag=True, help="Fail if there is a blob under NEW_KEY."),
         click.option("--new-url", metavar="URL", help="The store of NEW_KEY, or a path. [default: that of KEY]"),
         click.option("--new-type", metavar="TYPE", help="The storage type of NEW_KEY. [default: that of KEY]"),
@@ -93,15 +94,18 @@ def _transfer(
     recursive: bool,
     glob: bool,
     no_overwrite: bool,
+    if_match: str | None,
     concurrency: int | None,
     as_json: bool,
     move: bool,
 ) -> None:
     """Copies or moves the blob, or all blobs, that ``key`` names."""
     new_type = new_type or storage_type
+    if if_match is not None and (recursive or glob):
+        usage("--if-match goes with one KEY.")
     with opened(url) as source, nullcontext(source) if new_url is None else opened(new_url) as target:
         new_key = _target_key(key, new_key, glob=glob, same_store=target is source)
-        transfer = _between(source, target, storage_type, new_type, overwrite=not no_overwrite, move=move)
+        transfer = _between(source, target, storage_type, new_type, if_match, overwrite=not no_overwrite, move=move)
         if not (recursive or glob):
             info = transfer(key, new_key)
             if as_json:
@@ -163,17 +167,33 @@ def _matching(store: Storage, key: str, storage_type: str, new: str | None) -> _
 
 
 def _between(
-    source: Storage, target: Storage, storage_type: str, new_type: str, *, overwrite: bool, move: bool
+    source: Storage,
+    target: Storage,
+    storage_type: str,
+    new_type: str,
+    if_match: str | None,
+    *,
+    overwrite: bool,
+    move: bool,
 ) -> Callable[[str, str], ObjectInfo]:
     """Copies or moves one blob: from its key to another."""
     if target is source:
         method = source.move if move else source.copy
-        return lambda key, new_key: method(key, new_key, storage_type, new_storage_type=new_type, overwrite=overwrite)
+        return lambda key, new_key: method(
+            key, new_key, storage_type, new_storage_type=new_type, overwrite=overwrite, if_match=if_match
+        )
 
     def copy(key: str, new_key: str) -> ObjectInfo:
         condition: dict[str, Any] = {"overwrite": overwrite}
         for _ in range(_TRIES):
             info = source.info(key, storage_type)
+            if if_match not in (None, info.etag):
+                raise PreconditionFailedError(
+                    f"copy({key!r}) of type {storage_type!r} in {source.backend.location}: the blob is not the version that was "
+                    "asked for",
+                    key=key,
+                    storage_type=storage_type,
+                )
             stored = target.set(
                 new_key,
                 source.iter_bytes(key, storage_type),

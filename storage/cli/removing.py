@@ -36,6 +36,7 @@ __all__: list[str] = []
 @click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
 @click.option("-r", "--recursive", is_flag=True, help="KEY is a prefix: delete every key that ls -r KEY lists.")
 @click.option("-f", "--missing-ok", is_flag=True, help="A blob that is not there is fine.")
+@click.option("--if-match", metavar="ETAG", help="Fail unless this is the blob's etag; with one KEY.")
 @glob_option
 @keys_from_option
 @json_option
@@ -45,6 +46,7 @@ def rm(
     keys: Sequence[str],
     recursive: bool,
     missing_ok: bool,
+    if_match: str | None,
     glob: bool,
     keys_from: str | None,
     as_json: bool,
@@ -59,6 +61,8 @@ def rm(
     """
     if recursive and (glob or keys_from is not None):
         usage("-r, --glob and --keys-from exclude each other.")
+    if if_match is not None and (recursive or glob or keys_from is not None or len(keys) != 1):
+        usage("--if-match goes with one KEY.")
     if recursive:
         with opened(url) as store:
             _delete_prefixes(store, keys, storage_type, missing_ok=missing_ok, as_json=as_json)
@@ -66,7 +70,7 @@ def rm(
 
     def drop(store: Storage, key: str) -> bool:
         try:
-            store.delete(key, storage_type)
+            store.delete(key, storage_type, if_match=if_match)
         except NotFoundError:
             # A key that matched a pattern was there; somebody else has deleted it, or it matched two.
             if not (missing_ok or glob):

@@ -69,9 +69,40 @@ class ConditionTests(Suite):
             return
         for _ in range(3):
             etag = storage.set("a", "1").etag
-            won = _race(partial(storage.delete, "a", if_match=etag))
+            (won,) = _race(partial(storage.delete, "a", if_match=etag))
             assert won.count(None) == 1
             assert all(isinstance(one, (NotFoundError, PreconditionFailedError)) for one in won if one is not None)
+
+    def test_deletes_and_writes_of_one_version_have_one_winner(self, storage: Storage) -> None:
+        """Of threads that delete, replace or move one version one succeeds, and what it made is what stands."""
+        if any(map(self.lacks, (Lack.DELETE_IF_MATCH, Lack.DELETE_IF_MATCH_IGNORED, Lack.IF_MATCH, Lack.RACES))):
+            return
+        for _ in range(3):
+            etag = storage.set("a", "old").etag
+            calls: list[Callable[[], object]] = [
+                partial(storage.delete, "a", if_match=etag),
+                partial(storage.set, "a", "new", if_match=etag),
+            ]
+            won = _race(*calls)
+            assert [won[0].count(None), won[1].count(None)] in ([1, 0], [0, 1])
+            assert all(
+                one is None or isinstance(one, (NotFoundError, PreconditionFailedError)) for one in won[0] + won[1]
+            )
+            assert storage.exists("a") == (None in won[1])
+            assert not storage.exists("a") or storage.get("a") == "new"
+            storage.delete("a", missing_ok=True)
+
+    def test_moves_of_one_version_leave_one_source_behind(self, storage: Storage) -> None:
+        """``move`` deletes only the version that it copied: what is written meanwhile stays where it is."""
+        if any(map(self.lacks, (Lack.DELETE_IF_MATCH, Lack.DELETE_IF_MATCH_IGNORED, Lack.RACES))):
+            return
+        for _ in range(3):
+            etag = storage.set("a", "old").etag
+            won = _race(partial(storage.move, "a", "b", if_match=etag), partial(storage.set, "a", "new"))
+            assert won[1].count(None) == len(won[1])
+            assert storage.get("a") == "new"
+            assert not storage.exists("b") or storage.get("b") == "old"
+            storage.delete_many(["a", "b"])
 
     @pytest.mark.parametrize("move", [False, True], ids=["copy", "move"])
     def test_copy_of_one_version(self, storage: Storage, move: bool) -> None:
@@ -161,22 +192,46 @@ class ConditionTests(Suite):
             storage.delete("lock", if_match=mine)
         assert storage.get("lock") == "you"
 
+    def test_lease_that_expires(self, storage: Storage) -> None:
+        """A lease whose blob says until when it holds: one of those that see it expired takes it over, and then holds it."""
+        if any(map(self.lacks, (Lack.IF_MATCH, Lack.DELETE_IF_MATCH, Lack.DELETE_IF_MATCH_IGNORED, Lack.RACES))):
+            return
 
-def _race(call: Callable[[], object]) -> list[StorageError | None]:
-    """What each of many threads that call at once raised; ``None``: nothing."""
+        def take(owner: str, now: int) -> str:
+            info = storage.info("lease")
+            until = int(info.metadata["until"]) if info.metadata else 0
+            if now < until:
+                raise AlreadyExistsError
+            return storage.set("lease", owner, metadata={"until": str(now + 60)}, if_match=info.etag).etag
+
+        mine = storage.set("lease", "me", metadata={"until": "60"}, overwrite=False).etag
+        with pytest.raises(AlreadyExistsError):
+            take("you", 59)
+        won = _race(*(partial(take, f"worker {n}", 60) for n in range(THREADS)))
+        (winner,) = (n for n, raised in enumerate(won) if raised == [None])
+        assert storage.get("lease") == f"worker {winner}"
+        with pytest.raises(PreconditionFailedError):  # too late to renew, or to give back
+            storage.set("lease", "me", metadata={"until": "120"}, if_match=mine)
+        with pytest.raises(PreconditionFailedError):
+            storage.delete("lease", if_match=mine)
+        storage.delete("lease", if_match=storage.info("lease").etag)
+
+
+def _race(*calls: Callable[[], object]) -> list[list[StorageError | None]]:
+    """What each of many threads raised that make these calls at once, for each call; ``None``: nothing."""
     start = threading.Barrier(THREADS)
-    results: list[StorageError | None] = []
+    results: list[list[StorageError | None]] = [[] for _ in calls]
 
-    def run() -> None:
+    def run(number: int) -> None:
         start.wait()
         try:
-            call()
+            calls[number]()
         except (NotFoundError, PreconditionFailedError, UnsupportedOperationError) as exc:
-            results.append(exc)
+            results[number].append(exc)
         else:
-            results.append(None)
+            results[number].append(None)
 
-    threads = [threading.Thread(target=run) for _ in range(THREADS)]
+    threads = [threading.Thread(target=run, args=[n % len(calls)]) for n in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:

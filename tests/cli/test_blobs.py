@@ -199,6 +199,33 @@ def test_rm(storage, store):
     ]
 
 
+def test_rm_of_one_version(storage, store):
+    """``--if-match`` deletes the version that it names, and goes with one key."""
+    old, new = store.set("k", "1").etag, store.set("k", "22").etag
+    assert storage("rm", "k", "--if-match", old).status == 3
+    assert store.get("k") == "22"
+    for words in (["k", "l"], ["-r", "k"], ["--glob", "k*"], ["--keys-from", "-"]):
+        assert storage("rm", *words, "--if-match", new, stdin=b"k\n").status == 2
+    assert store.exists("k")
+    assert storage("rm", "k", "--if-match", new).status == 0
+    assert not store.exists("k")
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("command", ["cp", "mv"])
+def test_cp_and_mv_of_one_version(storage, store, tmp_path, command, elsewhere):
+    """``--if-match`` takes the version that it names, inside a store and to another."""
+    old, new = store.set("k", "1").etag, store.set("k", "22").etag
+    where = ["--new-url", f"file://{tmp_path}/other"] if elsewhere else []
+    assert storage(command, "k", "l", *where, "--if-match", old).status == 3
+    assert store.list() == ["k"]
+    assert storage(command, "-r", "k", "l", *where, "--if-match", new).status == 2
+    assert storage(command, "k", "l", *where, "--if-match", new).status == 0
+    with Storage(f"file://{tmp_path}/other") if elsewhere else Storage(backend=store.backend) as target:
+        assert target.get("l") == "22"
+    assert store.exists("k") == (command == "cp")
+
+
 def test_rm_checks_keys_first(storage, store):
     """A bad key among them deletes none."""
     store.set("a", "1")

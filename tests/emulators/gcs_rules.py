@@ -8,6 +8,8 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -93,6 +95,14 @@ class Gate:
     def lock(self, bucket: str, name: str) -> threading.Lock:
         """Held while a condition is checked and the write that hangs on it is made."""
         return self._locks[hash((bucket, name)) % len(self._locks)]
+
+    @contextmanager
+    def locks(self, *objects: tuple[str, str]) -> Iterator[None]:
+        """As ``lock``, of several objects."""
+        with ExitStack() as stack:
+            for number in sorted({hash(one) % len(self._locks) for one in objects}):
+                stack.enter_context(self._locks[number])
+            yield
 
     def check(self, bucket: str, name: str, wanted: str | None, *, there: bool = False) -> None:
         """Refuses unless the object's generation is the one wanted (``0``: none); with ``there``, also if there is none."""
@@ -312,15 +322,15 @@ class Gate:
 
     def _rewrite(self, request: Request, bucket: str, name: str, verb: str) -> Answer:
         to_bucket, _, to_name = (unquote(part) for part in verb.removeprefix("rewriteTo/b/").partition("/o/"))
-        found = self.look(bucket, name)
-        if found is None:
-            raise self.missing(bucket, name)
-        if request.parameters.get("ifSourceGenerationMatch") not in (None, found["generation"]):
-            raise Refused(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
         wanted = request.parameters.get("ifGenerationMatch")
         token = request.parameters.get("rewriteToken")
-        step = (bucket, name, found["generation"], to_bucket, to_name)
-        with self.lock(to_bucket, to_name):
+        with self.locks((bucket, name), (to_bucket, to_name)):
+            found = self.look(bucket, name)
+            if found is None:
+                raise self.missing(bucket, name)
+            if request.parameters.get("ifSourceGenerationMatch") not in (None, found["generation"]):
+                raise Refused(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
+            step = (bucket, name, found["generation"], to_bucket, to_name)
             self.check(to_bucket, to_name, wanted)
             # A large object takes more than one call.
             if token is None and int(found["size"]) > 4 * 1024 * 1024:
