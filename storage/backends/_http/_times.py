@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["http_date", "iso_time"]
@@ -10,6 +11,7 @@ __all__ = ["http_date", "iso_time"]
 _MONTHS: Final = dict(zip("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), range(1, 13), strict=True))  # noqa: SIM905
 
 
+@lru_cache(maxsize=64)  # many answers have the same, and a change of the second is one miss
 def http_date(text: str) -> datetime | None:
     """The time in a header; ``None``: it is none."""
     try:
