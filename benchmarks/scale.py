@@ -1,7 +1,7 @@
 """``python -m benchmarks.scale [--most 1000000] [--minutes 20] [--nice 0]``: from a thousand blobs to a million.
 
 Fills a directory and a SeaweedFS bucket step by step; at each step a fresh process lists everything and asks for one blob. Writes
-``docs/scale.md``. A step that the minutes do not reach is left out, and the page says so.
+the last section of ``docs/scale.md``. A step that the minutes do not reach is left out, and the page says so.
 """
 
 from __future__ import annotations
@@ -195,8 +195,9 @@ def simulated(most: int) -> Any:
         server.shutdown()
 
 
-_TEXT = """# Scale: from a thousand blobs to a million
+_SECTION = "## Listings, from a thousand blobs to a million\n"
 
+_TEXT = """
 ```console
 $ python -m benchmarks.scale
 ```
@@ -214,10 +215,12 @@ something of the library.
 
 
 def report(found: dict[str, Any], most: int) -> None:
-    """Writes ``docs/scale.md``."""
-    text = _TEXT.format(machine=f"{os.cpu_count()} cores", when=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
+    """Writes the last section of ``docs/scale.md``."""
+    page = Path("docs/scale.md")
+    text = page.read_text().partition(_SECTION)[0] + _SECTION
+    text += _TEXT.format(machine=f"{os.cpu_count()} cores", when=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
     for title, steps in found.items():
-        text += f"## {title}\n\n"
+        text += f"### {title}\n\n"
         text += "| | blobs | listing | a key | CPU a key | first key | memory | page of ten | exists | load |\n"
         text += "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
         for name in (name for name in steps[0] if name.endswith("://")):
@@ -232,7 +235,7 @@ def report(found: dict[str, Any], most: int) -> None:
         if reached < most:
             text += f"\nThe time given for storing was over at {reached:,} blobs; the steps beyond were not measured.\n"
         text += "\n"
-    Path("docs/scale.md").write_text(text)
+    page.write_text(f"{text.rstrip()}\n")
 
 
 def main() -> None:

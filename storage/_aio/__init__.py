@@ -45,7 +45,8 @@ class AsyncStorage(AsyncBlobs, AsyncFiles):
     bytes and asynchronous files. Callbacks are called in a worker thread.
 
     A call that is cancelled sends nothing more, and raises once the request that is under way has ended. What had been sent by
-    then may have been carried out; a blob is stored whole or not at all. No thread, task or connection outlives the call.
+    then may have been carried out; a blob is stored whole or not at all. No thread, task or connection outlives the call; but the
+    workers of an ``executor`` end the pieces that they have begun.
     """
 
     list: Final = in_thread(Storage.list)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from typing import Any, Final, NamedTuple
 
+from storage._stop import SLICE, check, current
 from storage._types import KeyRange
 from storage.exceptions import StorageError, UnavailableError
 
@@ -114,12 +115,15 @@ class Spread:
 
         Raises:
             UnavailableError: the executor is broken, or loses one range again and again.
+            Stopped: the call was cancelled.
         """
         self._waiting.extend(tasks)
         try:
             self._submit()
+            seconds = None if current.get() is None else SLICE
             while self._running:
-                for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+                check()
+                for future in wait(self._running, seconds, FIRST_COMPLETED).done:
                     task = self._running.pop(future)
                     try:
                         piece = future.result()

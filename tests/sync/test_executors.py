@@ -13,9 +13,12 @@ from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import timedelta
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from storage import (
+    AsyncStorage,
     BucketNotFoundError,
     ConfigurationError,
     InvalidKeyError,
@@ -381,6 +384,49 @@ def test_map_keys(tmp_path, pool, threads, small_pieces):
         list(store.map_keys(fail_at_three, executor=pool))
     with pytest.raises(InvalidKeyError):
         store.map_keys(length, "/", executor=pool)
+
+
+def test_on_asyncio(threads, small_pieces):
+    """``AsyncStorage`` has the same calls; the function gets a ``Storage``."""
+
+    async def main():
+        source, target = AsyncStorage("memory://"), AsyncStorage("memory://")
+        await source.set_many(blobs(100))
+        assert (await source.sync_to(target, executor=threads)).copied == 100
+        ranges = await target.split_keys("", 5)
+        assert len(ranges) > 1
+        found = {key: size async for key, size in target.map_keys(length, executor=threads)}
+        assert found == {key: len(value) for key, value in blobs(100).items()}
+        assert await target.delete_prefix("1/", executor=threads) == sum(key.startswith("1/") for key in found)
+        assert await target.list("1/") == []
+
+    anyio.run(main)
+
+
+def test_a_cancelled_call_waits_for_no_worker(threads):
+    """It returns at once, and the worker ends what it has begun."""
+    begun, release, ended = threading.Event(), threading.Event(), []
+
+    def wait(store, key):
+        begun.set()
+        ended.append(release.wait(20))
+
+    async def main():
+        store = AsyncStorage("memory://")
+        await store.set("a", "1")
+
+        async def use():
+            async for _ in store.map_keys(wait, executor=threads):
+                pass
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(use)
+            await anyio.to_thread.run_sync(begun.wait)
+            group.cancel_scope.cancel()
+        assert ended == []
+        release.set()
+
+    anyio.run(main)
 
 
 # ---- load ----------------------------------------------------------------------------------------------------------
