@@ -75,7 +75,7 @@ class Observer:
             logging.getLogger("storage").exception("a callback of storage.observe failed")
 
 
-_observers: dict[int, Observer] = {}  # by their ids: coming and going is atomic then
+_observers: dict[int, Observer] = {}  # by their ids, so that adding and removing one is atomic
 
 
 def observe(callback: Callable[[CallEvent], object], *, keys: bool = False) -> Observer:

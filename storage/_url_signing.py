@@ -40,7 +40,7 @@ clock = time.time
 
 
 class Grant(NamedTuple):
-    """All that was signed, after the request was held against it.
+    """All that was signed, after the request was checked against it.
 
     Attributes:
         method: ``"GET"``, ``"HEAD"``, ``"PUT"``, or ``"POST"`` for a form.
@@ -49,7 +49,7 @@ class Grant(NamedTuple):
         content_type: GET, HEAD: the response's header. PUT: the type that was bound, which is the request's. POST: the blob's
             type: the one that was bound, else that of the form's field ``Content-Type``; ``None``: the form says none.
         content_length: PUT: bytes that were bound; the request announces as many.
-        content_md5: PUT: base64 that was bound; the request announces it, the body is still to be held against it.
+        content_md5: PUT: base64 that was bound; the request announces it, the caller still has to check the body.
         overwrite: PUT: ``False``: the path must not have a blob.
         max_length: POST: bytes, the most that the file of the form may have; ``None``: the server's own limit alone.
     """
@@ -108,7 +108,7 @@ def sign(keys: SigningKeys, base_url: str, path: str, options: SignOptions, now:
         headers["Content-MD5"] = options.content_md5
     if not options.overwrite:
         pairs.append(("create", "1"))
-        # As at S3: what a client forgets on a laptop it would miss in production.
+        # As S3 requires it, so that a client that forgets it fails here, and not only in production.
         headers["If-None-Match"] = "*"
     where, query, signature = _sealed(keys, options.method, path, pairs)
     return SignedRequest(
@@ -190,7 +190,7 @@ def verify(
 def verify_form(keys: SigningKeys, path: str, fields: Sequence[tuple[str, str]], now: float) -> Grant:
     """Verifies a posted form against its policy, and returns all that was signed.
 
-    The caller still holds the length of the file against ``max_length`` while it comes, and stores it as ``content_type``, or
+    The caller still checks the length of the file against ``max_length`` while it comes, and stores it as ``content_type``, or
     where that is ``None``, as what its key says.
 
     Args:

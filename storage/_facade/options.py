@@ -74,7 +74,7 @@ def check_range(start: int, end: int | None) -> None:
     """Checks a range of bytes. A negative ``start`` without ``end`` means the last bytes; any other negative bound is an error.
 
     Raises:
-        ValueError: a negative bound that is none of these.
+        ValueError: any other negative bound.
         TypeError: a bound that is no ``int``.
     """
     for name, value in (("start", start), ("end", end)):

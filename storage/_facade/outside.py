@@ -15,7 +15,7 @@ _MOST = 100_000  # files that are counted
 
 
 def files_outside(core: Core, backend: Backend, name: str, most: int = _MOST) -> str | None:
-    """A message that counts these files and says what to do; ``None``: there are none.
+    """A message with the number of these files and the remedy; ``None``: there are no such files.
 
     Args:
         core: a store.

@@ -33,7 +33,7 @@ _GIB: Final = 1024**3
 _PIECE: Final = 1024 * 1024
 _REMEMBERED: Final = 10_000  # etags that are held for cache_trust
 _TEMPORARY: Final = ".new-"
-_LEFT_OVER: Final = 3600.0  # seconds after which a temporary file is nobody's
+_LEFT_OVER: Final = 3600.0  # seconds after which a temporary file counts as left over
 
 
 def create(

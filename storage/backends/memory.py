@@ -219,7 +219,7 @@ class MemoryBackend(Backend, Servable):
             return page, after if index < len(paths) else None
 
     def signing_keys(self, *, create: bool = False) -> SigningKeys:
-        """They live and die with this object."""
+        """They exist as long as this object."""
         del create
         return self._signing_keys
 

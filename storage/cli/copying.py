@@ -212,7 +212,7 @@ def _between(
             condition = {"if_match": stored.etag}
         raise PreconditionFailedError(
             f"copy({key!r}) of type {storage_type!r} in {source.backend.location}: the blob changed {_TRIES} times while it was "
-            "copied; try again when it rests",
+            "copied; try again when nobody writes to it",
             key=key,
             storage_type=storage_type,
         )

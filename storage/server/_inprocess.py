@@ -23,7 +23,7 @@ class _Stores(SignedURLs):
 
     def __init__(self, *stores: HoldsBackends | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> None:
         super().__init__(*stores, max_upload=max_upload)
-        # A private store in memory lives as long as its owner wants. A directory outlives whoever signed.
+        # A private store in memory is kept by its owner alone. A directory is there also when the object that signed is gone.
         self._private: WeakValueDictionary[str, Backend] = WeakValueDictionary()
         self._kept: dict[str, Backend] = {}
 

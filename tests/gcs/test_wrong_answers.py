@@ -291,7 +291,7 @@ def test_something_elses_answer(store: Storage, proxy: FaultProxy, name: str, ca
 
 
 def test_what_the_service_always_says(store: Storage, proxy: FaultProxy) -> None:
-    """A download without a generation, an upload without its place, a copy that does not get on: not the service's."""
+    """A download without a generation, an upload without its place, a copy that makes no progress: not the service's."""
     proxy.plan = lambda _: answer(200, b"data")
     with pytest.raises(UnavailableError, match="generation"):
         store.get("a")

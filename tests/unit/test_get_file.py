@@ -33,7 +33,7 @@ class Ranged(MemoryBackend):
     def _pieces(self, data):
         for position in range(0, len(data), MIB):
             yield data[position : position + MIB]
-            # The stream that is open already does not get on unless another range is asked for.
+            # The stream that is open already makes no progress unless another range is asked for.
             assert self.second.wait(10)
 
 

@@ -242,7 +242,7 @@ def test_download(size: int, named: bool, tmp_path: Path) -> None:
 
 
 class Slow(Source):
-    """The stream that is open first does not get on unless another range is asked for."""
+    """The stream that is open first makes no progress unless another range is asked for."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

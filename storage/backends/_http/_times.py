@@ -13,7 +13,7 @@ _MONTHS: Final = dict(zip("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".spli
 
 @lru_cache(maxsize=64)  # many answers have the same, and a change of the second is one miss
 def http_date(text: str) -> datetime | None:
-    """The time in a header; ``None``: it is none."""
+    """The time in a header; ``None``: it cannot be parsed."""
     try:
         # "Sun, 22 Nov 2026 19:05:11 GMT": what every server sends.
         return datetime(
@@ -39,7 +39,7 @@ def iso_time(text: str) -> datetime:
     """An ISO 8601 time in UTC, with any number of digits after the point (Python 3.10 reads three or six).
 
     Raises:
-        ValueError: it is none.
+        ValueError: it cannot be parsed.
     """
     whole, _, fraction = text.removesuffix("Z").partition(".")
     return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00" if fraction else f"{whole}+00:00")

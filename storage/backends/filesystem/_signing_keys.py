@@ -66,7 +66,7 @@ class KeyFiles:
         return seen.keys
 
     def ensure(self) -> SigningKeys:
-        """The keys; made where there are none, once, whichever of many processes comes first.
+        """The keys; where there are none they are made, once, even if several processes try at the same time.
 
         Raises:
             SigningError: they can be neither read nor made.

@@ -17,7 +17,7 @@ from storage.exceptions import NotFoundError
 __all__ = ["sweep", "sweep_staging"]
 
 _DAY: Final = 86_400  # seconds
-# Somebody else was faster, or keeps something of their own there.
+# Another process has deleted it already, or somebody keeps files of their own in it.
 _NOT_OURS: Final = frozenset({errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST})
 # Files that were to become the id or the secret of the store, as they were named once.
 _HALF_MADE = re.compile(r"(id|secret)\.[0-9a-f]+").fullmatch

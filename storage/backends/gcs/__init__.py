@@ -30,7 +30,7 @@ def create(
     """``gs://BUCKET``: docs/gcs.md describes ``auth`` and the query.
 
     Raises:
-        ConfigurationError: no bucket, an unknown query parameter, two ways to authenticate, or an ``auth`` that is none.
+        ConfigurationError: no bucket, an unknown query parameter, two ways to authenticate, or an ``auth`` of another kind.
     """
     query = url.options(project=str, endpoint_url=endpoint, anonymous=bool, service_account_email=str, keys=("raw",))
     if not url.bucket:

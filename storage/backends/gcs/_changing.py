@@ -71,7 +71,7 @@ def copy(session: Session, source: str, target: str, generation: str | None, *, 
         if stat is not None:
             return stat
         if now == before:
-            _answers.malformed("a copy that does not get on")
+            _answers.malformed("a copy that makes no progress")
         before = now
         lost = lost or attempts.lost
         token = f"&rewriteToken={quote(now[0], safe='')}"

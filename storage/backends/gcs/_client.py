@@ -55,7 +55,7 @@ class Connection:
     Attributes:
         endpoint: the service's URL, without a slash at its end.
         is_google: whether it is Google's own.
-        authority: whose requests they are; ``None``: nobody's.
+        authority: adds tokens to requests; ``None``: they are anonymous.
         wire: what sends them.
         signer: made by the first signature, where the credentials hold no key.
 

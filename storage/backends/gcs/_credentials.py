@@ -39,7 +39,7 @@ def find(make: Callable[[], Any] | None, request: Any) -> Any:
 
 @contextmanager
 def _checked() -> Iterator[None]:
-    """google-auth takes what it gets for the answer of a token service, and stumbles over a login page."""
+    """Turns the exceptions that google-auth raises for malformed answers of a token service, such as a login page."""
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:

@@ -156,7 +156,7 @@ def failure(answer: Answer, method: str, target: str) -> Exception:
         message = " ".join(codes + messages) or text.strip() or "no words"
     message = f"{method} {urlsplit(target).path}: {message[:_MOST_TEXT]}"
     if answer.status == 404:
-        # The end of an upload session may come without a word.
+        # A session that has ended may be answered without a body.
         if known or method == "PUT":
             return MissingError(message, _reasons(reasons))
         return UnavailableError(f"the answer is not Cloud Storage's: {message}; check proxies and gateways on the way")

@@ -206,5 +206,5 @@ def _body(media: Media) -> Iterator[bytes]:
 
 
 def _progressed(session: Session, attempts: Attempts) -> Attempts:
-    # The tries are those of one request: a long body may be cut more often than that, as long as it gets on.
+    # Tries are counted for each request: a long body may be cut more often, as long as more bytes come each time.
     return attempts if attempts.tries == 1 else session.attempts()

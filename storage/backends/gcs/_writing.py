@@ -218,7 +218,7 @@ class ResumableWriter:
             if self._sent == after and not last:
                 return None
             if not ask and self._sent == had:
-                # It took nothing, and said no reason: as good as an answer that says "later".
+                # It took no bytes and gave no reason: treated as an answer that says "later".
                 self._session.failed(
                     attempts, UnavailableError(f"{self._write.path!r}: the service takes no more bytes")
                 )

@@ -134,7 +134,7 @@ class S3Backend(Backend):
             except Exception as exc:
                 if status_of(exc) in (404, 412) and code_of(exc) != "NoSuchBucket":
                     if if_match is None:
-                        return  # some servers say so to whoever comes second; a lost answer does no harm
+                        return  # some servers say so if it was deleted already; a lost answer does no harm
                     if self._requests.misread(exc):
                         continue
                     if attempts.lost:

@@ -148,6 +148,8 @@ def sweep(requests: Requests) -> list[str]:
             break
         following = {"KeyMarker": response["NextKeyMarker"], "UploadIdMarker": response["NextUploadIdMarker"]}
         if following == markers:
-            raise UnavailableError("a listing of uploads goes round in a circle: the server gave the same page again")
+            raise UnavailableError(
+                "the listing of uploads never ends: the server gave the same page again; try again, and check the server"
+            )
         markers = following
     return [f"ended {ended} uploads that nobody completed in {ABORT_DAYS} days"] if ended else []

@@ -111,7 +111,7 @@ class Copier:
                 return self._on_condition(source, target, options, source.kept())
             except UnsupportedOperationError:
                 pass  # this boto3 cannot say so; nothing was sent
-        # CopyObject with a condition is AWS's, and others copy without a word. A conditional PUT, and completing an upload
+        # CopyObject with a condition is AWS's, and others ignore the condition. A conditional PUT, and completing an upload
         # on a condition, are older and understood by many more.
         if stat.size <= THROUGH_CLIENT:
             return self._through_client(source, target, options)

@@ -157,5 +157,7 @@ class _Listed:
                     after += LAST  # behind all of the folder
             first = page.entries[0][0] if page.entries else None
             if circle.closes(token or after or "") or (first is not None and first == before):
-                raise UnavailableError("a listing goes round in a circle: the server gave the same page again")
+                raise UnavailableError(
+                    "the listing never ends: the server gave the same page again; try again, and check the server"
+                )
             page, before = None, first

@@ -79,7 +79,7 @@ class Requests:
         try:
             result = getattr(self.gate.shared.get(), name)(Bucket=self.bucket, **parameters)
         except (TypeError, KeyError, AttributeError) as exc:
-            # The SDK meets an answer that is none of the service's.
+            # The SDK was given an answer that is not the service's.
             raise UnavailableError(f"the answer is not the service's ({type(exc).__name__}: {exc})") from exc
         trace.request_id = result["ResponseMetadata"].get("RequestId")
         if not trace.request_id and name.startswith(("create_", "head_", "put_")):

@@ -36,7 +36,7 @@ _KINDS: tuple[tuple[tuple[type[BaseException], ...], type[StorageError]], ...] =
         AuthenticationError,
     ),
     ((b.InvalidProxiesConfigError,), ConfigurationError),
-    # An answer came that is none: something between was in the way.
+    # A malformed answer came, from a proxy or gateway perhaps.
     ((ResponseParserError,), UnavailableError),
     ((b.HTTPClientError, b.ConnectionError, b.IncompleteReadError, b.MetadataRetrievalError), UnavailableError),
     (
@@ -80,7 +80,7 @@ def classify(exc: BaseException) -> type[StorageError] | None:
 
 
 def _of_a_parser(exc: BaseException) -> bool:
-    """Whether ``exc`` comes from where botocore reads an answer: a bare ``ValueError``, say, for a date that is none."""
+    """Whether ``exc`` comes from where botocore reads an answer: a bare ``ValueError``, say, for a malformed date."""
     frame = exc.__traceback__
     while frame is not None:
         if frame.tb_frame.f_globals.get("__name__") in _READERS:

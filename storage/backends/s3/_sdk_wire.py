@@ -39,7 +39,7 @@ def keep_body(response_dict: dict[str, Any], customized_response_dict: dict[str,
 
 
 class SdkWire:
-    """Sends requests through boto3's client, where all that its user configured or registered has its say.
+    """Sends requests through boto3's client, so that whatever its user configured or registered takes part.
 
     Args:
         client: gives it.
