@@ -33,6 +33,12 @@ class Authority:
         builder = self._builder(self._name, self._key, days=30).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
+        # Python's strict checks, the default from 3.13 on, want it of an authority.
+        usage = dict.fromkeys(
+            ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
+        )
+        usage |= {"key_cert_sign": True, "crl_sign": True, "encipher_only": False, "decipher_only": False}
+        builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
         self._own = builder.sign(self._key, hashes.SHA256())
         self.bundle.write_bytes(self._own.public_bytes(serialization.Encoding.PEM))
 

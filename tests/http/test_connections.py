@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from contextlib import ExitStack
+from io import BytesIO
 
 import pytest
 
@@ -20,6 +21,7 @@ from storage.backends._http import (
     ConnectTimeoutError,
     Pool,
     ReadTimeoutError,
+    TransportError,
 )
 from tests.http.scripted import Server, ok, pool_of
 
@@ -469,6 +471,28 @@ def test_a_large_body_comes_whole():
                     position += count
                 assert whole == data
     assert server.accepted == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_body_that_fails_holds_no_buffer(stream):
+    """Whoever keeps the exception keeps its frames; the buffer that they read into can be closed or made longer all the same."""
+    with Server() as server, pool_of(server.port) as pool:
+        server._scripts = (lambda peer: (peer.head(), peer.send(ok(b"x" * 500_000)[:-1]), peer.close()),)
+        if stream:
+            buffer = bytearray(500_000)
+            with get(pool, stream=True) as answer, pytest.raises(TransportError) as caught:
+                all(answer.readinto(buffer) for _ in range(500_000))
+            buffer += b"longer"
+            assert caught.value.__traceback__
+        else:
+            with pytest.raises(TransportError) as caught:
+                get(pool)
+            buffers = [
+                value for entry in caught.traceback for value in entry.locals.values() if isinstance(value, BytesIO)
+            ]
+            assert buffers
+            for buffer in buffers:
+                buffer.close()
 
 
 def test_a_body_longer_than_memory_that_is_taken_at_once(monkeypatch):

@@ -126,13 +126,14 @@ class Response:
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
         """Reads the next bytes of the body into ``buffer`` (not an empty one): how many; 0 after the last. Raises as ``read``."""
-        view = memoryview(buffer)
-        connection = self._connection
-        if connection is None or connection.rest or self._left == CHUNKED:
-            data = self.read(len(view))
-            view[: len(data)] = data
+        connection, left = self._connection, self._left
+        if connection is None or connection.rest or left == CHUNKED:
+            data = self.read(len(buffer))
+            buffer[: len(data)] = data
             return len(data)
-        count = connection.receive_into(view[: self._left] if self._left >= 0 else view)
+        # Given back in any case: what the frames of an exception still hold cannot be closed or made longer.
+        with memoryview(buffer) as whole, whole[: left if left >= 0 else None] as view:
+            count = connection.receive_into(view)
         self._took(connection, count)
         return count
 
@@ -148,7 +149,8 @@ class Response:
             with whole.getbuffer() as view:
                 position = 0
                 while position < left:
-                    position += self.readinto(view[position:])
+                    with view[position:] as rest:
+                        position += self.readinto(rest)
             return whole.getvalue()
         pieces, total = [], 0
         for piece in self:
