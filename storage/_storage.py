@@ -78,7 +78,7 @@ class Storage(Many, Directories, Listing, Signing):
         self.close()
 
     def close(self) -> None:
-        """Gives back connections and threads. Idempotent; a ready ``backend`` stays its owner's."""
+        """Gives back connections and threads; a later call opens new ones. A ready ``backend`` stays its owner's."""
         self._core.close()
 
     def mapping(self, storage_type: str = "data") -> MutableMapping[str, bytes]:

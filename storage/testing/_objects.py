@@ -46,6 +46,17 @@ class ObjectTests(Suite):
             same.set("a", b"1")
         assert self.open(name).get("a") == "1"
 
+    def test_a_closed_store_opens_again(self, storage: Storage) -> None:
+        """``close`` gives back connections and threads; a later call has new ones."""
+        storage.set("k", "before")
+        storage.close()
+        assert storage.get("k") == "before"
+        storage.set("k", "after")
+        storage.close()
+        storage.close()
+        assert storage.list() == ["k"]
+        assert storage.get("k") == "after"
+
     def test_url_and_backend_exclude_each_other(self, storage: Storage, name: str) -> None:
         """``url`` with ``backend`` is a ``TypeError``; a ready backend serves without a URL."""
         with pytest.raises(TypeError):
