@@ -38,7 +38,7 @@ coverage: $(VENV)/.test  ## Run the tests with branch coverage of storage/, whic
 test-all: $(VENV)/.test  ## Run the long proofs: many blobs, large blobs, killed writers, more examples.
 	$(PYTEST) -m "slow and not marathon" $(ARGS)
 
-test-marathon: $(VENV)/.test  ## Run the proofs of more than ten minutes: 20,000 blobs through four stores, with kills.
+test-marathon: $(VENV)/.marathon  ## Run the proofs of more than ten minutes: 20,000 blobs through four stores and on Ray, with kills.
 	$(BIN)/python -m pytest -m marathon $(ARGS)
 
 test-browser: $(VENV)/.browser  ## Drive the page of storage serve, uploads and the documentation in real Chromium (installed on Debian).
@@ -118,6 +118,7 @@ $(VENV)/.lowest: pyproject.toml | $(BIN)/python
 
 NEEDS_demo    := -e .
 NEEDS_test    := -e '.[all,testing]' --group test
+NEEDS_marathon := -e '.[all,testing,ray]' --group test
 NEEDS_check   := $(NEEDS_test) --group check
 NEEDS_docs    := -e '.[all,testing]' --group docs
 NEEDS_browser := $(NEEDS_test) --group browser --group docs

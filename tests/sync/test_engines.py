@@ -183,10 +183,15 @@ def test_ray_workers_that_are_killed(tmp_path, bucket):
     wanted = fill(tmp_path / "from", COUNT)
     files, target = stores(tmp_path)
     log = tmp_path / "log"
-    hook = partial(note_copies, str(log))
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+
+    def noting():
+        note_copies(str(log))
+
+    ray.init(
+        num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"worker_process_setup_hook": noting}
+    )
     try:
-        executor = RayExecutor(max_retries=0, runtime_env={"worker_process_setup_hook": hook})
+        executor = RayExecutor(max_retries=0)
         killer = Killer(ray_workers, kills=10, every=3)
         result = resting(executor, files, Storage(bucket), killer)
     finally:
