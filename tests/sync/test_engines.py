@@ -14,6 +14,7 @@ from functools import partial
 import pytest
 
 from storage import Storage, UnavailableError
+from storage._sync import work
 from storage._sync.processes import Processes
 from tests.emulators.s3 import seaweedfs  # noqa: F401
 from tests.sync.stores import digests, fill, note_copies
@@ -186,13 +187,14 @@ def test_ray_workers_that_are_killed(tmp_path, bucket):
 
     def noting():
         note_copies(str(log))
+        work._SYNCED = work.Limit(compared=1_000, jobs=400, size=2**30)  # pieces enough for ten kills
 
     ray.init(
         num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"worker_process_setup_hook": noting}
     )
     try:
         executor = RayExecutor(max_retries=0)
-        killer = Killer(ray_workers, kills=10, every=3)
+        killer = Killer(ray_workers, kills=10, every=2)
         result = resting(executor, files, Storage(bucket), killer)
     finally:
         ray.shutdown()
