@@ -35,8 +35,8 @@ class Filter:
 
 
 def _patterns(name: str, patterns: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(patterns, str):
-        raise TypeError(f"{name} must be a list of patterns, as in [{patterns!r}]")
+    if isinstance(patterns, str) or not isinstance(patterns, Iterable):
+        raise TypeError(f"{name} must be a list of patterns, not {patterns!r:.60}")
     found = tuple(patterns)
     if not all(isinstance(pattern, str) and pattern for pattern in found):
         raise ValueError(f"{name}: a pattern must be a str that is not empty")

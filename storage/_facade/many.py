@@ -74,6 +74,8 @@ class Many(Blobs):
             StorageError: once the others in flight have ended; of several, the first in the order given. It carries its ``key``.
         """
         route = self._core.route(storage_type)
+        if not isinstance(items, Iterable):
+            raise TypeError(f"items must be a mapping or pairs of key and value, not {items!r:.60}")
         pairs = items.items() if isinstance(items, Mapping) else items
         # A mistake in an option is one error, before anything is read or sent.
         put_options("", content_type, cache_control, content_encoding, metadata, overwrite)
