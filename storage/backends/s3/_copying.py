@@ -123,7 +123,7 @@ class Copier:
         if self._requests.gate.aws and source.stat.size <= self.limit:
             return self._on_condition(source, path, options, headers)
         if source.stat.size == 0:  # there is nothing that could be a part
-            return put(self._requests, path, b"", options, {**headers, **self._encryption})
+            return put(self._requests, path, source.read(), options, {**headers, **self._encryption})
         return self._in_parts(source, path, options, headers)
 
     def _at_once(self, source: _Source, target: str) -> Stat:
@@ -242,8 +242,8 @@ class _Source:
         return {"x-amz-tagging": urlencode({tag["Key"]: tag["Value"] for tag in tags})}
 
     def read(self) -> bytes:
-        """Its bytes."""
-        return read(self._requests, self._path, Asked(if_match=self.stat.etag))[0] if self.stat.size else b""
+        """Its bytes. A HEAD that says that there are none is not believed: some proxies answer so of every blob."""
+        return read(self._requests, self._path, Asked(if_match=self.stat.etag))[0]
 
     def check(self) -> None:
         """Raises ``_SourceChangedError`` if it was replaced."""
