@@ -69,6 +69,9 @@ def made_up(*, is_document: bool) -> st.SearchStrategy[Spoilt]:
             for change in changes:
                 changed = change(answer)
                 answer = changed if is_document else replace(changed, body=true.body)
+            length = true.header("Content-Length")
+            if length is not None and not is_document:  # of a HEAD, whose length can be held against nothing
+                answer = answer.having(("Content-Length", length))
             return Wire(answer.raw(request.method), End.CLOSE)
 
         return Spoilt("made up", make, strict=False)
