@@ -195,7 +195,7 @@ def simulated(most: int) -> Any:
         server.shutdown()
 
 
-_SECTION = "## Listings, from a thousand blobs to a million\n"
+_SECTION = "## Listings as a store grows\n"
 
 _TEXT = """
 ```console
