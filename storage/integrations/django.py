@@ -136,8 +136,8 @@ class DjangoStorage(FileStorage):  # type: ignore[misc]  # Django has no types
         return self.storage.get_signed_url(_key(name), self.storage_type, expires_in=self.expires_in)
 
     def sign_form(self, name: str, **options: Any) -> SignedForm:
-        """A form that a browser posts straight to the store, under a name that is free now: see ``Storage.sign_form``."""
-        return self.storage.sign_form(_key(self.get_available_name(name)), self.storage_type, **options)
+        """A form that a browser posts to the store: as ``Storage.sign_form``. ``get_available_name`` finds a free name."""
+        return self.storage.sign_form(_key(name), self.storage_type, **options)
 
 
 def _key(name: str) -> str:
