@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -43,23 +44,23 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], concurrency: int
     from storage._threads import Pool  # only where there are threads: 5 ms
 
     begun = forks.count
-    iterator = iter(items)
+    iterator = enumerate(items)
     pending: deque[Task[R]] = deque()
-    failed = False
+    failed = math.inf  # the number of an item
 
-    def run(item: T) -> R:
+    def run(number: int, item: T) -> R:
         nonlocal failed
-        if failed:  # what has not begun comes later in order than what has failed
+        if number > failed:  # an earlier one may be slow to begin, and is wanted
             raise Stopped
         try:
             return function(item)
         except BaseException:
-            failed = True
+            failed = min(failed, number)
             raise
 
     def begin(count: int) -> None:
         _stop.check()
-        pending.extend(pool.submit(run, item) for item in islice(iterator, count))
+        pending.extend(pool.submit(run, number, item) for number, item in islice(iterator, count))
 
     with Pool(concurrency, "storage-batch") as pool:
         begin(2 * concurrency)
@@ -69,7 +70,7 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], concurrency: int
             except Exception:
                 pool.close()
                 raise
-            if not failed:
+            if failed == math.inf:
                 begin(1)
             yield result
             check_owner(begun, "this iterator")

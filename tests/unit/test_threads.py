@@ -14,8 +14,9 @@ import pytest
 
 from storage import Storage
 from storage import _stop as stop_module
+from storage._facade.concurrent import ordered_map
 from storage._stop import Stop, Stopped, check, cleaning_up, current
-from storage._threads import Pool
+from storage._threads import Pool, Task
 
 
 def test_calls_side_by_side():
@@ -210,3 +211,35 @@ def test_cleaning_up_may_still_send(monkeypatch):
         assert reached == []
     finally:
         current.reset(token)
+
+
+@pytest.mark.parametrize("first", [b"1", None])
+def test_what_fails_later_in_order_ends_nothing_that_comes_before(monkeypatch, first):
+    """The thread that took the first item is slow to begin, and the second has failed by then."""
+    failed, run = threading.Event(), Task.run
+
+    def late(task):
+        item = task._work[2][-1]
+        if item == first:
+            assert failed.wait(10)
+        run(task)
+        if item == b"2":
+            failed.set()
+
+    monkeypatch.setattr(Task, "run", late)
+
+    def call(value):
+        if value == b"2":
+            raise ValueError("the second")
+        if value is None:
+            raise KeyError("the first")
+        return value
+
+    results = ordered_map(call, [first, b"2", b"3"], 2)
+    if first is None:
+        with pytest.raises(KeyError, match="the first"):
+            next(results)
+    else:
+        assert next(results) == first
+        with pytest.raises(ValueError, match="the second"):
+            next(results)
