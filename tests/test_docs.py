@@ -8,11 +8,14 @@ What cannot run here (a real cloud, a web framework) stands under a comment that
 from __future__ import annotations
 
 import doctest
+import gc
+import logging
 import re
 import runpy
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,8 +71,20 @@ def aws(moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     urllib.request.urlopen(urllib.request.Request(f"{moto_s3.endpoint_url}/my-bucket", method="PUT")).close()
 
 
+@pytest.fixture
+def nothing_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a page sets for its reader's program, logging and observers, is no other test's."""
+    root, own = logging.getLogger(), logging.getLogger("storage")
+    before = [*root.handlers], root.level, own.level
+    monkeypatch.setattr("storage._log._observers", {})
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    own.setLevel(before[2])
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix().removeprefix("docs/"))
-def test_examples_run(page, tmp_path, monkeypatch, request):
+def test_examples_run(page, tmp_path, monkeypatch, request, nothing_stays):
     """Every example of a page does what it says."""
     if page.name == "s3.md":
         request.getfixturevalue("aws")
@@ -77,6 +92,9 @@ def test_examples_run(page, tmp_path, monkeypatch, request):
     names: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page.read_text(encoding="utf-8")):
         run(block, page, names)
+    # Functions of a page hold its names, and so each other: their stores and threads end here, not in another test.
+    names.clear()
+    gc.collect()
 
 
 def test_blocks_are_found_and_exempted():

@@ -222,7 +222,7 @@ def test_a_secret_that_others_can_use_is_told(tmp_path, mode):
     secret.chmod(0o400)
     assert store.examine() == []
     secret.write_text("short")
-    assert "needs 32 characters" in store.examine()[0]
+    assert "32 characters" in store.examine()[0]
 
 
 def test_a_secret_file_of_ones_own_that_others_can_read_is_told(tmp_path):
