@@ -88,6 +88,12 @@ def test_sweep_ends_old_uploads_only(stub) -> None:
     assert store.backend.sweep() == ["ended 2 uploads that nobody completed in 7 days"]
     assert [request.target for request in proxy.requests[1:]] == ["/bucket/k8?uploadId=u8", "/bucket/k30?uploadId=u30"]
 
+    gone = answer(404, b"<Error><Code>NoSuchUpload</Code></Error>")
+    proxy.plan = lambda request: (
+        answer(200, body) if request.method != "DELETE" else gone if "k8" in request.target else answer(204)
+    )
+    assert store.backend.sweep() == ["ended 1 uploads that nobody completed in 7 days"]
+
 
 def test_lint_counts_what_has_no_portable_key(open_store) -> None:
     """Folder markers and odd names are counted, and not listed."""

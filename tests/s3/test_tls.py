@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def _no_other(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def every_call(store: Storage, moto_s3: S3Server) -> None:
+def every_call(store: Storage, bucket: str) -> None:
     """Each kind of request that the driver makes, whichever code sends it."""
     store.set("a", "1", metadata={"n": "1"})
     assert store.get("a") == "1"
@@ -54,12 +55,17 @@ def every_call(store: Storage, moto_s3: S3Server) -> None:
     assert store.list() == ["a", "b", "c", "large"]
     store.setup(create_bucket=True, tmp_days=3)
     assert store.backend.bucket_exists()
-    assert store.backend.client.list_objects_v2(Bucket=moto_s3.bucket)["KeyCount"]
+    assert store.backend.client.list_objects_v2(Bucket=bucket)["KeyCount"]
     assert store.get_signed_url("a").startswith("https://127.0.0.1:")
     store.delete("a", if_match=store.info("a").etag)
     store.delete_many(["b", "c"])
     assert store.delete_prefix("l") == 1
     store.backend.sweep()
+
+
+def own_bucket(moto_s3: S3Server) -> str:
+    """A bucket that no other test has: to moto every upload is old, and so a sweep ends those of others."""
+    return moto_s3.make_bucket(f"tls-{uuid.uuid4().hex}")
 
 
 def named_by(way: str, bundle: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -95,8 +101,10 @@ def test_every_call_trusts_it(
             session, query = boto3.Session(profile_name="private"), ""
         session.events.register("before-send.s3", lambda **_: None)
         auth = session
-    with Storage(moto_s3.url(endpoint_url=secure, query=query), auth, retries=0, timeout=(5, 20)) as store:
-        every_call(store, moto_s3)
+    bucket = own_bucket(moto_s3)
+    url = moto_s3.url(bucket=bucket, endpoint_url=secure, query=query)
+    with Storage(url, auth, retries=0, timeout=(5, 20)) as store:
+        every_call(store, bucket)
         assert ("through boto3" in store.backend.way) == through_boto3  # type: ignore[attr-defined]
 
 
@@ -120,9 +128,10 @@ def test_the_url_goes_before_the_environment(
 ) -> None:
     """So one private cloud can be reached beside another."""
     monkeypatch.setenv("AWS_CA_BUNDLE", str(Authority(tmp_path).bundle))
-    url = moto_s3.url(endpoint_url=secure, query=f"&ca_bundle={authority.bundle}")
+    bucket = own_bucket(moto_s3)
+    url = moto_s3.url(bucket=bucket, endpoint_url=secure, query=f"&ca_bundle={authority.bundle}")
     with Storage(url, moto_s3.auth, retries=0) as store:
-        every_call(store, moto_s3)
+        every_call(store, bucket)
     with (
         Storage(moto_s3.url(endpoint_url=secure), moto_s3.auth, retries=0) as store,
         pytest.raises(UnavailableError, match=r"(?i)certificate"),
@@ -160,9 +169,10 @@ def test_a_profile_that_is_not_there_harms_nobody_who_has_credentials(
 ) -> None:
     """With ``auth=`` no profile is needed, in no call."""
     monkeypatch.setenv(variable, "no-such-profile")
-    url = moto_s3.url(endpoint_url=secure, query=f"&ca_bundle={authority.bundle}")
+    bucket = own_bucket(moto_s3)
+    url = moto_s3.url(bucket=bucket, endpoint_url=secure, query=f"&ca_bundle={authority.bundle}")
     with Storage(url, moto_s3.auth, retries=0) as store:
-        every_call(store, moto_s3)
+        every_call(store, bucket)
     with Storage(url, retries=0) as store, pytest.raises(ConfigurationError, match="no-such-profile"):
         store.get("a")
     assert os.environ[variable] == "no-such-profile"

@@ -142,8 +142,7 @@ def sweep(requests: Requests) -> list[str]:
         response = requests.rare("list_multipart_uploads", **markers)
         for upload in response.get("Uploads", ()):
             if upload["Initiated"] < old:
-                requests.rare("abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"])
-                ended += 1
+                ended += _end(requests, upload)
         if not response.get("IsTruncated"):
             break
         following = {"KeyMarker": response["NextKeyMarker"], "UploadIdMarker": response["NextUploadIdMarker"]}
@@ -153,3 +152,14 @@ def sweep(requests: Requests) -> list[str]:
             )
         markers = following
     return [f"ended {ended} uploads that nobody completed in {ABORT_DAYS} days"] if ended else []
+
+
+def _end(requests: Requests, upload: dict[str, Any]) -> bool:
+    """Whether it was there still: another sweep may have ended it, or its owner completed it."""
+    try:
+        requests.rare("abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"])
+    except Exception as exc:
+        if code_of(exc) != "NoSuchUpload":
+            raise
+        return False
+    return True
