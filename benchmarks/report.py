@@ -11,6 +11,7 @@ from typing import NamedTuple
 from benchmarks.charts import Stroke, chart
 from benchmarks.measure import Row, amount, spread
 from benchmarks.peers import versions
+from benchmarks.peers.s3 import Pyreqwest
 
 DOCS = Path("docs")
 CHARTS = DOCS / "benchmarks"
@@ -217,6 +218,7 @@ def _first(row: Row | None) -> str:
     strokes = [
         Stroke("", who, row.median(who, 1) or 0.0, who in row.ours)
         for who in sorted(row.samples, key=lambda who: row.median(who, 1) or 0.0)
+        if who != Pyreqwest.name  # a limit, and no library for S3
     ]
     note = "client CPU of one get of 1 KiB from S3"
     (CHARTS / "small-call.svg").write_text(chart(strokes, note, linear=True))
