@@ -104,8 +104,8 @@ _SECTIONS = (
         "durable",
         "The default, which survives a power failure. The bare calls are open, write, fsync, rename, and fsync of the directory.",
         "wall",
-        "the disk takes as long as it likes for an fsync: compare the quartiles; and `sync` lists both stores and reads "
-        "each blob, which the bare threads do not",
+        "the disk takes as long as it likes for an fsync: compare the quartiles; and `sync` lists both stores, looks "
+        "at the source again and reads each copy back, which the bare threads do not",
     ),
     Section(
         "Listing directories",

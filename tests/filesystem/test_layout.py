@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage._backend import Changes, Setup
-from storage.backends.filesystem import FilesystemBackend
+from storage.backends.filesystem import FilesystemBackend, _folders
 from storage.exceptions import AlreadyExistsError, NotFoundError, PreconditionFailedError
 from tests.filesystem.helpers import ONCE, PLAIN, leftovers, listed, tree
 
@@ -81,6 +81,21 @@ def test_a_key_below_a_key_moves_the_first_into_a_directory(store, root):
     with pytest.raises(AlreadyExistsError):
         store.put("a", b"", ONCE)
     assert [store.get(path) for path in ("a", "a/b", "a/b/c")] == [b"4", b"2", b"3"]
+
+
+def test_a_key_moves_into_its_directory_while_others_open_that_for_temporary_files(store, monkeypatch):
+    """What one thread has open there is not closed when another opens it anew."""
+    store.put("data/a", b"1", PLAIN)
+    mkdir = os.mkdir
+
+    def meanwhile(name, *args, **options):
+        if str(name).startswith("t") and len(name) == 25:
+            _folders.open_staging(store._tree)
+        return mkdir(name, *args, **options)
+
+    monkeypatch.setattr(os, "mkdir", meanwhile)
+    store.put("data/a/b", b"2", PLAIN)
+    assert (store.get("data/a"), store.get("data/a/b")) == (b"1", b"2")
 
 
 def test_a_blob_inside_its_directory_sorts_before_what_stands_between_them(store):

@@ -149,7 +149,8 @@ def _make_room(tree: Tree, fd: int, name: str) -> None:
                 f"{name!r} is in the way: it is a symbolic link or a special file, which is not touched; remove it"
             )
         try:
-            _move_inside(tree, fd, name, open_staging(tree).fd, f"t{os.urandom(12).hex()}")
+            staging = open_staging(tree)  # held by name: where another thread opens it anew, the tree holds that one
+            _move_inside(tree, fd, name, staging.fd, f"t{os.urandom(12).hex()}")
         except OSError as exc:
             if exc.errno != errno.EXDEV:
                 raise _no_room(name, exc) from exc
