@@ -33,7 +33,7 @@ class Frozen(_Dataclass):
         init = made["__init__"]
         init.__annotations__, init.__module__ = {**kinds, "return": "None"}, cls.__module__
         init.__qualname__ = f"{cls.__qualname__}.__init__"
-        cls.__init__ = init  # type: ignore[method-assign]
+        type.__setattr__(cls, "__init__", init)  # not by an assignment, from which type checkers would infer its type
 
     def __post_init__(self) -> None:
         """Checks the fields."""

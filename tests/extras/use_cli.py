@@ -24,6 +24,7 @@ run("sync", url, f"file://{root}/other")
 assert run("ls", "-r", "--url", f"file://{root}/other").split() == ["b.txt", "d/a.txt"]
 with subprocess.Popen(["storage", "serve", "--url", url, "--port", "0"], stdout=subprocess.PIPE, text=True) as serve:
     try:
+        assert serve.stdout is not None
         base = serve.stdout.readline().strip()
         signed = run("sign", "--url", f"{url}?serve_url={base}", "b.txt").strip()
         with urllib.request.urlopen(signed) as answer:

@@ -155,4 +155,4 @@ def note_copies(log: str) -> None:
             file.write(f"{key}\n")
         return copy(self, pair, key)
 
-    Copier.copy = noted
+    Copier.copy = noted  # type: ignore[method-assign]

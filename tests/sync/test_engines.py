@@ -207,6 +207,6 @@ def test_ray_workers_that_are_killed(tmp_path, bucket):
 
 def ray_workers():
     """The processes that run Ray tasks here."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     return [child.pid for child in psutil.Process().children(recursive=True) if "ray::run_task" in child.name()]

@@ -29,11 +29,11 @@ class MadeUp(MemoryBackend):
 
     def __init__(self, space: Space, latency: float = 0.0, page: int = 1000) -> None:
         super().__init__()
-        self.space, self._latency, self._page = space, latency, page
+        self.space, self._latency, self._most = space, latency, page
         self.asked = 0
 
     def scan(self, prefix: str, *, start_after=None, end_before=None, page_size: int = 1000, **_: Any):
-        stat, page_size = Stat(1, "etag", None), min(page_size, self._page)
+        stat, page_size = Stat(1, "etag", None), min(page_size, self._most)
         while True:
             self.asked += 1
             time.sleep(self._latency)
