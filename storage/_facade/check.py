@@ -285,9 +285,10 @@ class _Check:
     def _checksums(self) -> Iterator[str]:
         try:
             request = sign(self._backend, self._path("summed"), SignOptions("PUT", _SECONDS, content_md5=_MD5_OF_RIGHT))
-        except (SigningError, UnsupportedOperationError):
+            status, _ = _ask("PUT", request.url, b"wrong", request.headers)
+        except (SigningError, UnsupportedOperationError, UnavailableError):
             return  # said already
-        if _ask("PUT", request.url, b"wrong", request.headers)[0] < 400:
+        if status < 400:
             yield "the server stores bytes that do not match the checksum that comes with them"
 
     # ---- the end -----------------------------------------------------------------------------------------------

@@ -132,6 +132,14 @@ def required(found: Mapping[str, Any], name: str) -> str:
     return value
 
 
+def number(found: Mapping[str, Any], name: str) -> str:
+    """Decimal digits that the service always gives."""
+    value = required(found, name)
+    if not _NUMBER.fullmatch(value):
+        malformed(f"JSON whose {name!r} is no number")
+    return value
+
+
 def resource(found: Any, path: str) -> dict[str, Any]:
     """An object resource, which has to be that of ``path``. Its metadata, if there are any, are texts."""
     if type(found) is not dict:

@@ -37,7 +37,7 @@ class Look(NamedTuple):
     @property
     def metageneration(self) -> str:
         """The blob's metageneration, which changes with its metadata."""
-        return _answers.required(self.resource, "metageneration")
+        return _answers.number(self.resource, "metageneration")
 
     def existed(self, began: float) -> bool:
         """Whether this version was certainly there when ``time.monotonic()`` was ``began``.
