@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from storage import Storage
 from storage._multipart import PartWriter
 from tests.answers.gcs_service import GCSService
-from tests.answers.judge import Driver, differs
+from tests.answers.judge import Driver, Truth, differs
 from tests.answers.made_up import made_up
 from tests.answers.malformed import ALTERED, FOREIGN, STALLING, Spoilt, headers_spoilt, json_spoilt, xml_spoilt
 from tests.answers.operations import OPERATIONS, Operation
@@ -157,12 +157,19 @@ def test_answers_that_stall(
     assert not found, "\n".join(found)
 
 
+@pytest.fixture(scope="module")
+def truths(driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Operation, Truth]]:
+    """Each operation as it is undisturbed. Once: which requests a call makes may depend on those before it."""
+    return [(operation, driver.truth(operation, tmp_path_factory.mktemp("truth"))) for operation in OPERATIONS]
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=150)
 @given(data=st.data())
-def test_answers_that_are_made_up(driver: Driver, tmp_path, data: st.DataObject) -> None:
+def test_answers_that_are_made_up(
+    driver: Driver, truths: list[tuple[Operation, Truth]], tmp_path: Path, data: st.DataObject
+) -> None:
     """Whatever bytes come: the truth, or one of the library's exceptions in time, and the store works on."""
-    operation = data.draw(st.sampled_from(OPERATIONS))
-    truth = driver.truth(operation, tmp_path)
+    operation, truth = truths[data.draw(st.integers(0, len(truths) - 1))]
     kind = data.draw(st.sampled_from(sorted(truth.answers)))
     told = truth.answers[kind].header("Content-Type") or ""
     is_document = "json" in told or "xml" in told or "multipart" in told
