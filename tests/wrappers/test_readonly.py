@@ -32,10 +32,10 @@ def through_the_reader(name):
 
 
 # All but the changes, and `sign`: a read-only store signs no uploads, and a local one nothing.
-for name in (
+for read in (
     "get", "stream", "stat", "probe", "scan", "bucket_exists", "is_there", "lint", "examine", "count_outside"
 ):  # fmt: skip
-    setattr(WrittenBeside, name, through_the_reader(name))
+    setattr(WrittenBeside, read, through_the_reader(read))
 
 
 def create(url, *, auth=None, retries=None, timeout=None):
