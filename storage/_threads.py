@@ -51,8 +51,8 @@ class Task(Generic[T]):
 
     def result(self) -> T:
         """Waits for the end, and returns or raises what the call did; ``Stopped`` if the call that waits is stopped."""
-        stop = current.get()
-        while not self._running.acquire(timeout=-1 if stop is None else SLICE):
+        # Never without end: a Ctrl-C that comes just before such a wait begins is not seen until it is over.
+        while not self._running.acquire(timeout=SLICE):
             check()
         self._running.release()
         try:

@@ -243,3 +243,21 @@ def test_what_fails_later_in_order_ends_nothing_that_comes_before(monkeypatch, f
         assert next(results) == first
         with pytest.raises(ValueError, match="the second"):
             next(results)
+
+
+def test_the_wait_for_a_result_is_never_without_end(monkeypatch):
+    """A signal that comes between two steps of Python and a wait that has no end would be seen when that is over."""
+    waits = []
+
+    class Lock:
+        def acquire(self, timeout=-1):
+            waits.append(timeout)
+            return len(waits) == 3
+
+        def release(self):
+            pass
+
+    task = Task(contextvars.copy_context(), int, ())
+    monkeypatch.setattr(task, "_running", Lock())
+    assert task.result() is None
+    assert waits == [stop_module.SLICE] * 3
