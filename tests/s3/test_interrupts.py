@@ -16,11 +16,7 @@ PROGRAM = """
 import os, sys, tempfile
 from storage import Storage
 
-store = Storage(
-    "s3://bucket?endpoint_url=http://127.0.0.1:{port}&region=us-east-1&types=data:",
-    {{"access_key_id": "a", "secret_access_key": "b"}},
-    timeout=60,
-)
+store = Storage({url!r}, {auth!r}, timeout=60)
 large = os.path.join(tempfile.mkdtemp(), "large")
 with open(large, "wb") as file:
     file.truncate(40 * 1024 * 1024)
@@ -106,23 +102,28 @@ def server():
     stalling.close()
 
 
+def interrupt(server, url, auth, name):
+    """Has a process make the call, and interrupts it while the server says nothing."""
+    program = PROGRAM.format(url=url, auth=auth, call=CALLS[name])
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", program], stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            assert server.silent.wait(60)
+            before = len(server.requests)
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=45)
+        finally:
+            process.kill()
+    assert time.monotonic() - began < 30, err
+    assert out == "begun\ninterrupted\n", err
+    late = [request for request in server.requests[before:] if not request.startswith("DELETE")]
+    # What had been handed to a thread before the signal came may still have gone out.
+    assert len(late) <= 10, late
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_an_interrupt_ends_it(server, name):
     """At once, whatever ``timeout`` and ``retries`` would allow; only an upload that was begun is still called off."""
-    program = PROGRAM.format(port=server.port, call=CALLS[name])
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert server.silent.wait(60)
-        before = list(server.requests)
-        began = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=45)
-    finally:
-        process.kill()
-    assert time.monotonic() - began < 30, err
-    assert out == "begun\ninterrupted\n", err
-    late = [request for request in server.requests[len(before) :] if not request.startswith("DELETE")]
-    # What had been handed to a thread before the signal came may still have gone out.
-    assert len(late) <= 10, late
+    url = f"s3://bucket?endpoint_url=http://127.0.0.1:{server.port}&region=us-east-1&types=data:"
+    interrupt(server, url, {"access_key_id": "a", "secret_access_key": "b"}, name)
