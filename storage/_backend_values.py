@@ -9,23 +9,6 @@ from typing import NamedTuple, Protocol
 
 from storage.exceptions import NotFoundError
 
-__all__ = [
-    "BlobOrBucketMissing",
-    "Changes",
-    "Chunks",
-    "Download",
-    "FormOptions",
-    "PutOptions",
-    "Setup",
-    "SignOptions",
-    "SigningKeys",
-    "Stat",
-    "Tally",
-    "Trace",
-    "Writer",
-    "trace",
-]
-
 
 class Stat(NamedTuple):
     """A blob as a backend describes it: an ``ObjectInfo`` without key and storage type."""

@@ -6,8 +6,6 @@ key two types. Types are those registered with IANA where there is one (https://
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_CONTENT_TYPE", "guess_content_type"]
-
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 _BY_TYPE = {

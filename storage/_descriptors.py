@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["Descriptor"]
-
 
 class Descriptor:
     """Owns an open descriptor.

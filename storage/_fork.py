@@ -8,8 +8,6 @@ from weakref import WeakSet
 
 from storage.exceptions import UnsupportedOperationError
 
-__all__ = ["Forks", "check_owner", "forks"]
-
 
 class Inherited(Protocol):
     """Something that a child must not use as it is."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 else:
     _Dataclass = object
 
-__all__ = ["Frozen"]
-
 
 class Frozen(_Dataclass):
     """A value that is made, compared, hashed and shown by the fields that its class annotates, in their order."""

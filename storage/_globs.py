@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-__all__ = ["Filter"]
-
 
 class Filter:
     r"""Says which keys are meant, by patterns.

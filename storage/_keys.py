@@ -11,8 +11,6 @@ from typing import Final
 
 from storage.exceptions import InvalidKeyError
 
-__all__ = ["MAX_KEY", "MAX_PREFIX", "RESERVED", "check_key", "check_prefix", "is_portable", "reason"]
-
 MAX_KEY: Final = 896  # bytes of UTF-8; with MAX_PREFIX the 1,024 that S3 and GCS allow
 MAX_PREFIX: Final = 128  # bytes of UTF-8 of the URL's and the storage type's prefix together
 MAX_SEGMENT: Final = 255  # bytes: NAME_MAX of every common file system, and SeaweedFS's limit

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self  # 8 ms
 
-__all__ = ["CallEvent", "CallRecord", "Observer", "moved_bytes", "observe", "watched"]
-
 _DEBUG = 10  # logging.DEBUG
 _logger: Logger | None = None
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-__all__ = ["MAX_HEADER", "RESERVED", "check_header", "check_metadata", "decode_value", "encode_value"]
-
 RESERVED = "storage--"
 """What the names of metadata begin with that belong to the drivers."""
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:  # only large blobs pay for the import
 
     from storage._threads import Pool, Task
 
-__all__ = ["PARTS_IN_FLIGHT", "PART_SIZE", "PartWriter", "Parts"]
-
 T = TypeVar("T")
 
 _MIB = 1024 * 1024

@@ -17,16 +17,6 @@ from storage.exceptions import ConfigurationError, UnavailableError
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
-__all__ = [
-    "DEFAULT_STATUSES",
-    "Attempts",
-    "Retries",
-    "Timeout",
-    "outcome_unknown",
-    "parse_retries",
-    "parse_timeout",
-]
-
 # Answers that say "later": what the SDKs of both clouds retry.
 DEFAULT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-__all__ = ["SLICE", "Stop", "Stopped", "check", "cleaning_up", "current", "wait_for"]
-
 SLICE: Final = 0.05
 """Seconds between two looks at the flag of a call, where something else is waited for."""
 _CLEANING: Final = 5.0  # seconds that cleaning up may take

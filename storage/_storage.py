@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from storage._sync_types import SyncEvent, SyncResult
     from storage._types import KeyRange
 
-__all__ = ["Storage"]
-
 T = TypeVar("T")
 
 

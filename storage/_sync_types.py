@@ -7,8 +7,6 @@ from typing import Literal
 
 from storage._frozen import Frozen
 
-__all__ = ["SyncEvent", "SyncFailure", "SyncResult"]
-
 
 class SyncFailure(Frozen):
     """One blob that could not be synced.

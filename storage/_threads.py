@@ -15,8 +15,6 @@ from storage._stop import SLICE, Stop, Stopped, check, current
 if TYPE_CHECKING:
     from typing_extensions import Self  # 8 ms
 
-__all__ = ["Pool", "Task"]
-
 T = TypeVar("T")
 
 

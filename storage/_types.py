@@ -8,8 +8,6 @@ from typing import Any
 
 from storage._frozen import Frozen
 
-__all__ = ["KeyRange", "ObjectInfo", "SignedForm", "SignedRequest"]
-
 
 class KeyRange(Frozen):
     """A range of keys; both bounds are texts, need not be keys, and are not included.

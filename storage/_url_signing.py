@@ -24,8 +24,6 @@ from storage._metadata import check_header
 from storage._types import SignedForm, SignedRequest
 from storage.exceptions import UnsupportedOperationError
 
-__all__ = ["METHODS", "Grant", "RefusedError", "clock", "sign", "sign_form", "verify", "verify_form"]
-
 METHODS: Final = ("GET", "HEAD", "PUT")
 
 _VERSION: Final = "1"

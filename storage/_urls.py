@@ -12,8 +12,6 @@ from storage._backend import Backend
 from storage._frozen import Frozen
 from storage.exceptions import ConfigurationError, MissingDependencyError
 
-__all__ = ["DRIVERS", "ENTRY_POINTS", "WRAPPERS", "Driver", "StorageURL", "endpoint", "factory_for", "register"]
-
 ENTRY_POINTS: Final = "storage.backends"
 
 Factory = Callable[..., Backend]

@@ -15,8 +15,6 @@ from storage._aio.core import AsyncCore, in_thread, iterated, same_as
 from storage._aio.files import AsyncFiles
 from storage._storage import Storage
 
-__all__ = ["AsyncStorage"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -16,8 +16,6 @@ from storage._facade.values import Value, chunks_of, rechunk, whole
 from storage._storage import Storage
 from storage._types import ObjectInfo
 
-__all__ = ["AsyncBlobs"]
-
 
 class AsyncBlobs(AsyncCore):
     """The methods of ``AsyncStorage`` for one blob."""

@@ -21,8 +21,6 @@ from storage._types import ObjectInfo
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
-__all__ = ["SMALL", "AsyncCore", "in_thread", "iterated", "quick", "same_as"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 Method = TypeVar("Method", bound=Callable[..., Any])

@@ -14,8 +14,6 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Final, TypeVar
 
-__all__ = ["Crew"]
-
 T = TypeVar("T")
 
 _IDLE_SECONDS: Final = 5.0  # then a thread that has nothing to do ends

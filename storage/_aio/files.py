@@ -18,8 +18,6 @@ from storage._facade.values import ReadableFile
 from storage._storage import Storage
 from storage._types import ObjectInfo
 
-__all__ = ["AsyncFiles"]
-
 P = ParamSpec("P")
 
 

@@ -13,8 +13,6 @@ from typing_extensions import Self, TypeIs
 from storage._aio.threads import Workers
 from storage._facade.values import as_bytes
 
-__all__ = ["AsyncBlobFile", "AsyncReadable", "AsyncSource", "async_chunks", "is_async_source"]
-
 
 class AsyncReadable(Protocol):
     """A file whose ``read`` is a coroutine."""

@@ -19,8 +19,6 @@ try:
 except ModuleNotFoundError as exc:
     raise MissingDependencyError("AsyncStorage needs the package 'anyio': pip install 'storage-facade[async]'") from exc
 
-__all__ = ["Turn", "Workers"]
-
 T = TypeVar("T")
 
 _POLL = 0.005  # seconds between two looks at a thread whose task has been cancelled

@@ -11,8 +11,6 @@ from typing import BinaryIO
 
 from storage._keys import RESERVED
 
-__all__ = ["replacing"]
-
 
 @contextmanager
 def replacing(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:

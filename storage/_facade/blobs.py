@@ -16,8 +16,6 @@ from storage._facade.values import Value, chunks_of, rechunk, whole
 from storage._types import ObjectInfo
 from storage.exceptions import AlreadyExistsError, NotFoundError, PreconditionFailedError, UnavailableError
 
-__all__ = ["Blobs"]
-
 _MIB = 1024 * 1024
 
 

@@ -15,8 +15,6 @@ from storage._log import CallRecord, moved_bytes, watched
 from storage._types import ObjectInfo
 from storage.exceptions import InvalidKeyError, NotTextError, StorageError
 
-__all__ = ["Call", "decoded", "info_of", "run_once"]
-
 T = TypeVar("T")
 _new = object.__new__
 

@@ -17,8 +17,6 @@ from storage.exceptions import (
     UnsupportedOperationError,
 )
 
-__all__ = ["check_backend"]
-
 _PLAIN = PutOptions("application/octet-stream")
 _CREATE = _PLAIN._replace(overwrite=False)
 _SECONDS = 60

@@ -15,8 +15,6 @@ from storage._stop import Stopped
 if TYPE_CHECKING:
     from storage._threads import Task
 
-__all__ = ["batched", "ordered_map"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 

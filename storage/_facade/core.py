@@ -15,8 +15,6 @@ from storage.exceptions import InvalidKeyError, InvalidStorageTypeError
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
-__all__ = ["Core", "Facade", "core_of"]
-
 
 class Core:
     """A URL opened. Takes the arguments of ``Storage``.

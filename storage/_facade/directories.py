@@ -23,8 +23,6 @@ from storage.exceptions import InvalidKeyError, PreconditionFailedError, Unsuppo
 if TYPE_CHECKING:
     from typing_extensions import Self  # 8 ms
 
-__all__ = ["Directories", "LocalFile", "local_files", "store_directory", "write_files"]
-
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 

@@ -17,8 +17,6 @@ from storage.exceptions import IntegrityError, PreconditionFailedError
 if TYPE_CHECKING:  # only large blobs pay for the import
     from storage._threads import Task
 
-__all__ = ["RANGE_SIZE", "CallerFault", "Sink", "download", "exactly", "whole_range"]
-
 RANGE_SIZE = 8 * 1024 * 1024
 """Bytes of a range of a parallel download."""
 

@@ -22,8 +22,6 @@ from storage.exceptions import (
     UnsupportedOperationError,
 )
 
-__all__ = ["is_absent", "translate"]
-
 _WORDS: Final[dict[type[StorageError], str]] = {
     NotFoundError: "there is no such blob",
     AlreadyExistsError: "there is a blob already, and overwrite=False",

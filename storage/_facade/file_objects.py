@@ -14,8 +14,6 @@ from storage._facade.upload import Upload
 from storage._fork import check_owner, forks
 from storage._types import ObjectInfo
 
-__all__ = ["BUFFER", "BlobReader", "BlobWriter", "TextBlobWriter", "parse_mode"]
-
 BUFFER: Final = 64 * 1024
 """Bytes that small reads of an open blob are served from."""
 

@@ -20,8 +20,6 @@ from storage._stop import Stop
 from storage._types import ObjectInfo
 from storage.exceptions import PreconditionFailedError
 
-__all__ = ["Files", "write_out"]
-
 
 class Files(Facade):
     """The methods of ``Storage`` for files: from a file, to a file, as a file."""

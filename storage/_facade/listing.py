@@ -14,8 +14,6 @@ from storage._facade.outside import warn_once
 from storage._keys import is_portable
 from storage._types import ObjectInfo
 
-__all__ = ["Listing", "Scan"]
-
 _PAGE = 1000
 
 

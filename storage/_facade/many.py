@@ -13,8 +13,6 @@ from storage._facade.listing import Scan
 from storage._facade.options import check_count, put_options
 from storage._facade.values import Value
 
-__all__ = ["Many", "how_many"]
-
 
 class Many(Blobs):
     """The batches of ``Storage``."""

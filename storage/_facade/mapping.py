@@ -9,8 +9,6 @@ from storage._facade.listing import Listing
 from storage._facade.many import Many
 from storage.exceptions import InvalidKeyError, NotFoundError
 
-__all__ = ["BlobMapping"]
-
 
 class _Blobs(Many, Listing):
     """The methods that a mapping stands on."""

@@ -12,19 +12,6 @@ from storage._backend import Changes, FormOptions, PutOptions, SignOptions
 from storage._content_types import guess_content_type
 from storage._metadata import MAX_HEADER, check_header, check_metadata
 
-__all__ = [
-    "changes_of",
-    "check_bound",
-    "check_count",
-    "check_etag",
-    "check_range",
-    "download_options",
-    "expiry_seconds",
-    "form_options",
-    "put_options",
-    "upload_options",
-]
-
 MAX_EXPIRY: Final = 7 * 24 * 3600  # seconds: the longest that SigV4 and V4 allow
 _MD5_BYTES: Final = 16
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")

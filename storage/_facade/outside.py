@@ -9,8 +9,6 @@ from storage._facade.call import Call
 from storage._facade.core import Core
 from storage.exceptions import StorageError
 
-__all__ = ["files_outside", "warn_once"]
-
 _MOST = 100_000  # files that are counted
 
 

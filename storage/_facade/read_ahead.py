@@ -13,8 +13,6 @@ from storage.exceptions import IntegrityError
 if TYPE_CHECKING:
     from storage._threads import Pool, Task
 
-__all__ = ["Fetch", "Windows"]
-
 # All in bytes.
 _FIRST_WINDOW: Final = 128 * 1024
 _LAST_WINDOW: Final = 8 * 1024 * 1024

@@ -12,8 +12,6 @@ from storage._retry import Retries, Timeout
 from storage._urls import WRAPPERS, StorageURL, factory_for
 from storage.exceptions import ConfigurationError
 
-__all__ = ["DEFAULT_TYPES", "Route", "StorageTypes", "build_routes", "default_url", "parse_url", "whole"]
-
 StorageTypes = Mapping[str, "str | Backend"]
 
 DEFAULT_TYPES: Final[StorageTypes] = {"data": "data/", "tmp": "tmp/", "result": "result/"}

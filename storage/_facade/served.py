@@ -8,8 +8,6 @@ from storage._backend import Backend, FormOptions, Servable, SigningKeys, SignOp
 from storage._types import SignedForm, SignedRequest
 from storage.exceptions import SigningError
 
-__all__ = ["sign", "sign_form"]
-
 
 def sign(backend: Backend, path: str, options: SignOptions) -> SignedRequest:
     """A request that anyone can send until it expires. As ``Backend.sign``, for every backend."""

@@ -12,8 +12,6 @@ from storage._facade.options import download_options, form_options, upload_optio
 from storage._facade.served import sign, sign_form
 from storage._types import SignedForm, SignedRequest
 
-__all__ = ["Signing"]
-
 
 class Signing(Facade):
     """The methods of ``Storage`` that sign requests."""

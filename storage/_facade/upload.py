@@ -12,8 +12,6 @@ from storage._fork import check_owner, forks
 from storage._log import CallRecord
 from storage._types import ObjectInfo
 
-__all__ = ["Upload"]
-
 
 class Upload:
     """Takes bytes as they come. Nothing can be seen of them until ``commit`` returns.

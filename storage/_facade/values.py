@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-__all__ = ["BytesLike", "ReadableFile", "Value", "as_bytes", "chunks_of", "file_chunks", "rechunk", "whole"]
-
 BytesLike = bytes | bytearray | memoryview
 
 

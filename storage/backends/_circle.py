@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Circle"]
-
 
 class Circle:
     """Notices that places come in a circle, however long it is, and remembers but one of them (Brent's algorithm)."""

@@ -24,8 +24,6 @@ from storage._types import SignedForm, SignedRequest
 from storage._urls import StorageURL, factory_for
 from storage.exceptions import StorageError
 
-__all__ = ["Wrapper", "open_inner"]
-
 T = TypeVar("T")
 
 

@@ -19,24 +19,6 @@ from click.shell_completion import CompletionItem
 
 from storage import Storage
 
-__all__ = [
-    "Command",
-    "Interrupted",
-    "NobodyReads",
-    "app",
-    "command",
-    "complete_keys",
-    "concurrency_option",
-    "glob_option",
-    "is_folder",
-    "json_option",
-    "keys_from_option",
-    "opened",
-    "type_option",
-    "url_option",
-    "usage",
-]
-
 F = TypeVar("F", bound=Callable[..., Any])
 _MOST_COMPLETIONS = 100
 # `s3:bucket` and `s3:/bucket` are URLs with a slash too few, not paths.

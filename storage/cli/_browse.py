@@ -30,8 +30,6 @@ from storage.server._threads import in_thread
 if TYPE_CHECKING:
     from storage import Storage
 
-__all__ = ["Browse"]
-
 _ENTRIES: Final = 1000  # of one level, in one call
 _CALL_BYTES: Final = 64 * 1024
 _STALL_SECONDS: Final = 60.0

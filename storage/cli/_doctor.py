@@ -25,8 +25,6 @@ from storage._facade.outside import files_outside
 from storage._facade.routes import Route
 from storage.cli._app import opened
 
-__all__ = ["Finding", "examine"]
-
 # Seconds that clocks may differ: S3 refuses requests at 15 minutes, and short-lived signed URLs suffer long before.
 _SKEW = 60
 _DATA = b"storage doctor"

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from storage import MissingDependencyError
 from storage.cli._app import usage
 
-__all__ = ["executor_of"]
-
 
 @contextmanager
 def executor_of(processes: int | None, dask: str | None, ray: bool) -> Iterator[Executor | None]:

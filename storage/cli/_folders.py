@@ -15,8 +15,6 @@ from storage._globs import Filter
 from storage.cli import _output
 from storage.cli._many import Glob, folder
 
-__all__ = ["download_folder", "download_keys", "download_matches", "upload_folder"]
-
 
 def upload_folder(
     store: Storage,

@@ -17,8 +17,6 @@ from storage.cli import _output
 from storage.cli._app import opened, usage
 from storage.cli._status import Ended, status_of
 
-__all__ = ["Glob", "Outcome", "all_keys", "each", "folder", "over_keys"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 

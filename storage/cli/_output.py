@@ -14,21 +14,6 @@ import click
 
 from storage import ObjectInfo, StorageError
 
-__all__ = [
-    "close",
-    "colours",
-    "emit",
-    "emit_json",
-    "emit_styled",
-    "failure",
-    "flush",
-    "human",
-    "info_fields",
-    "note",
-    "on_terminal",
-    "transfer_progress",
-]
-
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 

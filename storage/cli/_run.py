@@ -14,8 +14,6 @@ import click
 from storage.cli import _app, _output, blobs, copying, listing, removing, serve, signing, syncing, upkeep
 from storage.cli._status import DONE, INTERRUPTED, Ended, status_of
 
-__all__ = ["COMMANDS", "run"]
-
 # The modules whose import registers the commands.
 COMMANDS = (blobs, listing, copying, removing, signing, serve, syncing, upkeep)
 

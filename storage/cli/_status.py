@@ -16,8 +16,6 @@ from storage.exceptions import (
     StorageError,
 )
 
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "NOT_THERE", "WRONG_USAGE", "Ended", "status_of"]
-
 DONE: Final = 0
 NOT_THERE: Final = 1
 WRONG_USAGE: Final = 2

@@ -12,8 +12,6 @@ from typing_extensions import Self
 
 from storage import AlreadyExistsError, NotFoundError, PermissionDeniedError
 
-__all__ = ["TranslatedFile", "translated"]
-
 
 class TranslatedFile:
     """The library's file, with fsspec's exceptions."""

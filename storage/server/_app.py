@@ -28,8 +28,6 @@ from storage.server._form import is_form, post_form
 from storage.server._http import Receive, Request, Response, Scope, Send, StalledError
 from storage.server._upload import upload
 
-__all__ = ["DEFAULT_MAX_UPLOAD", "SignedURLs", "check_one_place", "keys_of", "served_backends"]
-
 log = logging.getLogger("storage.server")
 
 DEFAULT_MAX_UPLOAD: Final = 5 * 1024**3

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from storage._url_signing import METHODS
 
-__all__ = ["cors_headers", "preflight"]
-
 Headers = Mapping[str, Sequence[str]]
 
 # Every header that `sign_upload` can ask for, and those that a download or an upload may add on its own.

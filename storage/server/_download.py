@@ -17,8 +17,6 @@ from storage.server._http import Request, Response
 from storage.server._ranges import evaluate, http_date, parse_range
 from storage.server._threads import finish_in_thread, in_thread
 
-__all__ = ["download"]
-
 # Bytes handed to the server at once: enough that threads and events cost little, few enough for many clients.
 _PIECE = 1024 * 1024
 _TRIES = 5

@@ -15,8 +15,6 @@ from storage.server._http import Request
 from storage.server._threads import finish_in_thread, in_thread
 from storage.server._upload import Body
 
-__all__ = ["is_form", "post_form"]
-
 _FILE: Final = "file"
 _FIELD_BYTES: Final = 64 * 1024  # all names and values together, each field with what it costs in memory
 _FIELD_COST: Final = 256

@@ -10,8 +10,6 @@ import anyio
 
 from storage._url_signing import RefusedError
 
-__all__ = ["ASGIApp", "Message", "Receive", "Request", "Response", "Scope", "Send", "StalledError"]
-
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -13,8 +13,6 @@ from storage._fork import forks
 from storage.server._app import DEFAULT_MAX_UPLOAD, SignedURLs, check_one_place, keys_of, served_backends
 from storage.server._uvicorn import Server, listen, make_server
 
-__all__ = ["ProcessServer", "process_server", "stop"]
-
 _JOIN_SECONDS = 5.0
 
 

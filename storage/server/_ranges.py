@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from storage._backend import Stat
 
-__all__ = ["Span", "evaluate", "http_date", "parse_range"]
-
 Headers = Mapping[str, Sequence[str]]
 
 _RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*", re.IGNORECASE).fullmatch

@@ -9,8 +9,6 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
-__all__ = ["finish_in_thread", "in_thread"]
-
 T = TypeVar("T")
 
 _THREADS: Final = 32

@@ -14,8 +14,6 @@ from storage._url_signing import Grant, RefusedError
 from storage.server._http import Request
 from storage.server._threads import finish_in_thread, in_thread
 
-__all__ = ["Body", "upload"]
-
 
 async def upload(backend: Backend, grant: Grant, request: Request, max_bytes: int, stall_seconds: float) -> Stat:
     """Stores the body of the request: all of it or nothing.

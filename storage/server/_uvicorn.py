@@ -17,8 +17,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from storage.server._http import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Server", "listen", "make_server"]
-
 _HEAD_SECONDS: Final = 15.0
 # Bytes that may come before the application takes some: a head, or what asyncio and uvicorn read ahead of a body (320 KiB).
 _UNREAD_BYTES: Final = 512 * 1024

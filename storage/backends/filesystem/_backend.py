@@ -30,8 +30,6 @@ from storage.backends.filesystem._staging import Staged, Swept
 from storage.backends.filesystem._tree import TRIES, Tree, checked
 from storage.exceptions import ConfigurationError, PreconditionFailedError, StorageError, UnavailableError
 
-__all__ = ["FilesystemBackend", "create"]
-
 _SWEPT_AT_OPEN: Final = 256  # so many leftovers at most make a first write wait
 _WRITERS: Final = 8  # changes at once that the medium takes together, where each waits for it
 _BATCH: Final = 250

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from storage.backends.filesystem import _system
 from storage.exceptions import UnsupportedOperationError
 
-__all__ = ["OpenFolder", "Spelling"]
-
 OpenFolder = Callable[[str], int]
 """Opens the directory at a path below the root (``""``: the root itself)."""
 

@@ -11,8 +11,6 @@ from storage.backends.filesystem._places import CHANGED, Place, vanishes
 from storage.backends.filesystem._tree import TRIES, Tree, is_blob
 from storage.exceptions import NotFoundError
 
-__all__ = ["delete", "delete_batch"]
-
 _Condition = Callable[[os.stat_result], bool]
 
 

@@ -15,8 +15,6 @@ from storage.exceptions import (
     UnsupportedOperationError,
 )
 
-__all__ = ["classify", "explain"]
-
 _KINDS: Final[dict[int, type[StorageError]]] = {
     errno.ENOENT: NotFoundError,
     errno.EACCES: PermissionDeniedError,

@@ -22,9 +22,6 @@ from storage.backends.filesystem._tree import (
 )
 from storage.exceptions import UnavailableError, UnsupportedOperationError
 
-__all__ = ["clean_up", "find_folder", "lock", "make_root", "open_folder", "open_staging", "prune", "release", "unlock"]
-
-
 # ---- making ------------------------------------------------------------------------------------------------------------
 
 

@@ -21,8 +21,6 @@ from storage.backends.filesystem import _records, _sidecars, _system
 from storage.backends.filesystem._tree import BLOB, HOME, MAX_PATH, Tree, checked, is_blob
 from storage.exceptions import NotFoundError
 
-__all__ = ["count_outside", "detailed", "folders", "lint", "pages"]
-
 _ODD: Final = re.compile(r"[^\x20-\x5b\x5d-\x7e]")  # a name with one of these may not be portable: ask the key rules
 _LONGEST_NAME: Final = 255
 # A directory of so few names is read in one step; a larger one may change in between.

@@ -10,8 +10,6 @@ from storage.backends.filesystem import _records, _sidecars, _system
 from storage.backends.filesystem._tree import BLOB, Tree, is_blob, is_folder
 from storage.exceptions import NotFoundError, PreconditionFailedError, UnavailableError
 
-__all__ = ["CHANGED", "Place", "vanishes"]
-
 # Raised if a directory was removed as empty, or made, since it was looked at: the change is tried again.
 CHANGED: Final = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 # An rmdir of a directory that is in use.

@@ -20,8 +20,6 @@ from storage.exceptions import (
     UnsupportedOperationError,
 )
 
-__all__ = ["Overtaken", "changed", "move", "publish", "update"]
-
 # No hard links here, or no more to this file.
 _NO_LINK = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
 

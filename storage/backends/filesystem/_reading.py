@@ -11,8 +11,6 @@ from storage.backends.filesystem._records import Record
 from storage.backends.filesystem._tree import Tree
 from storage.exceptions import PreconditionFailedError
 
-__all__ = ["PIECE", "Pieces", "open_with_record", "read_range"]
-
 PIECE: Final = 1024 * 1024
 """Bytes that are read at once."""
 

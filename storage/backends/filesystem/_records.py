@@ -18,19 +18,6 @@ from typing import Final
 from storage._backend import PutOptions, Stat
 from storage._content_types import guess_content_type
 
-__all__ = [
-    "Record",
-    "Unattached",
-    "attach",
-    "decode",
-    "encode",
-    "fetch",
-    "fetch_named",
-    "new_stat",
-    "own_etag",
-    "to_stat",
-]
-
 _ATTRIBUTE: Final = "user.storage"
 _UTC = timezone.utc
 _VERSION = 1

@@ -13,8 +13,6 @@ from storage.backends.filesystem._staging import Staged
 from storage.backends.filesystem._tree import HOME, Tree
 from storage.exceptions import StorageError
 
-__all__ = ["Settings", "read_settings", "setup"]
-
 _NAME: Final = "settings.json"
 
 

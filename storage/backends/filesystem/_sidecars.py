@@ -21,8 +21,6 @@ from storage.backends.filesystem._staging import Staged
 from storage.backends.filesystem._tree import ABSENT, META, Tree, is_blob
 from storage.exceptions import NotFoundError, UnavailableError
 
-__all__ = ["exist", "read", "remove", "sweep", "write"]
-
 # Nanoseconds by which a time of change is moved on: the finest that the file system keeps does it. FAT keeps two seconds.
 _STEPS: Final = (1, 100, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
 

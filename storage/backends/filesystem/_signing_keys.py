@@ -15,8 +15,6 @@ from storage.backends.filesystem._staging import Staged
 from storage.backends.filesystem._tree import HOME, Tree
 from storage.exceptions import SigningError
 
-__all__ = ["KeyFiles"]
-
 _ID: Final = "id"
 _SECRET: Final = "secret"  # noqa: S105 (the name of a file)
 _MIN_CHARS: Final = 32

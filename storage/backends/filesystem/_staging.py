@@ -17,8 +17,6 @@ from storage.backends.filesystem._records import Record, Unattached
 from storage.backends.filesystem._tree import BESIDE, TRIES, Tree
 from storage.exceptions import UnavailableError
 
-__all__ = ["Staged", "Swept"]
-
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 

@@ -14,8 +14,6 @@ from storage.backends.filesystem import _deleting, _listing, _settings, _sidecar
 from storage.backends.filesystem._tree import ABSENT, BESIDE, BLOB, HOME, STAGING, Tree, is_folder
 from storage.exceptions import NotFoundError
 
-__all__ = ["sweep", "sweep_staging"]
-
 _DAY: Final = 86_400  # seconds
 # Another process has deleted it already, or somebody keeps files of their own in it.
 _NOT_OURS: Final = frozenset({errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST})

@@ -13,20 +13,6 @@ import os
 import sys
 from typing import Any, Final
 
-__all__ = [
-    "DIRECTORY",
-    "READ",
-    "clone",
-    "exchange",
-    "lock",
-    "lock_new",
-    "open_inside",
-    "sync",
-    "try_lock",
-    "unlock",
-    "walk_inside",
-]
-
 # O_NONBLOCK: opening a FIFO that somebody put there must not wait for its writer.
 READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

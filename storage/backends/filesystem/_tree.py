@@ -22,21 +22,6 @@ from storage.exceptions import (
     NotFoundError,
 )
 
-__all__ = [
-    "ABSENT",
-    "BESIDE",
-    "BLOB",
-    "HOME",
-    "MAX_PATH",
-    "META",
-    "STAGING",
-    "TRIES",
-    "Tree",
-    "checked",
-    "is_blob",
-    "is_folder",
-]
-
 HOME: Final = RESERVED  # the directory for all that is ours, in the root
 STAGING: Final = f"{HOME}/tmp"  # noqa: S108 (below the root)
 META: Final = f"{HOME}/meta"  # sidecars

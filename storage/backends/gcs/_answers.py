@@ -18,26 +18,6 @@ from storage.backends._http import Answer, http_date, iso_time
 from storage.backends.gcs._headers import NONCE
 from storage.exceptions import IntegrityError, PreconditionFailedError, UnavailableError
 
-__all__ = [
-    "FIELDS",
-    "LISTED",
-    "CheckedStat",
-    "Media",
-    "as_it_is",
-    "crc_of",
-    "json_object",
-    "listed_stat",
-    "malformed",
-    "media",
-    "nothing",
-    "required",
-    "resource",
-    "size_past",
-    "stat_at",
-    "stat_of",
-    "time_of",
-]
-
 FIELDS: Final = "name,size,generation,timeCreated,contentType,cacheControl,contentEncoding,metadata,crc32c"
 LISTED: Final = "name,size,generation,timeCreated"
 

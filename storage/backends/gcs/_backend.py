@@ -27,8 +27,6 @@ from storage.backends.gcs import (
 from storage.backends.gcs._client import CONCURRENCY, Session, Settings, is_google
 from storage.exceptions import PreconditionFailedError, StorageError
 
-__all__ = ["GCSBackend"]
-
 _MIB = 1024 * 1024
 _RACES = 10  # replacements of a blob by others that the beginning of a download may meet
 

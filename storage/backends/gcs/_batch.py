@@ -15,8 +15,6 @@ from storage.backends.gcs._headers import token
 from storage.backends.gcs._wire import WholeAnswer
 from storage.exceptions import BucketNotFoundError, InvalidKeyError
 
-__all__ = ["MOST", "delete", "delete_singly"]
-
 MOST: Final = 100  # calls that one batch may hold
 
 _BOUNDARY = re.compile(r"boundary=\"?([^\";]+)\"?", re.IGNORECASE)

@@ -15,8 +15,6 @@ from storage.backends.gcs._errors import native, status_of
 from storage.backends.gcs._headers import JSON
 from storage.exceptions import ConfigurationError, UnavailableError
 
-__all__ = ["exists", "setup"]
-
 _METHODS: Final = ["GET", "HEAD", "PUT", "POST"]
 # What a page may send: every header that `sign_upload` asks for. And what it may read: the rest of what an upload answers.
 _HEADERS: Final = [

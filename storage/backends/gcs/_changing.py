@@ -18,8 +18,6 @@ from storage.backends.gcs._headers import JSON, NONCE
 from storage.backends.gcs._looking import Look, look
 from storage.exceptions import AlreadyExistsError, NotFoundError, PreconditionFailedError, UnavailableError
 
-__all__ = ["copy", "delete", "update"]
-
 _RACES: Final = 100  # changes of one blob's metadata by others that one of ours may meet
 
 

@@ -17,8 +17,6 @@ from storage.backends.gcs._gate import needs_requests, wants_client_certificate
 from storage.backends.gcs._wire import Body, PoolWire, Wire, new_pool
 from storage.exceptions import ConfigurationError, InvalidKeyError, UnavailableError
 
-__all__ = ["CONCURRENCY", "OK", "Connection", "Session", "Settings", "is_google", "quoted"]
-
 T = TypeVar("T")
 
 CONCURRENCY: Final = 64

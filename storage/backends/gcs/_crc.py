@@ -9,8 +9,6 @@ from typing import Final
 from storage.backends.gcs._headers import checksum, encoded_crc
 from storage.exceptions import IntegrityError
 
-__all__ = ["CRCTally", "combined"]
-
 _POLYNOMIAL: Final = 0x82F63B78  # Castagnoli's, lowest bit first
 _BITS: Final = 32
 

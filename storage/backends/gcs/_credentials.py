@@ -13,8 +13,6 @@ from google.auth.exceptions import GoogleAuthError
 
 from storage.exceptions import UnavailableError
 
-__all__ = ["SCOPES", "Authority", "find"]
-
 # Those of google-cloud-storage's client.
 SCOPES: Final = (
     "https://www.googleapis.com/auth/devstorage.full_control",

@@ -31,8 +31,6 @@ from storage.exceptions import (
     UnsupportedOperationError,
 )
 
-__all__ = ["MissingError", "Verdict", "classify", "failure", "native", "status_of", "verdict"]
-
 _API: Final = "google.api_core.exceptions"
 _AUTH: Final = "google.auth.exceptions"
 _SDK: Final = "google.cloud.storage.exceptions"

@@ -6,8 +6,6 @@ import os
 import sys
 from typing import Any
 
-__all__ = ["bundle", "needs_requests", "wants_client_certificate"]
-
 
 def needs_requests(url: str) -> bool:
     """Whether a request to ``url`` goes through a proxy or may need a client certificate."""

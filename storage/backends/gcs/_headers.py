@@ -11,19 +11,6 @@ import google_crc32c
 from storage._backend import PutOptions
 from storage.exceptions import AlreadyExistsError, PreconditionFailedError
 
-__all__ = [
-    "JSON",
-    "NONCE",
-    "checksum",
-    "condition",
-    "description",
-    "encoded_crc",
-    "generation",
-    "new_nonce",
-    "refused",
-    "token",
-]
-
 # Users' names have no underscore, so this entry is ours alone. It tells whose write it was when an answer got lost.
 NONCE: Final = "storage_write"
 JSON: Final = {"Content-Type": "application/json; charset=UTF-8"}

@@ -15,8 +15,6 @@ from storage.backends.gcs._client import Session, quoted
 from storage.backends.gcs._errors import native, status_of
 from storage.exceptions import BucketNotFoundError
 
-__all__ = ["scan"]
-
 _MOST: Final = 1000  # what a page of the service holds
 _LONGEST: Final = 1024  # bytes of a name, and so of an offset; a character has at most four
 

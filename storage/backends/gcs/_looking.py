@@ -11,8 +11,6 @@ from storage.backends.gcs import _answers
 from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import native, status_of
 
-__all__ = ["Look", "look"]
-
 _SKEW: Final = timedelta(seconds=2)  # between the clocks of two of the service's machines
 
 

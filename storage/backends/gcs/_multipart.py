@@ -21,8 +21,6 @@ from storage.backends.gcs._looking import look
 from storage.backends.gcs._writing import put
 from storage.exceptions import IntegrityError
 
-__all__ = ["MultipartUpload", "Part", "suits"]
-
 _UPLOAD_ID: Final = re.compile(rb"<UploadId>([!-;=-~]+)</UploadId>")
 
 

@@ -17,8 +17,6 @@ from storage.backends.gcs._headers import checksum, encoded_crc
 from storage.backends.gcs._looking import look
 from storage.exceptions import IntegrityError, NotFoundError
 
-__all__ = ["Chunks", "Reading", "nothing"]
-
 # Large enough to cost little CPU, small enough that a connection which is cut again and again still gets somewhere.
 _PIECE: Final = 256 * 1024
 _BODY: Final = frozenset({200, 206})

@@ -17,8 +17,6 @@ from requests.utils import get_environ_proxies
 from storage._retry import Timeout
 from storage.backends.gcs._wire import Body
 
-__all__ = ["RequestsAnswer", "RequestsWire"]
-
 
 class RequestsAnswer:
     """As :class:`~storage.backends._http.Answer`."""

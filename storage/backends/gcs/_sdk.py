@@ -9,8 +9,6 @@ from google.cloud.storage import Client
 
 from storage.exceptions import ConfigurationError
 
-__all__ = ["client"]
-
 
 def client(bucket: str, credentials: Any, project: str | None, endpoint: str | None, universe: str) -> Any:
     """The SDK's client.

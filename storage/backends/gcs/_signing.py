@@ -19,8 +19,6 @@ from storage.backends.gcs._headers import JSON
 from storage.backends.gcs._wire import WholeAnswer
 from storage.exceptions import SigningError, UnsupportedOperationError
 
-__all__ = ["IAM_URL", "now", "sign", "sign_form"]
-
 IAM_URL = "https://iamcredentials.{universe}/v1/projects/-/serviceAccounts/{email}:signBlob"
 _ALGORITHM: Final = "GOOG4-RSA-SHA256"
 _SCOPE: Final = "auto/storage/goog4_request"

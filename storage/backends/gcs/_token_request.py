@@ -13,8 +13,6 @@ from storage.backends._http import Response, TransportError
 from storage.backends.gcs._gate import needs_requests
 from storage.backends.gcs._wire import new_pool
 
-__all__ = ["TokenRequest"]
-
 
 class TokenResponse(transport.Response):
     """As google-auth wants it."""

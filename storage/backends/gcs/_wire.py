@@ -10,8 +10,6 @@ from storage.backends._http import Answer, Pool, tls_context
 from storage.backends.gcs._gate import bundle
 from storage.exceptions import ConfigurationError
 
-__all__ = ["Body", "PoolWire", "WholeAnswer", "Wire", "new_pool"]
-
 Body = bytes | Sequence["bytes | memoryview"]
 """A request's body: bytes, or pieces that are sent one after another."""
 

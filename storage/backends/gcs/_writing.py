@@ -30,8 +30,6 @@ from storage.backends.gcs._headers import (
 from storage.backends.gcs._looking import look
 from storage.exceptions import BucketNotFoundError, IntegrityError, UnavailableError
 
-__all__ = ["ResumableWriter", "Write", "put"]
-
 _CHUNK: Final = 8 * 1024 * 1024  # a multiple of 256 KiB, as the service demands; held in memory
 _SESSION_OK: Final = frozenset({200, 201, 308})
 _CREATED: Final = frozenset({200, 201})
