@@ -69,13 +69,13 @@ class Glob(NamedTuple):
         """The folder that every match is in: empty, or with a slash at its end."""
         return self.prefix[: self.prefix.rfind("/") + 1]
 
-    def keys(self, store: Storage, storage_type: str) -> Iterator[str]:
+    def keys(self, store: Storage, storage_type: str, **bounds: str | None) -> Iterator[str]:
         """The keys that match."""
-        return filter(self.matches, store.iter_list(self.prefix, storage_type))
+        return filter(self.matches, store.iter_list(self.prefix, storage_type, **bounds))
 
-    def infos(self, store: Storage, storage_type: str) -> Iterator[ObjectInfo]:
+    def infos(self, store: Storage, storage_type: str, **bounds: str | None) -> Iterator[ObjectInfo]:
         """The blobs whose keys match."""
-        return (info for info in store.iter_info(self.prefix, storage_type) if self.matches(info.key))
+        return (info for info in store.iter_info(self.prefix, storage_type, **bounds) if self.matches(info.key))
 
     def no_match(self, store: Storage, storage_type: str) -> NotFoundError:
         """The error that no key matches."""

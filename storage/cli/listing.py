@@ -26,6 +26,7 @@ _NO_COLUMNS = " " * 34  # the width of size and time
     "storage ls",
     "storage ls reports/ -l --human",
     "storage ls --glob 'reports/**/*.csv'",
+    "storage ls -r --start-after logs/2026-11-25 --end-before logs/2026-12",
     "storage ls -r --json | jq -r 'select(.size > 1000000) | .key'",
 )
 @click.argument("prefix", default="", shell_complete=complete_keys)
@@ -38,6 +39,8 @@ _NO_COLUMNS = " " * 34  # the width of size and time
     is_flag=True,
     help="PREFIX is a pattern in quotes: * and ? are anything but a slash, ** is anything, [abc] one of these.",
 )
+@click.option("--start-after", metavar="TEXT", help="Only keys after this text, which need not be a key.")
+@click.option("--end-before", metavar="TEXT", help="Only keys before this text.")
 @json_option
 @type_option
 @url_option
@@ -47,6 +50,8 @@ def ls(
     long: bool,
     human: bool,
     glob: bool,
+    start_after: str | None,
+    end_before: str | None,
     as_json: bool,
     storage_type: str,
     url: str | None,
@@ -60,7 +65,8 @@ def ls(
     details = long or human or as_json
     with opened(url) as store:
         empty = True
-        for item in _items(store, prefix, storage_type, recursive=recursive, glob=glob, details=details):
+        bounds = {"start_after": start_after, "end_before": end_before}
+        for item in _items(store, prefix, storage_type, bounds, recursive=recursive, glob=glob, details=details):
             empty = False
             if as_json:
                 _output.emit_json(
@@ -77,15 +83,22 @@ def ls(
 
 
 def _items(
-    store: Storage, prefix: str, storage_type: str, *, recursive: bool, glob: bool, details: bool
+    store: Storage,
+    prefix: str,
+    storage_type: str,
+    bounds: dict[str, str | None],
+    *,
+    recursive: bool,
+    glob: bool,
+    details: bool,
 ) -> Iterable[str | ObjectInfo]:
     """Keys (of one level: folders) and, where ``details`` are wanted or one level is, what is known of the blobs."""
     if glob:
         pattern = Glob.parse(prefix)
-        return pattern.infos(store, storage_type) if details else pattern.keys(store, storage_type)
+        return pattern.infos(store, storage_type, **bounds) if details else pattern.keys(store, storage_type, **bounds)
     if not recursive:
-        return store.iter_dir(prefix, storage_type)
-    return store.iter_info(prefix, storage_type) if details else store.iter_list(prefix, storage_type)
+        return store.iter_dir(prefix, storage_type, **bounds)
+    return (store.iter_info if details else store.iter_list)(prefix, storage_type, **bounds)
 
 
 def _say_if_missing(store: Storage, storage_type: str) -> None:

@@ -37,6 +37,17 @@ def test_ls_recursive(storage, blobs, option):
     assert storage("ls", option, "a/").lines == ["a/b", "a/c/d"]
 
 
+def test_ls_between_bounds(storage, blobs):
+    """--start-after and --end-before, alone and together, with a prefix, with a pattern, and with details."""
+    assert storage("ls", "-r", "--start-after", "a/b").lines == ["a/c/d", "z é"]
+    assert storage("ls", "-r", "--end-before", "a/b").lines == ["a", "a-b"]
+    assert storage("ls", "-r", "--start-after", "a/", "--end-before", "a/c").lines == ["a/b"]
+    assert storage("ls", "-r", "a/", "--start-after", "a/b").lines == ["a/c/d"]
+    assert storage("ls", "--start-after", "a-").lines == ["a-b", "a/", "z é"]
+    assert storage("ls", "--glob", "**", "--end-before", "a/c").lines == ["a", "a-b", "a/b"]
+    assert [o["key"] for o in storage("ls", "--glob", "a*/**", "--json", "--start-after", "a/b").objects] == ["a/c/d"]
+
+
 def test_ls_long(storage, blobs):
     """Size, time in UTC and key, in columns."""
     lines = storage("ls", "-l").lines
