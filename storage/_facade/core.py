@@ -100,7 +100,8 @@ class Core:
     def __reduce__(self) -> tuple[Any, ...]:
         if self._has_auth:
             raise TypeError(
-                f"{self!r} has an explicit auth, which pickling would write out; pickle the URL and pass auth again"
+                f"{self!r} has an explicit auth, which pickling would write out; open it without auth, and let the other process "
+                "find its own credentials (environment, profile or role, which an initializer of an executor can set up)"
             )
         if any(backend.private for backend in self.backends()):
             raise TypeError(f"{self!r} is private to this process; give it a name, as in memory://NAME, to pickle it")

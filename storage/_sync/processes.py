@@ -14,8 +14,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def _prepare() -> None:
+    """Loads in a new process what its work needs."""
+    import storage._sync.work  # noqa: F401 (0.2 s, which the process that leads does not wait for)
+
+
 class Processes(Executor):
     """As ``ProcessPoolExecutor``, whose futures all fail when one of its processes dies; but it takes new work then.
+
+    The processes start at once, while the caller still splits its keys.
 
     Args:
         processes: how many.
@@ -27,7 +34,9 @@ class Processes(Executor):
 
     def _new(self) -> ProcessPoolExecutor:
         # A fork would take along whatever other threads of this process hold.
-        return ProcessPoolExecutor(self._max_workers, multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(self._max_workers, multiprocessing.get_context("spawn"), _prepare)
+        pool.submit(_prepare)  # the first call starts all of them
+        return pool
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """As every executor."""

@@ -24,7 +24,7 @@ from storage.exceptions import StorageError, UnavailableError
 __all__ = ["Piece", "Spread", "Task", "Work", "ranges_for", "run_task"]
 
 _RANGES: Final = 64  # to begin with: enough for as many workers, until it is known how many there are
-_FIRST: Final = 4  # ranges for each worker to begin with, where it is known; what is left of them is split again
+_FIRST: Final = 8  # ranges for each worker to begin with, where it is known: the last one is a small part of the whole
 _TO_A_WORKER: Final = 2  # tasks that should be at hand for each worker
 _TRIES: Final = 5  # of a range, without any piece done in between
 _REMEMBERED: Final = 600.0  # seconds after which a worker that has done nothing is taken for gone
@@ -86,12 +86,17 @@ class Spread:
         name: the call, for messages.
         executor: runs them.
         split: splits what is left of a range into so many parts.
+        again: called before a range is done again.
     """
 
     def __init__(
-        self, name: str, executor: Executor, split: Callable[[Work, KeyRange, int], Sequence[KeyRange]]
+        self,
+        name: str,
+        executor: Executor,
+        split: Callable[[Work, KeyRange, int], Sequence[KeyRange]],
+        again: Callable[[], object] = lambda: None,
     ) -> None:
-        self._name, self._executor, self._split = name, executor, split
+        self._name, self._executor, self._split, self._again = name, executor, split, again
         self._waiting: deque[Task] = deque()
         self._running: dict[Future[Piece], Task] = {}
         self._seen: dict[str, float] = {}  # when a worker has last brought a piece
@@ -172,4 +177,5 @@ class Spread:
                 f"{self._name}(): workers failed {_TRIES} times in a row at the keys after {task.keys.start_after!r} "
                 f"({type(error).__name__}: {error}); call again: what was done is found done"
             ) from error
+        self._again()
         self._waiting.appendleft(task)

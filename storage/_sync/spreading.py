@@ -64,7 +64,7 @@ class _SpreadSync:
         self, source: Core, target: Core, journal: Journal | None, account: Account, executor: Executor
     ) -> None:
         self._source, self._target, self._account, self._executor = source, target, account, executor
-        self._journal = None if journal is None else journal.name
+        self._journal = journal
         self._sent = Sent(source), Sent(target)
 
     def split(self, storage_type: str, prefix: str, keys: KeyRange | None, parts: int) -> Sequence[KeyRange]:
@@ -77,15 +77,21 @@ class _SpreadSync:
 
     def run(self, options: Options, ranges: Sequence[tuple[str, KeyRange]], *, is_second: bool = False) -> None:
         """Syncs ranges of types. The second pass does not count again what is the same."""
-        work = {}
+        journal, work = self._journal, {}
+        name_of_journal = None if journal is None else journal.name
         for name in {name for name, _ in ranges}:
             samples = samples_of(self._source, name, options.prefix)
-            work[name] = SyncWork(*self._sent, name, options, samples, self._journal)
+            work[name] = SyncWork(*self._sent, name, options, samples, name_of_journal)
 
         def split(some: Work, keys: KeyRange, parts: int) -> Sequence[KeyRange]:
             return self.split(some.storage_type, options.prefix, keys, parts)
 
-        spread, finished = Spread("sync_to", self._executor, split), 0
+        def begin_again() -> None:
+            # Another run of the same sync that ends removes the journal, and its mark that workers look for.
+            if journal is not None:
+                journal.begin()
+
+        spread, finished = Spread("sync_to", self._executor, split, begin_again), 0
         for piece in spread.run(Task(work[name], keys) for name, keys in ranges):
             finished += piece.rest is None
             self._count(piece.result, is_second=is_second)

@@ -79,7 +79,4 @@ def check_sendable(name: str, store: object) -> None:
     try:
         pickle.dumps(store)
     except TypeError as exc:
-        raise ConfigurationError(
-            f"{name}(executor=…): {exc}. Credentials are never sent to workers: open the store without auth, and let the workers "
-            "find their own (environment, profile or role, which an initializer of the executor can set up)"
-        ) from exc
+        raise ConfigurationError(f"{name}(executor=…): workers cannot be sent this store: {exc}") from exc

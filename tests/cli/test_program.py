@@ -256,6 +256,18 @@ def test_progress_of_a_sync(store, url, tmp_path):
     assert "150 copied (14.3 MiB)" in shown
 
 
+def test_progress_of_ranges(spawn, store, url, tmp_path):
+    """With workers the bar counts key ranges, blobs, bytes and rate; off a terminal there is the summary alone."""
+    store.set_many({f"{number:03}": b"x" * 1_000 for number in range(150)})
+    words = ("sync", url, f"file://{tmp_path}/copy", "--processes", "1")
+    status, printed, shown = on_terminal(*words, url=url, cwd=tmp_path)
+    assert (status, printed) == (0, b"")
+    assert re.search(r"syncing .*[1-9]/\d+ ranges, [1-9]\d* blobs, \d+\.\d KiB copied, \d.*B/s.*\d:\d\d:\d\d", shown)
+    assert "150 copied (146.5 KiB)" in shown.splitlines()[-1]
+    ran = spawn("sync", url, f"file://{tmp_path}/second", "--processes", "1")
+    assert (ran.status, ran.out, ran.err) == (0, b"", "storage: 150 copied (146.5 KiB); 0 there already\n")
+
+
 def test_no_progress_off_a_terminal(spawn, store, large):
     """Into a file or a pipe there is no bar, and no colour."""
     ran = spawn("set", "k", large)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 import pickle
 import random
+import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -22,16 +27,21 @@ from storage import (
     BucketNotFoundError,
     ConfigurationError,
     InvalidKeyError,
+    KeyRange,
     PermissionDeniedError,
     Storage,
     SyncError,
     SyncEvent,
     UnavailableError,
 )
+from storage._facade.core import core_of
 from storage._sync import pace as pace_module
 from storage._sync import spreading, work
+from storage._sync import stores as sync_stores
+from storage._sync.journal import Done, Journal
 from storage._sync.pace import Abandoned, Pace
 from storage._sync.work import SyncWork
+from storage.backends.memory import MemoryBackend
 from tests.sync.stores import Faulty, aged, contents, filled, rested, store_of
 
 SPAWN = multiprocessing.get_context("spawn")  # workers that know nothing but what they are sent
@@ -194,17 +204,16 @@ def test_credentials_are_never_sent(pool, monkeypatch):
     ]
     monkeypatch.setattr("storage._sync.run.check_there", lambda pair: None)
     for call in calls:
-        with pytest.raises(
-            ConfigurationError, match="explicit auth.*Credentials are never sent.*environment"
-        ) as caught:
+        with pytest.raises(ConfigurationError, match="explicit auth.*environment.*initializer") as caught:
             call()
         assert "TOPSECRET" not in str(caught.value)
 
 
 def test_private_memory_is_refused(pool):
-    """A store that only this process has cannot be sent."""
-    with pytest.raises(ConfigurationError, match="private to this process"):
+    """A store that only this process has cannot be sent; the message names that alone."""
+    with pytest.raises(ConfigurationError, match="private to this process.*memory://NAME") as caught:
         store_of().sync_to(store_of(), executor=pool)
+    assert "credentials" not in str(caught.value)
 
 
 def test_workers_that_see_another_store(tmp_path, pool, monkeypatch):
@@ -277,6 +286,90 @@ def test_a_killed_run_is_taken_up(small_pieces, threads, pieces):
     result = source.sync_to(target, executor=threads)
     assert result.resumed == pieces
     assert result.copied + result.same <= 100 - there + 15
+    assert contents(target) == contents(source)
+    assert target.list(storage_type="tmp") == []
+
+
+def killed_after(ranges, source, target):
+    """A program of its own: a sync that kills its process after so many ranges; 0: that ends, and prints its result."""
+    with ThreadPoolExecutor(1) as executor:
+
+        def kill(event):
+            if event.count == ranges:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        result = Storage(source).sync_to(Storage(target), executor=executor, report=kill)
+    print(json.dumps([result.resumed, result.copied, result.same]))  # noqa: T201
+
+
+def elsewhere(ranges, source, target, machine):
+    """Runs ``killed_after`` as on a machine of this name: nothing but the two stores is the same."""
+    folders = {name: machine / name for name in ("home", "temp", "work")}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    program = (
+        f"import socket; socket.gethostname = lambda: {machine.name!r}; from {__name__} import killed_after; "
+        f"killed_after({ranges}, {source.backend.location!r}, {target.backend.location!r})"
+    )
+    places = {"HOME": folders["home"], "TMPDIR": folders["temp"], "XDG_DATA_HOME": folders["home"]}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | {k: str(v) for k, v in places.items()}
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=folders["work"], env=env, capture_output=True, text=True, check=False
+    )
+
+
+def test_resumed_on_another_machine(tmp_path):
+    """All that a run needs to go on with a killed one is in the target: no file, folder, host or process of the first one."""
+    source, target = files(tmp_path / "a", 200), Storage(f"file://{tmp_path}/b")
+    killed = elsewhere(3, source, target, tmp_path / "first")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    there = len(target.list())
+    assert 0 < there < 200
+    shutil.rmtree(tmp_path / "first")
+    ended = elsewhere(0, source, target, tmp_path / "second")
+    assert ended.returncode == 0, ended.stderr
+    resumed, copied, same = json.loads(ended.stdout)
+    assert resumed >= 3
+    assert copied + same < 200
+    assert contents(target) == contents(source)
+    assert target.list(storage_type="tmp") == ["t"]
+
+
+def test_two_runs_that_finish_a_range_at_once():
+    """The journal takes one entry, create-only; the other run takes the range for done, and both read it once."""
+    backend = MemoryBackend()
+    journals = [Journal(sync_stores.Store(core_of(Storage(backend=backend))), "one-sync") for _ in range(2)]
+    both, tried = threading.Barrier(2), []
+    put = backend.put
+
+    def put_at_once(path, data, options):
+        tried.append(options.overwrite)
+        both.wait(20)
+        return put(path, data, options)
+
+    backend.put = put_at_once
+    done = Done("data", KeyRange("a", "b\0"), f"{1:064x}")
+    with ThreadPoolExecutor(2) as executor:
+        list(executor.map(lambda journal: journal.write(done), journals))
+    assert tried == [False, False]
+    assert [journal.read() for journal in journals] == [[done], [done]]
+
+
+def test_two_runs_at_once(small_pieces, threads):
+    """A run goes on although another one of the same sync ended after it had begun, and removed the journal of both."""
+    source, target = rested(filled(store_of(), blobs(100))), store_of()
+
+    class Late(ThreadPoolExecutor):
+        other = None
+
+        def submit(self, function, /, *args):
+            if self.other is None:
+                self.other = source.sync_to(target, executor=threads)
+            return super().submit(function, *args)
+
+    with Late(2) as late:
+        result = source.sync_to(target, executor=late)
+    assert (late.other.copied, result.copied, result.same) == (100, 0, 100)
     assert contents(target) == contents(source)
     assert target.list(storage_type="tmp") == []
 

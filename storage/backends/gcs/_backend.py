@@ -192,5 +192,8 @@ class GCSBackend(Backend):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.private:
-            raise TypeError(f"{self!r} has an explicit auth, which pickling would write out; pickle its URL instead")
+            raise TypeError(
+                f"{self!r} has an explicit auth, which pickling would write out; open it without auth, and let the other process "
+                "find its own credentials"
+            )
         return GCSBackend, (self._session.settings, self._session.retries, self._session.timeout)

@@ -285,6 +285,7 @@ class S3Backend(Backend):
     def __reduce__(self) -> tuple[Callable[[], S3Backend], tuple[()]]:
         if self._settings.auth is not None:
             raise TypeError(
-                f"{self!r} has an explicit auth, which pickling would write out; make it anew where it is needed"
+                f"{self!r} has an explicit auth, which pickling would write out; open it without auth, and let the other process "
+                "find its own credentials"
             )
         return partial(S3Backend, self._settings, self._retries, self._encryption), ()
