@@ -261,7 +261,10 @@ class Blobs(Facade):
         check_etag(if_match)
         backend = source.route.backend
         if backend is not target.route.backend:
-            return _carry(source, target, overwrite=overwrite, if_match=if_match)
+            _, info = carry(source, target, overwrite=overwrite, if_match=if_match)
+            if name == "move":
+                source.do(lambda: backend.delete(source.path, if_match=if_match))
+            return info
         if source.path == target.path:
             stat = source.run(backend.stat, source.path)
             if if_match not in (None, stat.etag):
@@ -301,15 +304,16 @@ def _stream(call: Call, start: int, end: int | None) -> Iterator[bytes]:
                 yield chunk
 
 
-def _carry(source: Call, target: Call, *, overwrite: bool, if_match: str | None) -> ObjectInfo:
-    """A copy between two backends, through this process."""
+def carry(source: Call, target: Call, *, overwrite: bool, if_match: str | None) -> tuple[Stat, ObjectInfo]:
+    """Copies a blob between two backends, through this process. Returns the version that was copied, and the copy."""
     backend = source.route.backend
     stat, chunks = source.do(backend.stream, source.path, 0, None, if_match)
-    options = put_options(
-        target.key or "", stat.content_type, stat.cache_control, stat.content_encoding, stat.metadata, overwrite
-    )
     with closing(chunks):
-        info = Upload(target, options, stat.size).run(source.each(exactly(chunks, stat.size)))
-    if source.name == "move":
-        source.do(lambda: backend.delete(source.path, if_match=if_match))
-    return info
+        if stat.metadata is None:  # Cloud Storage does not send it with the bytes
+            described = source.do(backend.stat, source.path)
+            if described.etag != stat.etag:
+                source.fail(PreconditionFailedError())
+            stat = described
+        headers = (stat.content_type, stat.cache_control, stat.content_encoding, stat.metadata)
+        options = put_options(target.key or "", *headers, overwrite)
+        return stat, Upload(target, options, stat.size).run(source.each(exactly(chunks, stat.size)))

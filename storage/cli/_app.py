@@ -1,6 +1,6 @@
 """The Click program, and what its commands share: options, opening a store, examples in the help.
 
-A module of commands decorates a function with :func:`command`; ``_run`` imports every such module.
+A module of commands decorates a function with :func:`store_command`; ``_run`` imports every such module.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import logging
 import re
 import sys
 from collections.abc import Callable
+from functools import update_wrapper
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Concatenate, NamedTuple, NoReturn, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -109,49 +110,69 @@ def command(name: str, *examples: str) -> Callable[[Callable[..., Any]], click.C
     return register
 
 
+class Place(NamedTuple):
+    """The store and the storage type that a command is about, and how it prints what it finds there.
+
+    Attributes:
+        url: a URL or a path; ``None``: as ``Storage()``.
+        storage_type: the value of ``--type``.
+        as_json: whether to print JSON.
+    """
+
+    url: str | None
+    storage_type: str
+    as_json: bool
+
+    def opened(self) -> Storage:
+        """The store."""
+        return opened(self.url)
+
+
+def store_command(
+    name: str, *examples: str, json: bool = True
+) -> Callable[[Callable[Concatenate[Place, ...], Any]], click.Command]:
+    """As :func:`command`, with ``--type``, ``--url`` and, if wanted, ``--json``, which the function gets as a :class:`Place`."""
+
+    def register(function: Callable[Concatenate[Place, ...], Any]) -> click.Command:
+        def call(*, url: str | None, storage_type: str, as_json: bool = False, **words: Any) -> Any:
+            return function(Place(url, storage_type, as_json), **words)
+
+        made = command(name, *examples)(update_wrapper(call, function))
+        made.params += [
+            *([click.Option(["--json", "as_json"], is_flag=True, help=_JSON)] if json else []),
+            click.Option(
+                ["--type", "storage_type"],
+                metavar="TYPE",
+                default="data",
+                show_default=True,
+                help="The storage type.",
+                shell_complete=_complete_types,
+            ),
+            click.Option(["--url"], metavar="URL", help=_URL),
+        ]
+        return made
+
+    return register
+
+
 # ---- options that several commands have ----------------------------------------------------------------------------
 
+_JSON = "Print JSON, one object a line."
+_URL = "The store, or a path. [default: $STORAGE_URL, or your data directory]"
 
-def url_option(function: F) -> F:
-    """``--url``."""
-    return click.option(
-        "--url", metavar="URL", help="The store, or a path. [default: $STORAGE_URL, or your data directory]"
-    )(function)
-
-
-def type_option(function: F) -> F:
-    """``--type``, as ``storage_type``."""
-    return click.option(
-        "--type",
-        "storage_type",
-        metavar="TYPE",
-        default="data",
-        show_default=True,
-        help="The storage type.",
-        shell_complete=_complete_types,
-    )(function)
+json_option = click.option("--json", "as_json", is_flag=True, help=_JSON)
+keys_from_option = click.option(
+    "--keys-from", metavar="FILE", help="Read keys from a file, one a line; '-' is standard input."
+)
 
 
-def json_option(function: F) -> F:
-    """``--json``, as ``as_json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")(function)
-
-
-def keys_from_option(function: F) -> F:
-    """``--keys-from``: more keys, one a line."""
-    return click.option(
-        "--keys-from", metavar="FILE", help="Read keys from a file, one a line; '-' is standard input."
-    )(function)
-
-
-def glob_option(function: F) -> F:
-    """``--glob``, as ``glob``."""
+def glob_option(what: str = "KEY") -> Callable[[F], F]:
+    """``--glob``: the argument ``what`` is a pattern."""
     return click.option(
         "--glob",
-        "glob",
         is_flag=True,
-        help="KEY is a pattern in quotes: * and ? are anything but a slash, ** is anything, [abc] one of these.",
-    )(function)
+        help=f"{what} is a pattern in quotes: * and ? are anything but a slash, ** is anything, [abc] one of these.",
+    )
 
 
 def concurrency_option(what: str) -> Callable[[F], F]:

@@ -23,7 +23,7 @@ from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage._facade.outside import files_outside
 from storage._facade.routes import Route
-from storage.cli._app import opened
+from storage.cli._app import Place
 
 # Seconds that clocks may differ: S3 refuses requests at 15 minutes, and short-lived signed URLs suffer long before.
 _SKEW = 60
@@ -41,21 +41,22 @@ class Finding(NamedTuple):
 _NOT_YET = Finding("directory", "note", "it does not exist yet; the first write makes it")
 
 
-def examine(url: str | None, storage_type: str) -> Iterator[Finding]:
+def examine(place: Place) -> Iterator[Finding]:
     """Everything that can be said of a store; it ends where the rest would fail for the same reason.
 
-    Args:
-        url: a URL or a path; ``None``: as ``Storage()``.
-        storage_type: the type that a blob is written to, and deleted again.
+    A blob of the storage type is written, and deleted again.
     """
+    storage_type = place.storage_type
     try:
-        store = opened(url)
+        store = place.opened()
         route = core_of(store).route(storage_type)
     except (StorageError, UsageError) as exc:
         yield Finding("configuration", "wrong", str(exc))
         return
     with store:
-        yield Finding("configuration", "good", f"{route.backend.location}, {_driver(route)}, types {_types(store)}")
+        driver = type(route.backend).__module__.removeprefix("storage.backends.").partition(".")[0]
+        types = ", ".join(store.storage_types)
+        yield Finding("configuration", "good", f"{route.backend.location}, driver {driver}, types {types}")
         bucket = _bucket(route, storage_type)
         yield bucket
         if bucket.state == "wrong" or bucket == _NOT_YET:
@@ -68,14 +69,6 @@ def examine(url: str | None, storage_type: str) -> Iterator[Finding]:
         if healthy:
             yield from _server(store)
             yield from _foreign(store)
-
-
-def _driver(route: Route) -> str:
-    return f"driver {type(route.backend).__module__.removeprefix('storage.backends.').partition('.')[0]}"
-
-
-def _types(store: Storage) -> str:
-    return ", ".join(store.storage_types)
 
 
 def _bucket(route: Route, storage_type: str) -> Finding:

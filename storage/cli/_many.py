@@ -14,7 +14,7 @@ from storage._facade.concurrent import ordered_map
 from storage._facade.core import core_of
 from storage._globs import Filter
 from storage.cli import _output
-from storage.cli._app import opened, usage
+from storage.cli._app import Place, usage
 from storage.cli._status import Ended, status_of
 
 T = TypeVar("T")
@@ -79,15 +79,20 @@ class Glob(NamedTuple):
 
     def no_match(self, store: Storage, storage_type: str) -> NotFoundError:
         """The error that no key matches."""
-        where = f"of type {storage_type!r} in {store.backend.location}"
-        return NotFoundError(f"--glob {self.pattern!r} {where}: no key matches", storage_type=storage_type)
+        return nothing(store, storage_type, f"--glob {self.pattern!r}", "no key matches")
+
+
+def nothing(store: Storage, storage_type: str, what: str, why: str) -> NotFoundError:
+    """The error that ``what``, a word of the command line, names nothing."""
+    where = f"of type {storage_type!r} in {store.backend.location}"
+    return NotFoundError(f"{what} {where}: {why}", storage_type=storage_type)
 
 
 def all_keys(
     store: Storage,
+    storage_type: str,
     keys: Sequence[str],
     keys_from: str | None,
-    storage_type: str,
     outcome: Outcome,
     *,
     glob: bool = False,
@@ -153,18 +158,17 @@ def each(
 
 
 def over_keys(
+    place: Place,
     function: Callable[[Storage, str], R],
-    url: str | None,
     keys: Sequence[str],
     keys_from: str | None,
-    storage_type: str,
     *,
     glob: bool = False,
 ) -> Iterator[tuple[str, R]]:
     """Each key of :func:`all_keys`, and ``function(store, key)``. Failures are printed; they end the command when all is done."""
     outcome = Outcome()
-    with opened(url) as store:
-        wanted = all_keys(store, keys, keys_from, storage_type, outcome, glob=glob)
+    with place.opened() as store:
+        wanted = all_keys(store, place.storage_type, keys, keys_from, outcome, glob=glob)
         for key, result, error in each(partial(function, store), wanted, store.backend.concurrency):
             if error is not None:
                 outcome.failed(error)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import click
 
-from storage import ObjectInfo, StorageError
+from storage import StorageError
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -62,11 +62,6 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def info_fields(info: ObjectInfo) -> dict[str, Any]:
-    """The fields of an ``ObjectInfo``."""
-    return dict(vars(info))
-
-
 def flush() -> None:
     """Flushes standard output; ``BrokenPipeError`` if it is a pipe whose reader is gone."""
     sys.stdout.flush()
@@ -77,6 +72,17 @@ def close() -> None:
     descriptor = os.open(os.devnull, os.O_WRONLY)
     os.dup2(descriptor, sys.stdout.fileno())
     os.close(descriptor)
+
+
+def emit_lines(lines: Sequence[str], name: str, nothing: str, *, as_json: bool) -> None:
+    """Prints lines, as JSON each as the member ``name``; without any, tells the user ``nothing``."""
+    for line in lines:
+        if as_json:
+            emit_json({name: line})
+        else:
+            emit(line)
+    if not lines:
+        note(nothing)
 
 
 def note(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -12,24 +13,21 @@ import click
 from storage import NotFoundError, ObjectInfo, Storage
 from storage.cli import _folders, _output
 from storage.cli._app import (
-    command,
+    Place,
     complete_keys,
     concurrency_option,
     glob_option,
-    json_option,
     keys_from_option,
-    opened,
-    type_option,
-    url_option,
+    store_command,
     usage,
 )
-from storage.cli._many import Outcome, all_keys, over_keys
+from storage.cli._many import Glob, Outcome, all_keys, folder, nothing, over_keys
 from storage.cli._status import NOT_THERE, Ended
 
 __all__: list[str] = []
 
 
-@command(
+@store_command(
     "set",
     "storage set reports/a.csv a.csv",
     "date | storage set log/today --content-type text/plain",
@@ -47,10 +45,8 @@ __all__: list[str] = []
 @click.option("--no-overwrite", is_flag=True, help="Fail if there is a blob.")
 @click.option("--if-match", metavar="ETAG", help="Fail unless there is a blob with this etag.")
 @concurrency_option("files")
-@json_option
-@type_option
-@url_option
 def set_(
+    place: Place,
     key: str,
     file: str | None,
     text: str | None,
@@ -62,9 +58,6 @@ def set_(
     no_overwrite: bool,
     if_match: str | None,
     concurrency: int | None,
-    as_json: bool,
-    storage_type: str,
-    url: str | None,
 ) -> None:
     """Store a file, a text, or standard input.
 
@@ -81,15 +74,15 @@ def set_(
     }
     if text is not None and file is not None:
         usage("FILE and --text exclude each other.")
-    with opened(url) as store:
+    with place.opened() as store:
         if recursive:
             if text is not None or file in (None, "-") or if_match is not None:
                 usage("-r stores a folder: name it as FILE, without --text and --if-match.")
-            _folders.upload_folder(store, key, str(file), storage_type, concurrency, options, as_json=as_json)
+            _folders.upload_folder(place, store, key, str(file), concurrency, options)
             return
-        info = _store(store, key, file, text, storage_type, options)
-    if as_json:
-        _output.emit_json(_output.info_fields(info))
+        info = _store(store, key, file, text, place.storage_type, options)
+    if place.as_json:
+        _output.emit_json(vars(info))
 
 
 def _store(
@@ -114,7 +107,7 @@ def _metadata(items: Sequence[str]) -> dict[str, str] | None:
     return found or None
 
 
-@command(
+@store_command(
     "get",
     "storage get reports/a.csv a.csv",
     "storage get log/today | less",
@@ -127,20 +120,15 @@ def _metadata(items: Sequence[str]) -> dict[str, str] | None:
     "-r", "--recursive", is_flag=True, help="KEY is a folder: write every blob below it into the folder FILE."
 )
 @concurrency_option("blobs")
-@glob_option
+@glob_option()
 @keys_from_option
-@json_option
-@type_option
-@url_option
 def get(
+    place: Place,
     words: Sequence[str],
     recursive: bool,
     concurrency: int | None,
     glob: bool,
     keys_from: str | None,
-    as_json: bool,
-    storage_type: str,
-    url: str | None,
 ) -> None:
     """Write a blob to a file or to standard output.
 
@@ -154,28 +142,34 @@ def get(
         usage("Give KEY and FILE, or --keys-from and a folder.")
     if recursive + glob + (keys_from is not None) > 1:
         usage("-r, --glob and --keys-from exclude each other.")
-    with opened(url) as store:
+    with place.opened() as store:
+        download = partial(_folders.download, place, store, concurrency)
         if keys_from is not None:
-            keys = all_keys(store, (), keys_from, storage_type, Outcome())
-            _folders.download_keys(store, keys, words[0] if words else ".", storage_type, concurrency, as_json=as_json)
+            keys = sorted(set(all_keys(store, place.storage_type, (), keys_from, Outcome())))
+            download(words[0] if words else ".", "", lambda: keys, None)
             return
         key, file = words[0], words[1] if len(words) == 2 else None
         if glob:
-            _folders.download_matches(store, key, file or ".", storage_type, concurrency, as_json=as_json)
+            pattern = Glob.parse(key)
+            matches = partial(pattern.keys, store, place.storage_type)
+            download(file or ".", pattern.folder, matches, pattern.no_match(store, place.storage_type))
             return
         if recursive:
             if file in (None, "-"):
                 usage("-r writes into a folder: name it as FILE.")
-            _folders.download_folder(store, key, str(file), storage_type, concurrency, as_json=as_json)
+            inside = folder(key)
+            none = nothing(store, place.storage_type, f"get({inside!r})", "there is no blob below this folder")
+            download(str(file), inside, partial(store.iter_list, inside, place.storage_type), none)
             return
-        info = _fetch(store, key, file, storage_type, as_json=as_json)
-    if as_json:
-        _output.emit_json(_output.info_fields(info))
+        info = _fetch(place, store, key, file)
+    if place.as_json:
+        _output.emit_json(vars(info))
 
 
-def _fetch(store: Storage, key: str, file: str | None, storage_type: str, *, as_json: bool) -> ObjectInfo:
+def _fetch(place: Place, store: Storage, key: str, file: str | None) -> ObjectInfo:
+    storage_type = place.storage_type
     if file is None or file == "-":
-        if as_json:
+        if place.as_json:
             usage("--json needs a FILE: standard output has the blob.")
         info = store.get_file(key, sys.stdout.buffer, storage_type)
         _output.flush()
@@ -187,48 +181,43 @@ def _fetch(store: Storage, key: str, file: str | None, storage_type: str, *, as_
         return store.get_file(key, file, storage_type, progress=progress)
 
 
-@command("cat", "storage cat log/1 log/2", "storage cat --keys-from parts.txt | gzip > all.gz")
+@store_command("cat", "storage cat log/1 log/2", "storage cat --keys-from parts.txt | gzip > all.gz", json=False)
 @click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
 @keys_from_option
-@type_option
-@url_option
-def cat(keys: Sequence[str], keys_from: str | None, storage_type: str, url: str | None) -> None:
+def cat(place: Place, keys: Sequence[str], keys_from: str | None) -> None:
     """Write blobs to standard output, one after the other, bytes as they are.
 
     A blob that is not there is exit status 1; the others are written all the same.
     """
     outcome = Outcome()
-    with opened(url) as store:
-        for key in all_keys(store, keys, keys_from, storage_type, outcome):
+    with place.opened() as store:
+        for key in all_keys(store, place.storage_type, keys, keys_from, outcome):
             try:
-                store.get_file(key, sys.stdout.buffer, storage_type)
+                store.get_file(key, sys.stdout.buffer, place.storage_type)
             except NotFoundError as exc:
                 outcome.failed(exc)
         _output.flush()
     outcome.end()
 
 
-@command("info", "storage info reports/a.csv", "storage info reports/a.csv --json | jq -r .etag")
+@store_command("info", "storage info reports/a.csv", "storage info reports/a.csv --json | jq -r .etag")
 @click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
 @keys_from_option
-@json_option
-@type_option
-@url_option
-def info(keys: Sequence[str], keys_from: str | None, as_json: bool, storage_type: str, url: str | None) -> None:
+def info(place: Place, keys: Sequence[str], keys_from: str | None) -> None:
     """Show what is known of a blob: size, etag, time, headers and metadata."""
 
     def look(store: Storage, key: str) -> ObjectInfo:
-        return store.info(key, storage_type)
+        return store.info(key, place.storage_type)
 
-    for _, found in over_keys(look, url, keys, keys_from, storage_type):
-        if as_json:
-            _output.emit_json(_output.info_fields(found))
+    for _, found in over_keys(place, look, keys, keys_from):
+        if place.as_json:
+            _output.emit_json(vars(found))
         else:
             _show(found)
 
 
 def _show(found: ObjectInfo) -> None:
-    fields = _output.info_fields(found)
+    fields = {**vars(found)}
     metadata = fields.pop("metadata") or {}
     fields["last_modified"] = found.last_modified.isoformat()
     fields["size"] = f"{found.size} ({_output.human(found.size)})" if found.size >= 1024 else found.size
@@ -238,13 +227,12 @@ def _show(found: ObjectInfo) -> None:
             _output.emit(f"{name.replace('_', '-'):<17} {value}")
 
 
-@command("exists", "storage exists reports/a.csv && echo yes", "storage exists --keys-from wanted.txt > there.txt")
+@store_command(
+    "exists", "storage exists reports/a.csv && echo yes", "storage exists --keys-from wanted.txt > there.txt"
+)
 @click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
 @keys_from_option
-@json_option
-@type_option
-@url_option
-def exists(keys: Sequence[str], keys_from: str | None, as_json: bool, storage_type: str, url: str | None) -> None:
+def exists(place: Place, keys: Sequence[str], keys_from: str | None) -> None:
     """Tell whether there is a blob: exit status 0, or 1 if it is not there.
 
     With --keys-from, the keys that are there are printed, and the status is 1 if any is not. Only absence is 1: no permission,
@@ -252,13 +240,13 @@ def exists(keys: Sequence[str], keys_from: str | None, as_json: bool, storage_ty
     """
 
     def look(store: Storage, key: str) -> bool:
-        return store.exists(key, storage_type)
+        return store.exists(key, place.storage_type)
 
     missing = False
-    for key, there in over_keys(look, url, keys, keys_from, storage_type):
+    for key, there in over_keys(place, look, keys, keys_from):
         missing = missing or not there
-        if as_json:
-            _output.emit_json({"key": key, "storage_type": storage_type, "exists": there})
+        if place.as_json:
+            _output.emit_json({"key": key, "storage_type": place.storage_type, "exists": there})
         elif there and keys_from is not None:
             _output.emit(key)
     if missing:

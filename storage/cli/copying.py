@@ -8,22 +8,13 @@ from typing import Any, NamedTuple
 
 import click
 
-from storage import NotFoundError, ObjectInfo, PreconditionFailedError, Storage
+from storage import AlreadyExistsError, NotFoundError, ObjectInfo, PreconditionFailedError, Storage
+from storage._facade.blobs import carry
 from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage.cli import _output
-from storage.cli._app import (
-    command,
-    complete_keys,
-    concurrency_option,
-    glob_option,
-    json_option,
-    opened,
-    type_option,
-    url_option,
-    usage,
-)
-from storage.cli._many import Glob, Outcome, each, folder
+from storage.cli._app import Place, complete_keys, concurrency_option, glob_option, opened, store_command, usage
+from storage.cli._many import Glob, Outcome, each, folder, nothing
 
 __all__: list[str] = []
 
@@ -33,15 +24,12 @@ _TRIES = 3
 def _options(function: Callable[..., object]) -> Callable[..., object]:
     """The arguments that ``cp`` and ``mv`` share."""
     for option in (
-        url_option,
-        type_option,
-        json_option,
         concurrency_option("blobs"),
         click.option("--if-match", metavar="ETAG", help="Fail unless this is KEY's etag."),
         click.option("--no-overwrite", is_flag=True, help="Fail if there is a blob under NEW_KEY."),
         click.option("--new-url", metavar="URL", help="The store of NEW_KEY, or a path. [default: that of KEY]"),
         click.option("--new-type", metavar="TYPE", help="The storage type of NEW_KEY. [default: that of KEY]"),
-        glob_option,
+        glob_option(),
         click.option("-r", "--recursive", is_flag=True, help="KEY and NEW_KEY are folders: all blobs below KEY."),
         click.argument("new_key", required=False, shell_complete=complete_keys),
         click.argument("key", shell_complete=complete_keys),
@@ -50,7 +38,7 @@ def _options(function: Callable[..., object]) -> Callable[..., object]:
     return function
 
 
-@command(
+@store_command(
     "cp",
     "storage cp reports/a.csv archive/a.csv",
     "storage cp -r reports archive/2026",
@@ -59,57 +47,56 @@ def _options(function: Callable[..., object]) -> Callable[..., object]:
     "storage cp reports/a.csv --url s3://bucket --new-url gs://other",
 )
 @_options
-def cp(**words: Any) -> None:
+def cp(place: Place, **words: Any) -> None:
     """Copy a blob with its headers and metadata.
 
     Inside one store the bytes do not pass through this machine where the service can copy. With --new-url they do; NEW_KEY is
     then the same as KEY unless it is given. With --glob, NEW_KEY is a folder, and what lies in it already is not copied.
     """
-    _transfer(**words, move=False)
+    _transfer(place, **words, move=False)
 
 
-@command(
+@store_command(
     "mv",
     "storage mv draft.md final.md",
     "storage mv -r incoming done",
     "storage mv --glob 'incoming/*.csv' done",
 )
 @_options
-def mv(**words: Any) -> None:
+def mv(place: Place, **words: Any) -> None:
     """Move a blob with its headers and metadata.
 
     On a cloud, and with --new-url, this is a copy, then a delete: a failure between leaves both, never neither.
     """
-    _transfer(**words, move=True)
+    _transfer(place, **words, move=True)
 
 
 def _transfer(
+    place: Place,
     *,
     key: str,
     new_key: str | None,
-    url: str | None,
     new_url: str | None,
-    storage_type: str,
     new_type: str | None,
     recursive: bool,
     glob: bool,
     no_overwrite: bool,
     if_match: str | None,
     concurrency: int | None,
-    as_json: bool,
     move: bool,
 ) -> None:
     """Copies or moves the blob, or all blobs, that ``key`` names."""
+    storage_type = place.storage_type
     new_type = new_type or storage_type
     if if_match is not None and (recursive or glob):
         usage("--if-match goes with one KEY.")
-    with opened(url) as source, nullcontext(source) if new_url is None else opened(new_url) as target:
+    with place.opened() as source, nullcontext(source) if new_url is None else opened(new_url) as target:
         new_key = _target_key(key, new_key, glob=glob, same_store=target is source)
         transfer = _between(source, target, storage_type, new_type, if_match, overwrite=not no_overwrite, move=move)
         if not (recursive or glob):
             info = transfer(key, new_key)
-            if as_json:
-                _output.emit_json(_output.info_fields(info))
+            if place.as_json:
+                _output.emit_json(vars(info))
             return
         new = folder(new_key)
         Call.about(core_of(target), "copy", f"{new}x", new_type)  # a mistake in what all of them share is one error
@@ -123,8 +110,8 @@ def _transfer(
             empty = False
             if error is not None:
                 outcome.failed(error)
-            elif as_json and found is not None:
-                _output.emit_json(_output.info_fields(found))
+            elif place.as_json and found is not None:
+                _output.emit_json(vars(found))
         if empty:
             raise selected.none
     outcome.end()
@@ -154,8 +141,7 @@ def _below(store: Storage, key: str, storage_type: str, new: str | None) -> _Sel
     old = folder(key)
     if new is not None and (old.startswith(new) or new.startswith(old)):
         usage(f"{old or '(everything)'!r} and {new or '(everything)'!r} are one folder, or one is inside the other.")
-    where = f"of type {storage_type!r} in {store.backend.location}"
-    none = NotFoundError(f"{old!r} {where}: there is no blob in this folder", storage_type=storage_type)
+    none = nothing(store, storage_type, repr(old), "there is no blob in this folder")
     return _Selection(old, store.iter_list(old, storage_type), none)
 
 
@@ -184,35 +170,20 @@ def _between(
         )
 
     def copy(key: str, new_key: str) -> ObjectInfo:
-        condition: dict[str, Any] = {"overwrite": overwrite}
+        call = Call.about(core_of(source), "copy", key, storage_type)
+        new = Call.about(core_of(target), "copy", new_key, new_type)
         for _ in range(_TRIES):
-            info = source.info(key, storage_type)
-            if if_match not in (None, info.etag):
-                raise PreconditionFailedError(
-                    f"copy({key!r}) of type {storage_type!r} in {source.backend.location}: the blob is not the version that was "
-                    "asked for",
-                    key=key,
-                    storage_type=storage_type,
-                )
-            stored = target.set(
-                new_key,
-                source.iter_bytes(key, storage_type),
-                new_type,
-                content_type=info.content_type,
-                cache_control=info.cache_control,
-                content_encoding=info.content_encoding,
-                metadata=info.metadata,
-                **condition,
-            )
-            # Bytes and headers were asked for one after the other, and must be of one version.
-            if source.info(key, storage_type).etag == info.etag:
-                if move:
-                    source.delete(key, storage_type, if_match=info.etag)
-                return stored
-            condition = {"if_match": stored.etag}
+            try:
+                stat, info = carry(call, new, overwrite=overwrite, if_match=if_match)
+            except PreconditionFailedError as exc:
+                if if_match is not None or isinstance(exc, AlreadyExistsError):
+                    raise
+                continue  # it was replaced while it was read
+            if move:
+                source.delete(key, storage_type, if_match=stat.etag)
+            return info
         raise PreconditionFailedError(
-            f"copy({key!r}) of type {storage_type!r} in {source.backend.location}: the blob changed {_TRIES} times while it was "
-            "copied; try again when nobody writes to it",
+            f"{call}: the blob changed {_TRIES} times while it was copied; try again when nobody writes to it",
             key=key,
             storage_type=storage_type,
         )

@@ -12,7 +12,7 @@ from storage import ObjectInfo, Storage, StorageError
 from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage.cli import _output
-from storage.cli._app import command, complete_keys, json_option, opened, type_option, url_option
+from storage.cli._app import Place, complete_keys, glob_option, store_command
 from storage.cli._many import Glob
 
 __all__: list[str] = []
@@ -21,7 +21,7 @@ _FIELDS = ObjectInfo.__match_args__
 _NO_COLUMNS = " " * 34  # the width of size and time
 
 
-@command(
+@store_command(
     "ls",
     "storage ls",
     "storage ls reports/ -l --human",
@@ -33,18 +33,11 @@ _NO_COLUMNS = " " * 34  # the width of size and time
 @click.option("-r", "--recursive", is_flag=True, help="Every key, not one level.")
 @click.option("-l", "--long", is_flag=True, help="Show size and time too.")
 @click.option("--human", is_flag=True, help="As -l, sizes in KiB, MiB and so on.")
-@click.option(
-    "--glob",
-    "glob",
-    is_flag=True,
-    help="PREFIX is a pattern in quotes: * and ? are anything but a slash, ** is anything, [abc] one of these.",
-)
+@glob_option("PREFIX")
 @click.option("--start-after", metavar="TEXT", help="Only keys after this text, which need not be a key.")
 @click.option("--end-before", metavar="TEXT", help="Only keys before this text.")
-@json_option
-@type_option
-@url_option
 def ls(
+    place: Place,
     prefix: str,
     recursive: bool,
     long: bool,
@@ -52,9 +45,6 @@ def ls(
     glob: bool,
     start_after: str | None,
     end_before: str | None,
-    as_json: bool,
-    storage_type: str,
-    url: str | None,
 ) -> None:
     """List keys: one level, or with -r all of them.
 
@@ -62,16 +52,14 @@ def ls(
     printed whole, one a line. With --glob every key is printed that matches the pattern, on whatever level it is. --json prints
     ObjectInfo's fields; a folder has a key that ends in a slash, and no size.
     """
-    details = long or human or as_json
-    with opened(url) as store:
+    storage_type, details = place.storage_type, long or human or place.as_json
+    with place.opened() as store:
         empty = True
         bounds = {"start_after": start_after, "end_before": end_before}
         for item in _items(store, prefix, storage_type, bounds, recursive=recursive, glob=glob, details=details):
             empty = False
-            if as_json:
-                _output.emit_json(
-                    _output.info_fields(item) if isinstance(item, ObjectInfo) else _folder(item, storage_type)
-                )
+            if place.as_json:
+                _output.emit_json(vars(item) if isinstance(item, ObjectInfo) else _folder(item, storage_type))
             elif isinstance(item, ObjectInfo):
                 _output.emit(_long(item, human=human) if details else item.key)
             elif recursive or glob:
@@ -120,20 +108,17 @@ def _long(info: ObjectInfo, *, human: bool) -> str:
     return f"{size:>12} {info.last_modified:%Y-%m-%dT%H:%M:%SZ} {info.key}"
 
 
-@command("du", "storage du", "storage du reports/ --json")
+@store_command("du", "storage du", "storage du reports/ --json")
 @click.argument("prefix", default="", shell_complete=complete_keys)
-@json_option
-@type_option
-@url_option
-def du(prefix: str, as_json: bool, storage_type: str, url: str | None) -> None:
+def du(place: Place, prefix: str) -> None:
     """Count the blobs below a prefix, and their bytes."""
     count = size = 0
-    with opened(url) as store:
-        for info in store.iter_info(prefix, storage_type):
+    with place.opened() as store:
+        for info in store.iter_info(prefix, place.storage_type):
             count += 1
             size += info.size
-    if as_json:
-        _output.emit_json({"prefix": prefix, "storage_type": storage_type, "bytes": size, "blobs": count})
+    if place.as_json:
+        _output.emit_json({"prefix": prefix, "storage_type": place.storage_type, "bytes": size, "blobs": count})
         return
     about = f" ({_output.human(size)})" if size >= 1024 else ""
     _output.emit(f"{size} bytes{about} in {count} blob{'' if count == 1 else 's'}")

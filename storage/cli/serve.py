@@ -11,7 +11,7 @@ import click
 
 from storage._backend import servable
 from storage._facade.core import core_of
-from storage.cli._app import command, opened, type_option, url_option, usage
+from storage.cli._app import Place, store_command, usage
 from storage.exceptions import StorageError
 
 if TYPE_CHECKING:
@@ -24,14 +24,13 @@ _LOOPBACK = ("127.0.0.1", "::1")
 _MAX_UPLOAD = 5 * 1024**3
 
 
-@command(
+@store_command(
     "serve",
     "storage serve --url file:///srv/blobs",
     "storage serve --url file:///srv/blobs --host 0.0.0.0 --max-upload 100000000",
     "storage serve --url s3://bucket --browse",
+    json=False,
 )
-@url_option
-@type_option
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8900, show_default=True, help="The port; 0: a free one.")
 @click.option(
@@ -43,7 +42,7 @@ _MAX_UPLOAD = 5 * 1024**3
     help="A longer upload is refused.",
 )
 @click.option("--browse", is_flag=True, help="Also show a page to browse the store, on this machine only.")
-def serve(url: str | None, storage_type: str, host: str, port: int, max_upload: int, browse: bool) -> None:
+def serve(place: Place, host: str, port: int, max_upload: int, browse: bool) -> None:
     """Serve the signed URLs of a store until interrupted.
 
     The first line of output is the base URL: what ?serve_url= in the URL of a file:// store names. With --browse the second
@@ -53,8 +52,8 @@ def serve(url: str | None, storage_type: str, host: str, port: int, max_upload: 
         usage(
             f"--host {host}: the page of --browse shows the whole store, so it is for this machine alone; use {_LOOPBACK[0]}"
         )
-    with opened(url) as store, _listen(host, port) as listener:
-        core_of(store).route(storage_type)  # a wrong type is wrong usage here too
+    with place.opened() as store, _listen(host, port) as listener:
+        core_of(store).route(place.storage_type)  # a wrong type is wrong usage here too
         _check(store, browse=browse)
         shown = f"[{host}]" if ":" in host else host
         base = f"http://{shown}:{listener.getsockname()[1]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import click
@@ -12,16 +11,7 @@ from storage import SignedRequest, Storage
 from storage._backend import servable
 from storage._facade.core import core_of
 from storage.cli import _output
-from storage.cli._app import (
-    command,
-    complete_keys,
-    json_option,
-    keys_from_option,
-    opened,
-    type_option,
-    url_option,
-    usage,
-)
+from storage.cli._app import Place, complete_keys, keys_from_option, store_command, usage
 from storage.cli._many import over_keys
 
 __all__: list[str] = []
@@ -47,43 +37,28 @@ def _check_served(store: Storage, storage_type: str) -> None:
     )
 
 
-def _print(request: SignedRequest, key: str, storage_type: str, *, as_json: bool) -> None:
-    if not as_json:
+def _print(place: Place, request: SignedRequest, key: str) -> None:
+    if place.as_json:
+        _output.emit_json({"key": key, "storage_type": place.storage_type, **vars(request)})
+    else:
         _output.emit(request.url)
-        return
-    expires: datetime = request.expires_at
-    _output.emit_json(
-        {
-            "key": key,
-            "storage_type": storage_type,
-            "method": request.method,
-            "url": request.url,
-            "headers": dict(request.headers),
-            "expires_at": expires,
-        }
-    )
 
 
-@command("sign", "storage sign reports/a.csv", 'curl -O "$(storage sign reports/a.csv --expires 600)"')
+@store_command("sign", "storage sign reports/a.csv", 'curl -O "$(storage sign reports/a.csv --expires 600)"')
 @click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
 @click.option("--expires", **_EXPIRES)
 @click.option("--download-name", metavar="NAME", help="A browser saves the blob under this name.")
 @click.option("--content-disposition", metavar="D", help="The response's Content-Disposition.")
 @click.option("--content-type", metavar="T", help="The response's Content-Type.")
 @keys_from_option
-@json_option
-@type_option
-@url_option
 def sign(
+    place: Place,
     keys: Sequence[str],
     expires: int,
     download_name: str | None,
     content_disposition: str | None,
     content_type: str | None,
     keys_from: str | None,
-    as_json: bool,
-    storage_type: str,
-    url: str | None,
 ) -> None:
     """Print a URL that anyone can GET until it expires.
 
@@ -93,20 +68,20 @@ def sign(
     def signed(store: Storage, key: str) -> SignedRequest:
         return store.sign_download(
             key,
-            storage_type,
+            place.storage_type,
             expires_in=expires,
             content_disposition=content_disposition,
             content_type=content_type,
             download_name=download_name,
         )
 
-    with opened(url) as store:
-        _check_served(store, storage_type)
-    for key, request in over_keys(signed, url, keys, keys_from, storage_type):
-        _print(request, key, storage_type, as_json=as_json)
+    with place.opened() as store:
+        _check_served(store, place.storage_type)
+    for key, request in over_keys(place, signed, keys, keys_from):
+        _print(place, request, key)
 
 
-@command(
+@store_command(
     "upload-url",
     "storage upload-url inbox/a.csv --content-type text/csv",
     'curl -T a.csv "$(storage upload-url inbox/a.csv)"',
@@ -117,37 +92,32 @@ def sign(
 @click.option("--content-length", type=click.IntRange(0), metavar="BYTES", help="The length that has to be sent.")
 @click.option("--content-md5", metavar="BASE64", help="The MD5 that the bytes must have.")
 @click.option("--no-overwrite", is_flag=True, help="Refuse the upload if there is a blob by then.")
-@json_option
-@type_option
-@url_option
 def upload_url(
+    place: Place,
     key: str,
     expires: int,
     content_type: str | None,
     content_length: int | None,
     content_md5: str | None,
     no_overwrite: bool,
-    as_json: bool,
-    storage_type: str,
-    url: str | None,
 ) -> None:
     """Print a URL that anyone can PUT a blob to until it expires.
 
     It is a secret. What is bound into it has to be sent as headers: --json shows them, and else they are named on standard
     error.
     """
-    with opened(url) as store:
-        _check_served(store, storage_type)
+    with place.opened() as store:
+        _check_served(store, place.storage_type)
         request = store.sign_upload(
             key,
-            storage_type,
+            place.storage_type,
             expires_in=expires,
             content_type=content_type,
             content_length=content_length,
             content_md5=content_md5,
             overwrite=not no_overwrite,
         )
-    _print(request, key, storage_type, as_json=as_json)
-    if not as_json and request.headers:
+    _print(place, request, key)
+    if not place.as_json and request.headers:
         # Names and values are no secret without the URL.
         _output.note("send with it " + ", ".join(f"'{name}: {value}'" for name, value in request.headers.items()))

@@ -10,13 +10,13 @@ from click.shell_completion import get_completion_class
 from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage.cli import _doctor, _output
-from storage.cli._app import app, command, json_option, opened, type_option, url_option, usage
+from storage.cli._app import Place, app, store_command, usage
 from storage.cli._status import FAILED, Ended
 
 __all__: list[str] = []
 
 
-@command(
+@store_command(
     "setup",
     "storage setup --url s3://bucket --create-bucket",
     "storage setup --cors-origin https://app.example --tmp-days 7",
@@ -31,18 +31,7 @@ __all__: list[str] = []
 )
 @click.option("--no-cors", is_flag=True, help="Let no page use signed URLs any more.")
 @click.option("--tmp-days", type=click.IntRange(1), metavar="N", help="Let blobs of type tmp expire after N days.")
-@json_option
-@type_option
-@url_option
-def setup(
-    create_bucket: bool,
-    cors_origins: Sequence[str],
-    no_cors: bool,
-    tmp_days: int | None,
-    as_json: bool,
-    storage_type: str,
-    url: str | None,
-) -> None:
+def setup(place: Place, create_bucket: bool, cors_origins: Sequence[str], no_cors: bool, tmp_days: int | None) -> None:
     """Prepare a bucket or directory for a deployment, and print what was changed.
 
     It may be run again, and touches no rule but its own. The web origins that are given replace those of an earlier run. It
@@ -52,59 +41,41 @@ def setup(
         usage("--cors-origin and --no-cors exclude each other.")
     if not (create_bucket or cors_origins or no_cors or tmp_days):
         usage("Say what to set up: --create-bucket, --cors-origin, --no-cors or --tmp-days.")
-    with opened(url) as store:
-        core_of(store).route(storage_type)  # a wrong type is wrong usage here too
+    with place.opened() as store:
+        core_of(store).route(place.storage_type)  # a wrong type is wrong usage here too
         lines = store.setup(
             create_bucket=create_bucket,
             cors_origins=cors_origins if cors_origins or no_cors else None,
             tmp_days=tmp_days,
         )
-    for line in lines:
-        if as_json:
-            _output.emit_json({"changed": line})
-        else:
-            _output.emit(line)
-    if not lines:
-        _output.note("nothing had to be changed")
+    _output.emit_lines(lines, "changed", "nothing had to be changed", as_json=place.as_json)
 
 
-@command("gc", "storage gc", "storage gc --url file:///srv/store")
-@json_option
-@type_option
-@url_option
-def gc(as_json: bool, storage_type: str, url: str | None) -> None:
+@store_command("gc", "storage gc", "storage gc --url file:///srv/store")
+def gc(place: Place) -> None:
     """Sweep what killed writers left, and expired blobs of type tmp.
 
     Nothing of a writer that lives is touched. It sweeps the whole store, whatever --type is; clouds expire 'tmp' by themselves
     (see Storage.setup).
     """
-    with opened(url) as store:
+    with place.opened() as store:
         core = core_of(store)
-        core.route(storage_type)  # a wrong type is wrong usage here too
+        core.route(place.storage_type)  # a wrong type is wrong usage here too
         lines = [line for backend in core.backends() for line in Call.about_backend("gc", backend).run(backend.sweep)]
-    for line in lines:
-        if as_json:
-            _output.emit_json({"swept": line})
-        else:
-            _output.emit(line)
-    if not lines:
-        _output.note("there is nothing to sweep")
+    _output.emit_lines(lines, "swept", "there is nothing to sweep", as_json=place.as_json)
 
 
-@command("doctor", "storage doctor", "storage doctor --url 's3://bucket?profile=staging'")
-@json_option
-@type_option
-@url_option
-def doctor(as_json: bool, storage_type: str, url: str | None) -> None:
+@store_command("doctor", "storage doctor", "storage doctor --url 's3://bucket?profile=staging'")
+def doctor(place: Place) -> None:
     """Say what is wrong with configuration, credentials, bucket, permissions, clock and signing.
 
     It writes, reads, lists and deletes a small blob under a name of its own, and tries what the library needs of a server.
     Exit status 3 if anything is wrong; each line then says what to change.
     """
     wrong = False
-    for finding in _doctor.examine(url, storage_type):
+    for finding in _doctor.examine(place):
         wrong = wrong or finding.state == "wrong"
-        if as_json:
+        if place.as_json:
             _output.emit_json(finding._asdict())
         else:
             mark, colour = {"good": ("ok   ", "green"), "wrong": ("WRONG", "red"), "note": ("note ", "yellow")}[
@@ -116,17 +87,16 @@ def doctor(as_json: bool, storage_type: str, url: str | None) -> None:
         raise Ended(FAILED)
 
 
-@command(
+@store_command(
     "completion",
     'eval "$(storage completion bash)"',
     "storage completion fish > ~/.config/fish/completions/storage.fish",
+    json=False,
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@type_option
-@url_option
-def completion(shell: str, storage_type: str, url: str | None) -> None:
+def completion(place: Place, shell: str) -> None:
     """Print what makes a shell complete commands, options, types and keys."""
-    del storage_type, url
+    del place
     kind = get_completion_class(shell)
     if kind is not None:
         click.echo(kind(app, {}, "storage", "_STORAGE_COMPLETE").source())

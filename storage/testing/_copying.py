@@ -130,6 +130,16 @@ class CopyTests(Suite):
             assert store.get("a") == "2"
         store.delete_many(["b"], "other")
 
+    @pytest.mark.parametrize("call", ["copy", "move"])
+    def test_one_version_to_another_backend(self, storage: Storage, name: str, call: str) -> None:
+        """The version that ``if_match`` names goes to a store of another kind, headers and metadata along."""
+        storage.close()
+        store = self.open(name, storage_types={"data": "data/", "other": "memory://"})
+        made = store.set("a", b"1", **OPTIONS)
+        info = getattr(store, call)("a", "b", new_storage_type="other", if_match=made.etag)
+        assert (info.key, info.storage_type, _described(info)) == ("b", "other", _described(made))
+        assert store.exists("a") is (call == "copy")
+
     def test_a_copy_is_a_copy(self, storage: Storage) -> None:
         """Changing one of the two changes the other in nothing."""
         storage.set("a", b"1")

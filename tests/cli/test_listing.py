@@ -8,7 +8,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from storage import Storage
+from storage import PreconditionFailedError, Storage
+from storage.backends import Download
+from storage.backends.filesystem import FilesystemBackend
 
 BLOBS = {"a": "1", "a-b": "22", "a/b": "333", "a/c/d": "4444", "z é": "x" * 5000}
 
@@ -162,17 +164,22 @@ def test_folders_and_patterns_to_another_store(storage, blobs, other, tmp_path):
 
 def test_a_blob_that_changes_while_it_is_copied(storage, blobs, other, monkeypatch):
     """Bytes and headers of a copy are of one version, and one that changes each time is an error that says so."""
-    from storage import Storage as Opened
+    real, left = FilesystemBackend.stream, [2]
 
-    real, left = Opened.iter_bytes, [2]
+    def changing(self, path, *args):
+        stat, chunks = real(self, path, *args)
+        if not left[0]:
+            return Download(stat, chunks)
+        left[0] -= 1
+        blobs.set("a", f"newer {left[0]}", metadata={"version": str(left[0])})
 
-    def changing(self, key, *args, **options):
-        if left[0]:
-            left[0] -= 1
-            self.set(key, f"newer {left[0]}", metadata={"version": str(left[0])})
-        return real(self, key, *args, **options)
+        def replaced():
+            yield next(chunks)
+            raise PreconditionFailedError
 
-    monkeypatch.setattr(Opened, "iter_bytes", changing)
+        return Download(stat, replaced())
+
+    monkeypatch.setattr(FilesystemBackend, "stream", changing)
     assert storage("cp", "a", "--new-url", other.backend.location, "--no-overwrite").status == 0
     assert (other.get("a"), other.info("a").metadata) == ("newer 0", {"version": "0"})
     left[0] = 1000
