@@ -27,7 +27,7 @@ has the native exception of the SDK or the system as ``__cause__``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from storage._sync_types import SyncResult
@@ -83,15 +83,6 @@ class StorageError(Exception):
 
     def __str__(self) -> str:
         return self.message
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.message, self.key, self.storage_type, self.url)
-
-
-def _rebuild(
-    cls: type[StorageError], message: str, key: str | None, storage_type: str | None, url: str | None
-) -> StorageError:
-    return cls(message, key=key, storage_type=storage_type, url=url)
 
 
 class NotFoundError(StorageError, LookupError):
@@ -178,6 +169,3 @@ class SyncError(StorageError):
     ) -> None:
         super().__init__(message, key=key, storage_type=storage_type, url=url)
         self.result = result
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (*super().__reduce__(), {"result": self.result})

@@ -25,6 +25,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "stat": "info",
     "probe": "info",
     "delete": "delete",
+    "delete_unseen": "delete",
     "copy": "copy",
     "move": "move",
     "update": "set_metadata",
