@@ -6,7 +6,7 @@ import os
 
 
 class Descriptor:
-    """Owns an open descriptor.
+    """Owns an open descriptor; a ``with`` block gets its number, and closes it.
 
     Attributes:
         fd: the descriptor; -1: it was closed, or an interrupt came before it was taken.
@@ -24,6 +24,12 @@ class Descriptor:
         fd, self.fd = self.fd, -1
         if fd >= 0:
             self._close(fd)
+
+    def __enter__(self) -> int:
+        return self.fd
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     def __del__(self) -> None:
         self.close()

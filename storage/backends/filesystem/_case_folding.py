@@ -11,6 +11,7 @@ import os
 import unicodedata
 from collections.abc import Callable
 
+from storage._descriptors import Descriptor
 from storage.backends.filesystem import _system
 from storage.exceptions import UnsupportedOperationError
 
@@ -63,11 +64,8 @@ class Spelling:
         while True:
             variant = _other_spelling(name)
             if variant is not None:
-                fd = open_folder(folder)
-                try:
+                with Descriptor(open_folder(folder)) as fd:
                     folds = _finds_both(fd, name, variant)
-                finally:
-                    os.close(fd)
                 self._note(device, folds)
                 return folds is not False
             if not folder:  # no segment can be spelled in two ways: nothing to fold

@@ -101,19 +101,12 @@ def make_root(tree: Tree, *, create: bool = False) -> None:
         folder = os.path.dirname(folder)
     try:
         os.makedirs(tree.root, exist_ok=True)
-    except (
-        FileExistsError,
-        NotADirectoryError,
-        FileNotFoundError,
-    ) as exc:  # the last where a system makes no directories
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as exc:
         raise tree.no_root() from exc
     if tree.fsync:
         for folder in made:
-            fd = os.open(os.path.dirname(folder), os.O_RDONLY | os.O_CLOEXEC)
-            try:
+            with Descriptor(os.open(os.path.dirname(folder), os.O_RDONLY | os.O_CLOEXEC)) as fd:
                 _system.sync(fd)
-            finally:
-                os.close(fd)
 
 
 def _enter(tree: Tree, fd: int, name: str) -> int:
@@ -208,11 +201,8 @@ def prune(tree: Tree, folder: str, outer_fd: int = -1) -> None:
         if outer_fd >= 0:
             os.rmdir(name, dir_fd=outer_fd)
         else:
-            fd = tree.open(outer, _system.DIRECTORY)
-            try:
+            with Descriptor(tree.open(outer, _system.DIRECTORY)) as fd:
                 os.rmdir(name, dir_fd=fd)
-            finally:
-                os.close(fd)
     except OSError:
         return
     prune(tree, outer)

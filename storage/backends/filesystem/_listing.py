@@ -16,6 +16,7 @@ from itertools import groupby, islice, pairwise
 from typing import Final, NamedTuple
 
 from storage._backend import Stat
+from storage._descriptors import Descriptor
 from storage._keys import RESERVED, is_portable
 from storage.backends.filesystem import _records, _sidecars, _system
 from storage.backends.filesystem._tree import BLOB, HOME, MAX_PATH, Tree, checked, is_blob
@@ -33,9 +34,7 @@ class _Folder(NamedTuple):
     """The names in a directory."""
 
     names: list[str]  # sorted, portable; folders have a slash at their end
-    early: AbstractSet[
-        str
-    ]  # of these: names of folders whose blob, if there is one, does not come right before the folder
+    early: AbstractSet[str]  # of these: folders whose blob, if there is one, does not come right before the folder
     has_blob: bool = False  # a blob of the directory's own name is in it
 
 
@@ -147,10 +146,8 @@ def _holds_blob(tree: Tree, folder: str) -> bool:
     fd = tree.find(f"{folder}/{BLOB}", _system.READ)
     if fd is None:
         return False
-    try:
+    with Descriptor(fd):
         return is_blob(os.fstat(fd))
-    finally:
-        os.close(fd)
 
 
 def _is_occupied(tree: Tree, folder: str) -> bool:
@@ -167,10 +164,8 @@ def _read(tree: Tree, folder: str, *, is_top: bool = False) -> _Folder | None:
         if isinstance(absent, NotFoundError) or (not is_top and absent is not exc):
             return None
         raise absent from None
-    try:
+    with Descriptor(fd):
         names = _names(fd)
-    finally:
-        os.close(fd)
     joined = "".join(names)
     has_blob = False
     if RESERVED in joined:
@@ -299,11 +294,8 @@ def lint(tree: Tree, prefix: str) -> Sequence[str]:
         fd = tree.find(folder)
         if fd is None:
             continue
-        try:
-            with os.scandir(fd) as entries:
-                found.update(_foreign(entry) for entry in entries if folder != start or entry.name.startswith(rest))
-        finally:
-            os.close(fd)
+        with Descriptor(fd), os.scandir(fd) as entries:
+            found.update(_foreign(entry) for entry in entries if folder != start or entry.name.startswith(rest))
     del found[""]
     return [f"{count} {kind}" for kind, count in sorted(found.items())]
 

@@ -6,6 +6,7 @@ import errno
 import os
 from typing import Final
 
+from storage._descriptors import Descriptor
 from storage.backends.filesystem import _records, _sidecars, _system
 from storage.backends.filesystem._tree import BLOB, Tree, is_blob, is_folder
 from storage.exceptions import NotFoundError, PreconditionFailedError, UnavailableError
@@ -84,14 +85,11 @@ class Place:
 
     def check_version(self, etag: str) -> None:
         """Raises ``PreconditionFailedError`` unless the blob's file has this etag."""
-        fd = self.open()
-        try:
+        with Descriptor(self.open()) as fd:
             st = os.fstat(fd)
             record = _records.fetch(fd) or _sidecars.read(self._tree, self.path, st)
             if _records.to_stat(self.path, st, record).etag != etag:
                 raise PreconditionFailedError
-        finally:
-            os.close(fd)
 
 
 def _look(fd: int, name: str) -> os.stat_result | None:

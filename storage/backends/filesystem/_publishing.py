@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 
 from storage._backend import Changes, PutOptions, Stat
+from storage._descriptors import Descriptor
 from storage.backends.filesystem import _folders, _records, _sidecars, _system
 from storage.backends.filesystem._places import CHANGED, Place, vanishes
 from storage.backends.filesystem._records import Unattached
@@ -175,10 +176,8 @@ def _try_move(tree: Tree, source: str, target: str, *, overwrite: bool, if_match
     _learn(tree, device)
     tree.spelling.refuse_alias(tree.open_directory, target, device)
     with contextlib.ExitStack() as stack:
-        fd = _folders.open_folder(tree, folder)
-        stack.callback(os.close, fd)
-        source_fd = tree.open_directory(source_folder)
-        stack.callback(os.close, source_fd)
+        fd = stack.enter_context(Descriptor(_folders.open_folder(tree, folder)))
+        source_fd = stack.enter_context(Descriptor(tree.open_directory(source_folder)))
         with _both_locked(tree, fd, source_fd):
             tree.spelling.refuse_alias(tree.open_directory, target, device)
             old = Place(tree, source, source_fd)
@@ -197,17 +196,13 @@ def _learn(tree: Tree, device: int) -> None:
     """Asks ``device`` whether it folds names, by the name of a directory of ours, if it is not known."""
     if device not in tree.spelling.exact:
         _folders.open_staging(tree)
-        home = tree.open_directory(HOME)
-        try:
+        with Descriptor(tree.open_directory(HOME)) as home:
             tree.spelling.learn(device, home, "tmp")
-        finally:
-            os.close(home)
 
 
 def _move(tree: Tree, old: Place, new: Place, *, overwrite: bool, if_match: str | None) -> Stat | None:
     old.blob()
-    fd = old.open()
-    try:
+    with Descriptor(old.open()) as fd:
         st = os.fstat(fd)
         record = _records.fetch(fd)
         if record is None and _sidecars.read(tree, old.path, st) is not None:
@@ -222,8 +217,6 @@ def _move(tree: Tree, old: Place, new: Place, *, overwrite: bool, if_match: str 
             _rename(old.name, old.fd, new, overwrite=overwrite)
         # Asked anew: an etag that is derived from the file's state has changed with its name.
         return _records.to_stat(new.path, os.fstat(fd), record)
-    finally:
-        os.close(fd)
 
 
 @contextlib.contextmanager
@@ -262,14 +255,12 @@ def update(tree: Tree, path: str, changes: Changes, *, if_match: str | None) -> 
     for _ in range(TRIES):
         try:
             with contextlib.ExitStack() as stack:
-                fd = _folders.find_folder(tree, path)
-                stack.callback(os.close, fd)
+                fd = stack.enter_context(Descriptor(_folders.find_folder(tree, path)))
                 stack.callback(_folders.unlock, fd, _folders.lock(tree, fd))
                 place = Place(tree, path, fd)
                 stack.callback(place.close)
                 place.blob()
-                file = place.open()
-                stack.callback(os.close, file)
+                file = stack.enter_context(Descriptor(place.open()))
                 st = os.fstat(file)
                 record = _records.fetch(file)
                 etag = None if record is None else _records.own_etag(record, st)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from storage._backend import Setup
 from storage.backends.filesystem import _folders, _system
-from storage.backends.filesystem._staging import Staged
+from storage.backends.filesystem._staging import write_own
 from storage.backends.filesystem._tree import HOME, Tree
 from storage.exceptions import StorageError
 
-_NAME: Final = "settings.json"
+_PATH: Final = f"{HOME}/settings.json"
 
 
 class Settings(NamedTuple):
@@ -30,7 +29,7 @@ class Settings(NamedTuple):
 
 def read_settings(tree: Tree) -> Settings:
     """Reads the settings of a store; the defaults where ``setup`` never ran."""
-    fd = tree.find(f"{HOME}/{_NAME}", _system.READ)
+    fd = tree.find(_PATH, _system.READ)
     if fd is None:
         return Settings()
     with open(fd, encoding="utf-8") as file:
@@ -41,7 +40,7 @@ def read_settings(tree: Tree) -> Settings:
                 {str(prefix): int(days) for prefix, days in read.get("tmp_days", {}).items()},
             )
         except (ValueError, TypeError, AttributeError) as exc:
-            raise StorageError(f"{tree.root}/{HOME}/{_NAME} is damaged; delete it, and set the store up again") from exc
+            raise StorageError(f"{tree.root}/{_PATH} is damaged; delete it, and set the store up again") from exc
 
 
 def setup(tree: Tree, wanted: Setup) -> Sequence[str]:
@@ -61,22 +60,5 @@ def setup(tree: Tree, wanted: Setup) -> Sequence[str]:
         new = new._replace(tmp_days={**new.tmp_days, prefix: wanted.tmp_days})
         lines.append(f"blobs below {prefix!r} expire {wanted.tmp_days} days after they were written (storage gc)")
     if new != old:
-        _write(tree, new)
+        write_own(tree, _PATH, json.dumps(new._asdict(), ensure_ascii=False, indent=1).encode())
     return lines
-
-
-def _write(tree: Tree, settings: Settings) -> None:
-    staged = Staged.held(tree)
-    try:
-        staged.write(json.dumps(settings._asdict(), ensure_ascii=False, indent=1).encode())
-        _system.sync(staged.fd)
-        fd = tree.open_directory(HOME)
-        try:
-            os.rename(staged.name, _NAME, src_dir_fd=staged.folder.fd, dst_dir_fd=fd)
-            _system.sync(fd)
-        finally:
-            os.close(fd)
-    except BaseException:
-        staged.discard()
-        raise
-    staged.close()

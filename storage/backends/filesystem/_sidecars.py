@@ -17,7 +17,7 @@ from typing import Final
 from storage._keys import is_portable
 from storage.backends.filesystem import _folders, _records, _system
 from storage.backends.filesystem._records import Record
-from storage.backends.filesystem._staging import Staged
+from storage.backends.filesystem._staging import Staged, write_own
 from storage.backends.filesystem._tree import ABSENT, META, Tree, is_blob
 from storage.exceptions import NotFoundError, UnavailableError
 
@@ -96,22 +96,7 @@ def write(tree: Tree, path: str, staged: Staged, old: os.stat_result | None) -> 
         staged.stat = st
         if tree.fsync:
             _system.sync(staged.fd)
-    data = Staged.held(tree)
-    try:
-        data.write(path.encode() + b"\n" + staged.record())
-        if tree.fsync:
-            _system.sync(data.fd)
-        fd = _folders.open_folder(tree, META)
-        try:
-            os.rename(data.name, _name(path, st), src_dir_fd=data.folder.fd, dst_dir_fd=fd)
-            if tree.fsync:
-                _system.sync(fd)
-        finally:
-            os.close(fd)
-    except BaseException:
-        data.discard()
-        raise
-    data.close()
+    write_own(tree, f"{META}/{_name(path, st)}", path.encode() + b"\n" + staged.record(), fsync=tree.fsync)
     tree.has_sidecars = True
 
 
@@ -152,14 +137,12 @@ def _forget(tree: Tree, folder: int, name: str) -> bool:
     fd = tree.find(path.rpartition("/")[0])
     if fd is None:
         return _unlink(folder, name)
+    own = -1
     try:
         own = _folders.lock(tree, fd)
-        try:
-            return not _has_body(tree, path, name) and _unlink(folder, name)
-        finally:
-            _folders.unlock(fd, own)
+        return not _has_body(tree, path, name) and _unlink(folder, name)
     finally:
-        os.close(fd)
+        _folders.release(fd, own)
 
 
 def _has_body(tree: Tree, path: str, name: str) -> bool:

@@ -6,12 +6,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from storage._backend import SigningKeys
 from storage.backends.filesystem import _system
-from storage.backends.filesystem._staging import Staged
+from storage.backends.filesystem._staging import write_own
 from storage.backends.filesystem._tree import HOME, Tree
 from storage.exceptions import SigningError
 
@@ -153,21 +153,8 @@ class KeyFiles:
 
     def _make(self, name: str, content: bytes, mode: int) -> None:
         """Makes one of our files whole, unless there is one."""
-        tree = self._tree
         try:
-            staged = Staged.held(tree, mode)
-            try:
-                staged.write(content + b"\n")
-                _system.sync(staged.fd)
-                home = tree.open_directory(HOME)
-                try:
-                    with suppress(FileExistsError):
-                        os.link(staged.name, name, src_dir_fd=staged.folder.fd, dst_dir_fd=home)
-                    _system.sync(home)
-                finally:
-                    os.close(home)
-            finally:
-                staged.discard()
+            write_own(self._tree, f"{HOME}/{name}", content + b"\n", mode=mode, replace=False)
         except OSError as exc:
             raise self._failed(name, exc) from exc
 

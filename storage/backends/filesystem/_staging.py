@@ -161,3 +161,34 @@ class Staged:
     def __del__(self) -> None:
         if hasattr(self, "fd"):  # an interrupt may come before it is set
             self.discard()
+
+
+def write_own(
+    tree: Tree, path: str, data: bytes, *, mode: int = 0o666, replace: bool = True, fsync: bool = True
+) -> None:
+    """Writes a file of the store's own, whole.
+
+    Args:
+        path: of the file, in a directory of the store's own.
+        data: its content.
+        mode: who may read and write it, before the umask.
+        replace: whether it takes the place of one that is there.
+        fsync: whether it is on the medium on return.
+    """
+    folder, _, name = path.rpartition("/")
+    staged = Staged.held(tree, mode)
+    try:
+        staged.write(data)
+        if fsync:
+            _system.sync(staged.fd)
+        with Descriptor(_folders.open_folder(tree, folder)) as fd:
+            if replace:
+                os.rename(staged.name, name, src_dir_fd=staged.folder.fd, dst_dir_fd=fd)
+                staged.close()
+            else:
+                with contextlib.suppress(FileExistsError):
+                    os.link(staged.name, name, src_dir_fd=staged.folder.fd, dst_dir_fd=fd)
+            if fsync:
+                _system.sync(fd)
+    finally:
+        staged.discard()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
+from storage._descriptors import Descriptor
 from storage.backends.filesystem import _deleting, _listing, _settings, _sidecars, _system
 from storage.backends.filesystem._tree import ABSENT, BESIDE, BLOB, HOME, STAGING, Tree, is_folder
 from storage.exceptions import NotFoundError
@@ -42,12 +43,10 @@ def sweep_staging(tree: Tree, most: int | None = None) -> int:
     fd = tree.find(STAGING)
     if fd is None:
         return 0
-    try:
+    with Descriptor(fd):
         with os.scandir(fd) as entries:
             names = [entry.name for entry in islice(entries, most)]
         return _remove(fd, names)
-    finally:
-        os.close(fd)
 
 
 def _sweep_leftovers(tree: Tree) -> int:
@@ -55,17 +54,13 @@ def _sweep_leftovers(tree: Tree) -> int:
     count = sweep_staging(tree)
     fd = tree.find(HOME)
     if fd is not None:
-        try:
+        with Descriptor(fd):
             count += _remove(fd, filter(_HALF_MADE, os.listdir(fd)))
-        finally:
-            os.close(fd)
     for folder in _listing.folders(tree):
         fd = tree.find(folder)
         if fd is not None:
-            try:
+            with Descriptor(fd):
                 count += _remove(fd, (name for name in os.listdir(fd) if name.startswith(BESIDE)))
-            finally:
-                os.close(fd)
     return count
 
 
