@@ -339,10 +339,16 @@ class Servable(Protocol):
         """
 
 
-def servable(backend: Backend) -> Servable | None:
+if TYPE_CHECKING:
+
+    class ServableBackend(Backend, Servable, Protocol):
+        """A backend whose signed URLs are made and answered by this library."""
+
+
+def servable(backend: Backend) -> ServableBackend | None:
     """``backend`` where its signed URLs are made and answered by this library; else ``None``."""
     # `isinstance` would get `cors_origins`, which may be in a file.
-    return cast("Servable", backend) if getattr(backend, "signing_keys", None) is not None else None
+    return cast("ServableBackend", backend) if getattr(backend, "signing_keys", None) is not None else None
 
 
 class HoldsBackends(Protocol):

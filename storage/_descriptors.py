@@ -1,8 +1,13 @@
-"""An open file descriptor that is closed with its last owner."""
+"""Open file descriptors that are closed with their last owner."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import Final
+
+PIECE: Final = 1024 * 1024
+"""Bytes of a file that are read at once."""
 
 
 class Descriptor:
@@ -33,3 +38,30 @@ class Descriptor:
 
     def __del__(self) -> None:
         self.close()
+
+
+class FileRange(Descriptor):
+    """The bytes of an open file from ``begin`` to ``end``, in pieces. Closes the file."""
+
+    def __init__(self, fd: int, begin: int, end: int) -> None:
+        super().__init__(fd)
+        self._position, self._end = begin, end
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self.fd < 0:
+            raise StopIteration
+        data = os.pread(self.fd, max(0, min(PIECE, self._end - self._position)), self._position)
+        if not data:
+            try:
+                self._check()
+            finally:
+                self.close()
+            raise StopIteration
+        self._position += len(data)
+        return data
+
+    def _check(self) -> None:
+        """Raises if the file that was read is not what it was taken for. It is open, and has no more bytes in the range."""

@@ -145,7 +145,7 @@ def parse_retries(value: int | Retry | Retries | None) -> Retries:
     return Retries(
         total=int(value.total),
         backoff_factor=float(value.backoff_factor),
-        backoff_max=float(getattr(value, "backoff_max", Retry.DEFAULT_BACKOFF_MAX)),
+        backoff_max=float(value.backoff_max),
         # urllib3's default is an empty list: a Retry that names no status leaves the choice to the driver.
         statuses=statuses or None,
     )

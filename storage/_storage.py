@@ -11,7 +11,7 @@ from storage._facade.call import Call
 from storage._facade.check import check_backend
 from storage._facade.core import Core, core_of
 from storage._facade.directories import Directories
-from storage._facade.listing import Listing
+from storage._facade.listing import Listing, Scan
 from storage._facade.many import Many
 from storage._facade.options import check_count
 from storage._facade.signing import Signing
@@ -249,13 +249,15 @@ class Storage(Many, Directories, Listing, Signing):
             StorageError: as for :meth:`set_many`.
             ValueError: an empty prefix.
         """
-        if executor is None or prefix == "":
-            return super().delete_prefix(prefix, storage_type, concurrency=concurrency)
-        from storage._sync.spreading import spread_delete
-
-        Call.about_prefix(self._core, "delete_prefix", prefix, storage_type)
+        if prefix == "":
+            raise ValueError("prefix='': an empty prefix would delete everything; delete_many(iter_list()) does that")
+        call = Call.about_prefix(self._core, "delete_prefix", prefix, storage_type)
+        if executor is None:
+            return self._delete(call.name, Scan(call).keys(), storage_type, concurrency)
         if concurrency is not None:
             check_count("concurrency", concurrency)
+        from storage._sync.spreading import spread_delete
+
         return spread_delete(self._core, prefix, storage_type, concurrency, executor)
 
     # ---- the bucket itself -------------------------------------------------------------------------------------

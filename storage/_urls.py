@@ -8,13 +8,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from storage._backend import Backend
+from storage._backend import Factory
 from storage._frozen import Frozen
 from storage.exceptions import ConfigurationError, MissingDependencyError
 
 ENTRY_POINTS: Final = "storage.backends"
 
-Factory = Callable[..., Backend]
 Kind = type[str] | type[bool] | type[int] | tuple[str, ...] | Callable[[str], Any]
 
 

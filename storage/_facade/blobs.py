@@ -150,9 +150,7 @@ class Blobs(Facade):
             key: a portable key.
             storage_type: one of the store's types.
             metadata: all of the new metadata; ``{}``: none. ``None``, here and below: as it was.
-            content_type: as for :meth:`set`, like the rest.
-            cache_control: as for :meth:`set`.
-            content_encoding: as for :meth:`set`.
+            content_type, cache_control, content_encoding: as for :meth:`set`.
             if_match: an etag: fail unless it is the blob's, atomic against every other writer.
 
         Returns:

@@ -45,12 +45,7 @@ class Files(Facade):
             file_obj: a file's name, or a binary file object, read from where it stands.
             storage_type: one of the store's types.
             progress: called with the number of bytes moved since the last call.
-            content_type: as for :meth:`set`, like the rest.
-            cache_control: as for :meth:`set`.
-            content_encoding: as for :meth:`set`.
-            metadata: as for :meth:`set`.
-            overwrite: as for :meth:`set`.
-            if_match: as for :meth:`set`.
+            content_type, cache_control, content_encoding, metadata, overwrite, if_match: as for :meth:`set`.
 
         Returns:
             The new blob's info.
@@ -186,12 +181,7 @@ class Files(Facade):
             encoding: of text; ``None``: UTF-8.
             errors: how text is decoded or encoded where it cannot be, as for Python's ``open``.
             newline: how line ends are treated in text, as for Python's ``open``.
-            content_type: as for :meth:`set`, like the rest; when writing.
-            cache_control: as for :meth:`set`.
-            content_encoding: as for :meth:`set`.
-            metadata: as for :meth:`set`.
-            overwrite: as for :meth:`set`.
-            if_match: as for :meth:`set`.
+            content_type, cache_control, content_encoding, metadata, overwrite, if_match: as for :meth:`set`; when writing.
 
         Raises:
             NotFoundError: reading, and there is no such blob.

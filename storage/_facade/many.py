@@ -1,4 +1,4 @@
-"""The batches of ``Storage``: ``set_many``, ``get_many``, ``delete_many``, ``delete_prefix``."""
+"""The batches of ``Storage``: ``set_many``, ``get_many``, ``delete_many``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from storage._backend import Backend
 from storage._facade.blobs import Blobs
 from storage._facade.call import Call
 from storage._facade.concurrent import batched, ordered_map
-from storage._facade.listing import Scan
 from storage._facade.options import check_count, put_options
 from storage._facade.values import Value
 
@@ -62,11 +61,7 @@ class Many(Blobs):
             items: a mapping from key to value, or pairs; read as they are needed.
             storage_type: one of the store's types.
             concurrency: how many at once; ``None``: what suits the backend.
-            content_type: for all of them, as for :meth:`set`, like the rest.
-            cache_control: as for :meth:`set`.
-            content_encoding: as for :meth:`set`.
-            metadata: as for :meth:`set`.
-            overwrite: as for :meth:`set`.
+            content_type, cache_control, content_encoding, metadata, overwrite: for all of them, as for :meth:`set`.
 
         Raises:
             StorageError: once the others in flight have ended; of several, the first in the order given. It carries its ``key``.
@@ -132,27 +127,6 @@ class Many(Blobs):
             StorageError: as for :meth:`set_many`.
         """
         self._delete("delete_many", _several(keys), storage_type, concurrency)
-
-    def delete_prefix(self, prefix: str, storage_type: str = "data", *, concurrency: int | None = None) -> int:
-        """Deletes every blob whose key starts with ``prefix``, in batches where the backend can.
-
-        Args:
-            prefix: a string that is not empty; not a folder: ``"a/b"`` takes ``a/bc`` too.
-            storage_type: one of the store's types.
-            concurrency: how many requests at once; ``None``: what suits the backend.
-
-        Returns:
-            How many blobs there were.
-
-        Raises:
-            InvalidKeyError: a prefix that starts no portable key.
-            StorageError: as for :meth:`set_many`.
-            ValueError: an empty prefix.
-        """
-        if prefix == "":
-            raise ValueError("prefix='': an empty prefix would delete everything; delete_many(iter_list()) does that")
-        call = Call.about_prefix(self._core, "delete_prefix", prefix, storage_type)
-        return self._delete("delete_prefix", Scan(call).keys(), storage_type, concurrency)
 
     def _delete(self, name: str, keys: Iterable[str], storage_type: str, concurrency: int | None) -> int:
         """Deletes blobs by their keys, several at once; how many keys there were."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING
 
-from storage._backend import Backend, FormOptions, Servable, SigningKeys, SignOptions, servable
+from storage._backend import Backend, FormOptions, SigningKeys, SignOptions, servable
 from storage._types import SignedForm, SignedRequest
 from storage.exceptions import SigningError
+
+if TYPE_CHECKING:
+    from storage._backend import ServableBackend
 
 
 def sign(backend: Backend, path: str, options: SignOptions) -> SignedRequest:
@@ -29,28 +32,27 @@ def sign_form(backend: Backend, path: str, options: FormOptions) -> SignedForm:
     return _url_signing.sign_form(_keys(served), _base_url(served), path, options, _url_signing.clock())
 
 
-def _keys(served: Servable) -> SigningKeys:
+def _keys(served: ServableBackend) -> SigningKeys:
     keys = served.signing_keys(create=True)
     if keys is None:
-        raise SigningError(f"{cast('Backend', served).location}: it has no keys to sign with")
+        raise SigningError(f"{served.location}: it has no keys to sign with")
     return keys
 
 
-def _base_url(served: Servable) -> str:
+def _base_url(served: ServableBackend) -> str:
     """The base of a backend's signed URLs: its ``serve_url``, or the server of this process."""
     if served.serve_url is not None:
         return served.serve_url
     from storage.server._inprocess import process_server  # the extra `server`, which only this needs
 
-    backend = cast("Backend", served)
-    url = process_server.serve(backend)
-    if not backend.volatile and process_server.warn_once():
+    url = process_server.serve(served)
+    if not served.volatile and process_server.warn_once():
         import logging  # see storage._log
 
         logging.getLogger("storage").warning(
             "signed URLs of %s die with this process, which serves them itself; run `storage serve --url %s` and add "
             "?serve_url=http://127.0.0.1:8900 to the URL of the store",
-            backend.location,
-            backend.location,
+            served.location,
+            served.location,
         )
     return url

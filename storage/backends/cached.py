@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar
 
 from storage._backend import Backend, Chunks, Download, Stat, kind_of
-from storage._descriptors import Descriptor
+from storage._descriptors import FileRange
 from storage._retry import Retries, Timeout
 from storage._urls import StorageURL
 from storage.backends._wrapper import Wrapper, open_inner
@@ -30,7 +30,6 @@ T = TypeVar("T")
 
 _OWN: Final = ("cache", "cache_size", "cache_trust")
 _GIB: Final = 1024**3
-_PIECE: Final = 1024 * 1024
 _REMEMBERED: Final = 10_000  # etags that are held for cache_trust
 _TEMPORARY: Final = ".new-"
 _LEFT_OVER: Final = 3600.0  # seconds after which a temporary file counts as left over
@@ -127,7 +126,7 @@ class CachedBackend(Wrapper):
         begin, stop = _bounds(start, end, stat.size)
         fd = self._bodies.open(name, stat.size)
         if fd is not None:
-            return Download(stat, _Local(fd, begin, stop))
+            return Download(stat, FileRange(fd, begin, stop))
         try:
             found = super().stream(path, start, end, stat.etag)
         except Exception as exc:
@@ -186,9 +185,8 @@ class _Bodies:
     def read(self, name: str, size: int, begin: int, end: int) -> bytes | None:
         """A part of a body; ``None``: it is not here."""
         fd = self.open(name, size)
-        if fd is None:
-            return None
-        return b"".join(_Local(fd, begin, end))
+        data = None if fd is None else b"".join(FileRange(fd, begin, end))
+        return data if data is not None and len(data) == end - begin else None
 
     def new(self, name: str, size: int) -> _New:
         """A body to be written. Nothing of it can be read before it is kept."""
@@ -272,25 +270,6 @@ class _New:
 
     def __exit__(self, kind: object, *exc: object) -> None:
         self.close(keep=kind is None)
-
-
-class _Local(Descriptor):
-    """The bytes of a cached body, in pieces. Closes the file."""
-
-    def __init__(self, fd: int, begin: int, end: int) -> None:
-        super().__init__(fd)
-        self._position, self._end = begin, end
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        if self.fd < 0 or self._position >= self._end:
-            self.close()
-            raise StopIteration
-        data = os.pread(self.fd, min(_PIECE, self._end - self._position), self._position)
-        self._position += len(data)
-        return data
 
 
 class _Kept:

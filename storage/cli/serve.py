@@ -78,11 +78,9 @@ def _application(store: Storage, base: str, max_upload: int, *, browse: bool) ->
 
 
 def _check(store: Storage, *, browse: bool) -> None:
-    backends = [backend for backend in core_of(store).backends() if servable(backend) is not None]
+    backends = [served for backend in core_of(store).backends() if (served := servable(backend)) is not None]
     for backend in backends:
-        served = servable(backend)
-        if served is not None:
-            served.signing_keys()  # better an error now than a refusal to each client
+        backend.signing_keys()  # better an error now than a refusal to each client
     if browse:
         return
     if not backends:

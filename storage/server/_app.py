@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from storage import _url_signing
 from storage._backend import Backend, HoldsBackends, SigningKeys, is_backend, kind_of, servable
@@ -28,6 +28,9 @@ from storage.server._form import is_form, post_form
 from storage.server._http import Receive, Request, Response, Scope, Send, StalledError
 from storage.server._upload import upload
 
+if TYPE_CHECKING:
+    from storage._backend import ServableBackend
+
 log = logging.getLogger("storage.server")
 
 DEFAULT_MAX_UPLOAD: Final = 5 * 1024**3
@@ -48,10 +51,10 @@ _STATUSES: tuple[tuple[type[StorageError], int, str], ...] = (
 )
 
 
-def served_backends(store: HoldsBackends | Backend) -> list[Backend]:
+def served_backends(store: HoldsBackends | Backend) -> list[ServableBackend]:
     """The backends of a ``Storage`` (or the one backend) whose URLs this application can serve."""
     backends = [store] if is_backend(store) else store.__backends__()
-    return [backend for backend in backends if servable(backend) is not None]
+    return [served for backend in backends if (served := servable(backend)) is not None]
 
 
 class SignedURLs:
@@ -79,7 +82,7 @@ class SignedURLs:
         Raises:
             ConfigurationError: a store that is neither in memory nor in a directory, or two directories with one id.
         """
-        self._backends: list[Backend] = []
+        self._backends: list[ServableBackend] = []
         for store in stores:
             found = served_backends(store)
             if not found:
@@ -87,7 +90,7 @@ class SignedURLs:
                     f"{store!r}: its URLs are signed and answered by its own service; serve local stores"
                 )
             self._backends += found
-        seen: dict[str, Backend] = {}
+        seen: dict[str, ServableBackend] = {}
         for backend in self._backends:
             keys = keys_of(backend)
             if keys is not None:
@@ -96,13 +99,13 @@ class SignedURLs:
         self._stall_seconds = stall_seconds
         self._clock = clock
 
-    def find(self, store_id: str) -> tuple[Backend, SigningKeys] | None:
+    def find(self, store_id: str) -> tuple[ServableBackend, SigningKeys] | None:
         """The store with this id, and the keys to verify its URLs with.
 
         Raises:
             ConfigurationError: two stores have this id.
         """
-        found: tuple[Backend, SigningKeys] | None = None
+        found: tuple[ServableBackend, SigningKeys] | None = None
         for backend in self._backends:
             keys = keys_of(backend)
             if keys is not None and keys.store_id == store_id:
@@ -203,11 +206,10 @@ class SignedURLs:
         return self._clock() if self._clock is not None else _url_signing.clock()
 
 
-def keys_of(backend: Backend) -> SigningKeys | None:
+def keys_of(backend: ServableBackend) -> SigningKeys | None:
     """The keys that a backend's URLs are verified with; ``None`` also where they cannot be read, which the log then says."""
     try:
-        served = servable(backend)
-        return None if served is None else served.signing_keys()
+        return backend.signing_keys()
     except StorageError as exc:
         # The other stores are served all the same.
         log.warning("a store cannot be served: %s", exc)
@@ -227,10 +229,9 @@ def check_one_place(backend: Backend, other: Backend) -> None:
         )
 
 
-def _origins(backend: Backend) -> Sequence[str]:
+def _origins(backend: ServableBackend) -> Sequence[str]:
     try:
-        served = servable(backend)
-        return () if served is None else served.cors_origins
+        return backend.cors_origins
     except (StorageError, OSError) as exc:
         log.warning("no web origin is allowed for a store: %s", exc)
         return ()

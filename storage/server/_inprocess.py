@@ -6,12 +6,16 @@ import asyncio
 import atexit
 import os
 import threading
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from storage._backend import Backend, HoldsBackends, SigningKeys
 from storage._fork import forks
 from storage.server._app import DEFAULT_MAX_UPLOAD, SignedURLs, check_one_place, keys_of, served_backends
 from storage.server._uvicorn import Server, listen, make_server
+
+if TYPE_CHECKING:
+    from storage._backend import ServableBackend
 
 _JOIN_SECONDS = 5.0
 
@@ -22,10 +26,10 @@ class _Stores(SignedURLs):
     def __init__(self, *stores: HoldsBackends | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> None:
         super().__init__(*stores, max_upload=max_upload)
         # A private store in memory is kept by its owner alone. A directory is there also when the object that signed is gone.
-        self._private: WeakValueDictionary[str, Backend] = WeakValueDictionary()
-        self._kept: dict[str, Backend] = {}
+        self._private: WeakValueDictionary[str, ServableBackend] = WeakValueDictionary()
+        self._kept: dict[str, ServableBackend] = {}
 
-    def add(self, backend: Backend) -> None:
+    def add(self, backend: ServableBackend) -> None:
         keys = keys_of(backend)
         if keys is not None:
             other = self.find(keys.store_id)
@@ -33,7 +37,7 @@ class _Stores(SignedURLs):
                 check_one_place(other[0], backend)
             (self._private if backend.private else self._kept)[keys.store_id] = backend
 
-    def find(self, store_id: str) -> tuple[Backend, SigningKeys] | None:
+    def find(self, store_id: str) -> tuple[ServableBackend, SigningKeys] | None:
         backend = self._private.get(store_id) or self._kept.get(store_id)
         keys = None if backend is None else keys_of(backend)
         if backend is None or keys is None or keys.store_id != store_id:
@@ -94,7 +98,7 @@ class ProcessServer:
         self._warned = False
         forks.watch(self)
 
-    def serve(self, backend: Backend) -> str:
+    def serve(self, backend: ServableBackend) -> str:
         """The base URL where the signed URLs of ``backend`` are answered from now on; starts the server if none runs."""
         with self._lock:
             self._stores.add(backend)

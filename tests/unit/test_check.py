@@ -150,7 +150,7 @@ REFUSES = "the server refuses a condition that holds, so"
             [
                 "create-only writes: they are refused",
                 "conditional writes: they are refused",
-                "create-only copies: copy and move with overwrite=False are refused",
+                "create-only copies: they are refused",
                 "conditional copies: they are refused",
             ],
         ),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from storage._backend import Backend, Changes, Download, PutOptions, Servable, Setup, SigningKeys, Stat
+from storage._descriptors import PIECE
 from storage._keys import is_portable
 from storage._retry import Retries, Timeout
 from storage._urls import StorageURL, endpoint
@@ -80,7 +81,7 @@ class FilesystemBackend(Backend, Servable):
 
     scheme: ClassVar[str] = "file"
     owns_path: ClassVar[bool] = True
-    chunk_size: int = _reading.PIECE
+    chunk_size: int = PIECE
     batch_size: int = _BATCH
 
     def __init__(

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Final
 
-from storage._descriptors import Descriptor
+from storage._descriptors import FileRange
 from storage.backends.filesystem import _records, _sidecars
 from storage.backends.filesystem._records import Record
 from storage.backends.filesystem._tree import Tree
 from storage.exceptions import PreconditionFailedError
-
-PIECE: Final = 1024 * 1024
-"""Bytes that are read at once."""
 
 
 def open_with_record(tree: Tree, path: str) -> tuple[int, os.stat_result, Record | None]:
@@ -58,28 +54,16 @@ def read_range(fd: int, size: int, start: int, end: int | None) -> bytes:
     return b"".join(pieces)
 
 
-class Pieces(Descriptor):
+class Pieces(FileRange):
     """The same bytes as :func:`read_range`, in pieces. Closes the file."""
 
     def __init__(self, fd: int, st: os.stat_result, start: int, end: int | None) -> None:
-        super().__init__(fd)
+        begin = start if start >= 0 else max(0, st.st_size + start)
+        super().__init__(fd, begin, st.st_size if end is None else min(end, st.st_size))
         self._stat = st
-        self._position = start if start >= 0 else max(0, st.st_size + start)
-        self._end = st.st_size if end is None else min(end, st.st_size)
 
-    def __iter__(self) -> Pieces:
-        return self
-
-    def __next__(self) -> bytes:
-        if self.fd < 0:
-            raise StopIteration
-        data = os.pread(self.fd, max(0, min(PIECE, self._end - self._position)), self._position)
-        if data:
-            self._position += len(data)
-            return data
-        st = os.fstat(self.fd)
-        self.close()
+    def _check(self) -> None:
         # Our own bodies never change; what somebody edits in place meanwhile is no version at all.
+        st = os.fstat(self.fd)
         if (st.st_mtime_ns, st.st_size) != (self._stat.st_mtime_ns, self._stat.st_size):
             raise PreconditionFailedError("the file was edited in place while it was being read; read it again")
-        raise StopIteration
