@@ -55,7 +55,6 @@ class PartWriter(Generic[T]):
         size: how many bytes will probably come, if that is known.
         part_size: bytes of a part; made larger where ``size`` needs more than 10,000 of them.
         in_flight: parts on their way at once; fewer where parts are larger than usual.
-        max_parts: as many as the service takes.
     """
 
     def __init__(
@@ -65,13 +64,12 @@ class PartWriter(Generic[T]):
         *,
         part_size: int = PART_SIZE,
         in_flight: int = PARTS_IN_FLIGHT,
-        max_parts: int = _MAX_PARTS,
     ) -> None:
         self._parts = parts
         self._budget = part_size * in_flight
         self._in_flight = in_flight
         self._expected = size or 0
-        least = -(-self._expected // max_parts)
+        least = -(-self._expected // _MAX_PARTS)
         self._part_size = part_size if least <= part_size else -(-least // _MIB) * _MIB
         self._buffer = bytearray()
         self._size = 0

@@ -17,6 +17,7 @@ from storage.exceptions import ConfigurationError, UnavailableError
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
+DEFAULT_TIMEOUT = (9.5, 120.0)
 # Answers that say "later": what the SDKs of both clouds retry.
 DEFAULT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -151,15 +152,13 @@ def parse_retries(value: int | Retry | Retries | None) -> Retries:
     )
 
 
-def parse_timeout(
-    value: float | tuple[float, float] | None, default: float | tuple[float, float] = (9.5, 120)
-) -> Timeout:
-    """The ``timeout`` argument, checked: seconds.
+def parse_timeout(value: float | tuple[float, float] | None) -> Timeout:
+    """The ``timeout`` argument, checked: seconds; ``None``: that of :attr:`storage.Storage.TIMEOUT`.
 
     Raises:
         ConfigurationError: not one positive number or a pair of them.
     """
-    value = default if value is None else value
+    value = DEFAULT_TIMEOUT if value is None else value
     pair = value if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(_positive(seconds) for seconds in pair):
         raise ConfigurationError(f"timeout={value!r}: use seconds greater than 0, one number or a pair (connect, read)")

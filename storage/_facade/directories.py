@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from storage._descriptors import Descriptor
 from storage._facade.call import Call
 from storage._facade.concurrent import ordered_map
 from storage._facade.core import Core, core_of
@@ -74,7 +75,8 @@ class Directories(Files):
             StorageError: once the others in flight have ended; of several, the first in order. It carries its ``key``.
         """
         wanted = Filter(include, exclude)
-        return store_directory(self, prefix, directory, storage_type, wanted, concurrency, progress)
+        stored = store_directory(self, prefix, directory, storage_type, wanted, concurrency, progress)
+        return sum(1 for _ in stored)
 
     def get_dir(
         self,
@@ -119,7 +121,7 @@ class Directories(Files):
                 if wanted(key[len(prefix) :]):
                     yield key[len(prefix) :]
 
-        return write_files(self._core, prefix, names, directory, storage_type, concurrency, progress)
+        return sum(1 for _ in write_files(self._core, prefix, names, directory, storage_type, concurrency, progress))
 
 
 def store_directory(
@@ -131,15 +133,13 @@ def store_directory(
     concurrency: int | None = None,
     progress: Callable[[int], object] | None = None,
     *,
-    stored: Callable[[ObjectInfo], object] | None = None,
     skipped: Callable[[str], object] | None = None,
     **options: Any,
-) -> int:
-    """As ``set_dir``, with the options of ``set``.
+) -> Iterator[ObjectInfo]:
+    """As ``set_dir``, with the options of ``set``. Gives each new blob, in order.
 
     Args:
         wanted: told each relative path.
-        stored: called with each new blob, in order.
         skipped: called with the path of whatever is neither a regular file nor a directory.
         options: those of ``set``, for each file.
     """
@@ -152,13 +152,7 @@ def store_directory(
     def store_one(file: LocalFile) -> ObjectInfo:
         return store.set_file(prefix + file.relative, file.path, storage_type, progress=tell, **options)
 
-    count = 0
-    files = local_files(directory, wanted)
-    for info in ordered_map(store_one, files, how_many(call.route.backend, concurrency)):
-        count += 1
-        if stored is not None:
-            stored(info)
-    return count
+    yield from ordered_map(store_one, local_files(directory, wanted), how_many(call.route.backend, concurrency))
 
 
 def write_files(
@@ -169,14 +163,11 @@ def write_files(
     storage_type: str,
     concurrency: int | None = None,
     progress: Callable[[int], object] | None = None,
-    *,
-    written: Callable[[ObjectInfo], object] | None = None,
-) -> int:
-    """As ``get_dir``, for keys that the caller names.
+) -> Iterator[ObjectInfo]:
+    """As ``get_dir``, for keys that the caller names. Gives each blob that was written, in order.
 
     Args:
         names: gives the rest of each key, in order; called twice.
-        written: called with each blob that was written, in order.
     """
     route = core.route(storage_type)
     os.makedirs(directory, exist_ok=True)
@@ -194,12 +185,7 @@ def write_files(
             except PreconditionFailedError:
                 return fetch(name)  # it was replaced meanwhile: once from the start
 
-        count = 0
-        for info in ordered_map(fetch_one_version, names(), how_many(route.backend, concurrency)):
-            count += 1
-            if written is not None:
-                written(info)
-    return count
+        yield from ordered_map(fetch_one_version, names(), how_many(route.backend, concurrency))
 
 
 def local_files(
@@ -296,55 +282,34 @@ class _Target:
         finally:
             os.unlink(probe + "a", dir_fd=self._root)
 
-    def replacing(self, name: str) -> _Staged:
-        """A file that takes the place of ``name`` when the block ends well."""
-        return _Staged(self._root, self._directory, name)
-
-
-class _Staged:
-    """A new file beside its place, that takes it at the end."""
-
-    def __init__(self, root: int, directory: str, name: str) -> None:
-        self._root, self._directory = root, directory
-        *self._folders, self._name = name.split("/")
-        self._temporary = f"{RESERVED}{os.urandom(12).hex()}"
-
-    def __enter__(self) -> BinaryIO:
-        self._parent = self._open_parent()
-        try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-            self._file: BinaryIO = os.fdopen(os.open(self._temporary, flags, 0o666, dir_fd=self._parent), "w+b")
-        except BaseException:
-            self._drop()
-            raise
-        return self._file
-
-    def __exit__(self, kind: object, *exc: object) -> None:
-        try:
-            self._file.close()
-            if kind is None:
+    @contextmanager
+    def replacing(self, name: str) -> Iterator[BinaryIO]:
+        """A new file beside its place, that takes the place of ``name`` when the block ends well."""
+        *folders, own_name = parts = name.split("/")
+        temporary = f"{RESERVED}{os.urandom(12).hex()}"
+        with Descriptor(self._open_folder(folders)) as parent:
+            try:
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+                with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=parent), "w+b") as file:
+                    yield file
                 try:
-                    os.rename(self._temporary, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
+                    os.rename(temporary, own_name, src_dir_fd=parent, dst_dir_fd=parent)
                 except OSError as error:
-                    raise self._named(error, [*self._folders, self._name]) from None
-        finally:
-            self._drop()
+                    raise self._named(error, parts) from None
+            finally:
+                with suppress(OSError):
+                    os.unlink(temporary, dir_fd=parent)
 
-    def _drop(self) -> None:
-        with suppress(OSError):
-            os.unlink(self._temporary, dir_fd=self._parent)
-        os.close(self._parent)
-
-    def _open_parent(self) -> int:
-        """The folder of the file, made if it is not there, reached without following a link."""
+    def _open_folder(self, folders: list[str]) -> int:
+        """The folder of a file, made if it is not there, reached without following a link."""
         here = os.dup(self._root)
-        for depth, folder in enumerate(self._folders, 1):
+        for depth, folder in enumerate(folders, 1):
             try:
                 with suppress(FileExistsError):
                     os.mkdir(folder, dir_fd=here)
                 below = os.open(folder, _DIRECTORY, dir_fd=here)
             except OSError as error:
-                raise self._named(error, self._folders[:depth]) from None
+                raise self._named(error, folders[:depth]) from None
             finally:
                 os.close(here)
             here = below

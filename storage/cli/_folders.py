@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -20,21 +20,22 @@ def upload_folder(
     place: Place, store: Storage, key: str, directory: str, concurrency: int | None, options: dict[str, Any]
 ) -> None:
     """Stores every file below ``directory`` below the folder ``key``; says what was left out."""
-    done = _Done(place)
     with _output.transfer_progress(directory, None) as progress:
-        store_directory(
-            store,
-            folder(key),
-            directory,
-            place.storage_type,
-            Filter(),
-            concurrency,
-            progress,
-            stored=done.add,
-            skipped=_say_left_out,
-            **options,
+        count, size = _shown(
+            place,
+            store_directory(
+                store,
+                folder(key),
+                directory,
+                place.storage_type,
+                Filter(),
+                concurrency,
+                progress,
+                skipped=_say_left_out,
+                **options,
+            ),
         )
-    done.end()
+    _say_done(count, size)
 
 
 def download(
@@ -52,42 +53,35 @@ def download(
         keys: gives those of the blobs, in order; called twice.
         none: the error if there are no keys.
     """
-    done = _Done(place)
     new = not os.path.isdir(directory)
+
+    def names() -> Iterator[str]:
+        return (key[len(prefix) :] for key in keys())
+
     with _output.transfer_progress(prefix or "blobs", None) as progress:
-        count = write_files(
-            core_of(store),
-            prefix,
-            lambda: (key[len(prefix) :] for key in keys()),
-            directory,
-            place.storage_type,
-            concurrency,
-            progress,
-            written=done.add,
-        )
+        written = write_files(core_of(store), prefix, names, directory, place.storage_type, concurrency, progress)
+        count, size = _shown(place, written)
     if count == 0 and none is not None:
         if new:
             with suppress(OSError):
                 os.rmdir(directory)
         raise none
-    done.end()
+    _say_done(count, size)
 
 
-class _Done:
-    """Counts the blobs that were moved, and prints them as JSON if that is wanted."""
-
-    def __init__(self, place: Place) -> None:
-        self._as_json = place.as_json
-        self._count = self._size = 0
-
-    def add(self, info: ObjectInfo) -> None:
-        self._count += 1
-        self._size += info.size
-        if self._as_json:
+def _shown(place: Place, moved: Iterable[ObjectInfo]) -> tuple[int, int]:
+    """How many blobs were moved, and their bytes; prints them as JSON if that is wanted."""
+    count = size = 0
+    for info in moved:
+        count += 1
+        size += info.size
+        if place.as_json:
             _output.emit_json(vars(info))
+    return count, size
 
-    def end(self) -> None:
-        _output.note(f"{self._count:,} blob{'' if self._count == 1 else 's'}, {_output.human(self._size)}")
+
+def _say_done(count: int, size: int) -> None:
+    _output.note(f"{count:,} blob{'' if count == 1 else 's'}, {_output.human(size)}")
 
 
 def _say_left_out(path: str) -> None:

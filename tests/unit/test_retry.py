@@ -84,7 +84,7 @@ def test_other_retries_are_refused(value):
 )
 def test_timeouts(value, expected):
     """One number for both, a pair, or the default."""
-    assert parse_timeout(value, (9.5, 120)) == Timeout(*expected)
+    assert parse_timeout(value) == Timeout(*expected)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_timeouts(value, expected):
 def test_other_timeouts_are_refused(value):
     """Zero, endless, and what is no number is a ConfigurationError that shows what is meant."""
     with pytest.raises(ConfigurationError, match="timeout.*pair"):
-        parse_timeout(value, (9.5, 120))
+        parse_timeout(value)
 
 
 def test_delays_grow_and_stay_bounded():

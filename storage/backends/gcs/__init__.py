@@ -21,8 +21,6 @@ from storage.exceptions import ConfigurationError
 
 __all__ = ["GCSBackend", "create"]
 
-_TIMEOUT = (9.5, 120.0)
-
 
 def create(
     url: StorageURL, *, auth: Any = None, retries: Retries | None = None, timeout: Timeout | None = None
@@ -45,7 +43,7 @@ def create(
         anonymous=bool(query["anonymous"]),
         service_account_email=query["service_account_email"],
     )
-    return GCSBackend(settings, parse_retries(retries), parse_timeout(timeout, _TIMEOUT))
+    return GCSBackend(settings, parse_retries(retries), parse_timeout(timeout))
 
 
 def _maker(url: StorageURL, auth: Any) -> Any:

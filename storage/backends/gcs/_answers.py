@@ -82,11 +82,6 @@ def malformed(what: str) -> NoReturn:
     raise UnavailableError(f"the answer is not Cloud Storage's: {what}; check proxies and gateways on the way")
 
 
-def as_it_is(answer: Answer) -> Answer:
-    """The answer, where its status says everything."""
-    return answer
-
-
 def nothing(answer: Answer) -> None:
     """For a request that is answered without a body. Emulators send an empty one, or ``null``."""
     if answer.status != 204 and answer.body.strip() not in (b"", b"null", b"{}"):

@@ -145,16 +145,11 @@ def _rules(bucket: dict[str, Any], field: str) -> tuple[list[Rule], str]:
 
 
 def _with_cors(rules: list[Rule], origins: tuple[str, ...]) -> tuple[list[Rule], list[str]]:
-    def is_ours(rule: Rule) -> bool:
-        return {**rule, "origin": None} == {**ours, "origin": None}
-
     ours: Rule = {"origin": list(origins), "method": _METHODS, "responseHeader": _HEADERS, "maxAgeSeconds": _MAX_AGE}
-    kept = [rule for rule in rules if not is_ours(rule)]
+    kept = [rule for rule in rules if {**rule, "origin": None} != {**ours, "origin": None}]
     if not origins:
         return kept, ["removed the CORS rule of this library"]
-    if ours in rules and len(kept) == len(rules) - 1:
-        return rules, []
-    return [*kept, ours], [f"browsers on {', '.join(origins)} may GET, HEAD and PUT"]
+    return _with_ours(rules, kept, ours, f"browsers on {', '.join(origins)} may GET, HEAD and PUT")
 
 
 def _with_expiry(rules: list[Rule], prefix: str, days: int) -> tuple[list[Rule], list[str]]:
@@ -166,6 +161,11 @@ def _with_expiry(rules: list[Rule], prefix: str, days: int) -> tuple[list[Rule],
 
     ours: Rule = {"action": {"type": "Delete"}, "condition": {"age": days, "matchesPrefix": [prefix]}}
     kept = [rule for rule in rules if not is_ours(rule)]
+    return _with_ours(rules, kept, ours, f"blobs under {prefix!r} expire after {days} day{'s' if days != 1 else ''}")
+
+
+def _with_ours(rules: list[Rule], kept: list[Rule], ours: Rule, line: str) -> tuple[list[Rule], list[str]]:
+    """The rules with ``ours`` in place of those that are not ``kept``, and what that changes."""
     if ours in rules and len(kept) == len(rules) - 1:
         return rules, []
-    return [*kept, ours], [f"blobs under {prefix!r} expire after {days} day{'s' if days != 1 else ''}"]
+    return [*kept, ours], [line]

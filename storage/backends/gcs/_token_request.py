@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from google.auth import exceptions, transport
 
 from storage._retry import Timeout
-from storage.backends._http import Response, TransportError
+from storage.backends._http import TransportError
 from storage.backends.gcs._gate import needs_requests
 from storage.backends.gcs._wire import new_pool
 
 
-class TokenResponse(transport.Response):
-    """As google-auth wants it."""
+class TokenResponse(NamedTuple):
+    """An answer as google-auth reads it."""
 
-    def __init__(self, response: Response) -> None:
-        self._response = response
-
-    @property
-    def status(self) -> int:
-        return self._response.status
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self._response.headers
-
-    @property
-    def data(self) -> bytes:
-        return self._response.body
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
 
 
 class TokenRequest(transport.Request):
@@ -78,7 +67,8 @@ class TokenRequest(transport.Request):
             pool = new_pool(parts.scheme, parts.hostname or "", parts.port, limits)
             try:
                 # google-auth tries again by itself, whatever it asks for.
-                return TokenResponse(pool.request(method, target, headers or {}, data, repeatable=True))
+                response = pool.request(method, target, headers or {}, data, repeatable=True)
+                return TokenResponse(response.status, response.headers, response.body)
             finally:
                 pool.close()
         except (TransportError, ValueError) as exc:
