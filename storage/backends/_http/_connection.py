@@ -181,22 +181,20 @@ class Connection:
         return True
 
     def _read_head(self, sock: socket.socket, method: str) -> None:
-        data = self.rest = self.rest or self._begin(sock)
-        searched = 0
-        while (end := data.find(b"\r\n\r\n", searched)) < 0:
-            if len(data) > MAX_HEAD or not b"HTTP/".startswith(data[:5]):
+        data = self.rest or self._begin(sock)
+        while True:
+            head, end, self.rest = data.partition(b"\r\n\r\n")
+            if end or len(data) > MAX_HEAD or not b"HTTP/".startswith(data[:5]):
                 break
-            searched = max(0, len(data) - 3)
+            self.rest = data
             more = self.receive(_RECEIVE)
             if not more:
                 raise self.failure(ConnectionLostError, "closed the connection before its answer was whole")
-            data = self.rest = data + more if data else more
-        if end > MAX_HEAD:
+            data += more
+        if len(head) > MAX_HEAD:
             raise self.failure(ProtocolError, f"the head of the answer has more than {MAX_HEAD} bytes")
-        end += 4
-        self.rest = data[end:]
         try:
-            self.parser.head(data[:end], method)
+            self.parser.head(head, method)
         except ProtocolError as exc:
             raise self.failure(ProtocolError, str(exc)) from None
 

@@ -1,10 +1,11 @@
-"""Parses an answer's head, and bodies in chunks: llhttp, with the checks that it leaves out."""
+"""Parses an answer's head, strictly; and bodies in chunks, with llhttp."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserError, HttpResponseParser
 
 from storage.backends._http._errors import ProtocolError
 
@@ -12,7 +13,14 @@ __all__ = ["CHUNKED", "MAX_HEAD", "UNTIL_CLOSE", "Parser"]
 
 MAX_HEAD: Final = 64 * 1024  # bytes: of an answer's head, and of what a chunked body holds between two pieces of data
 _MAX_HEADERS: Final = 256
+_MAX_LENGTH: Final = 18  # digits
 _BEGINNINGS: Final = (b"HTTP/1.1 ", b"HTTP/1.0 ")
+# A head as RFC 9112 has it: no space before a colon, no line that goes on with the one before, no control character but the tab.
+# No part of it can match in two ways, so that a bad head takes no longer than a good one.
+_HEAD: Final = re.compile(
+    r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\x00-\x08\x0a-\x1f\x7f]*)?"
+    r"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*)*"
+)
 # Twice with one value is one too many: which one counts would be a guess.
 _SINGLE: Final = frozenset(
     {
@@ -25,8 +33,7 @@ _SINGLE: Final = frozenset(
         "transfer-encoding",
     }
 )
-
-_ONE: Final = ord("1")
+_SWITCHING: Final = 101
 _BLANKS: Final = " \t"
 
 # How the length of a body is known, where it is not a number.
@@ -56,63 +63,53 @@ class Parser:
         self.complete = self.extra = False
         self._pieces: list[bytes] = []
         self._silent = 0
-        self._llhttp = HttpResponseParser(self)
-
-    # ---- what llhttp calls: not for each header, which takes longer than to split a head that it has found well formed
-
-    def on_message_begin(self) -> None:
-        self.extra = self.complete
-
-    def on_headers_complete(self) -> None:
-        self.status = self._llhttp.get_status_code()
-
-    def on_body(self, data: bytes) -> None:
-        if not self.extra:
-            self._pieces.append(data)
-
-    def on_message_complete(self) -> None:
-        self.complete = True
-
-    # ---- what the connection calls -----------------------------------------------------------------------------
+        self._llhttp: HttpResponseParser
 
     def head(self, data: bytes, method: str) -> None:
-        """Parses a whole head: ``data`` ends with its first empty line.
+        """Parses a whole head, without the empty line at its end.
 
         Raises:
             ProtocolError: it is none, or does not say clearly where its body ends.
         """
-        self.status = self._silent = 0
-        self.complete = self.extra = False
-        self._pieces = []
+        self.status = 0
         if data[:9] not in _BEGINNINGS:
             raise ProtocolError(f"the answer begins with {data[:9]!r}, which is not HTTP/1.1")
-        # As new: after a HEAD, or a body that it was not given, llhttp waits for bytes that do not come.
-        self._llhttp.__init__(self)  # type: ignore[misc]
-        self._feed(data)
-        status = self.status
-        if not status or self._pieces:
-            raise ProtocolError("the head of the answer ends in a way that is not HTTP/1.1")
-        headers = self.headers = _split(data)
-        encoding = headers.get("transfer-encoding")
-        connection = headers.get("connection")
-        if data[7] == _ONE:
+        text = data.decode("latin-1")
+        match = _HEAD.fullmatch(text)
+        if match is None:
+            raise ProtocolError("the head of the answer is not well-formed HTTP/1.1")
+        version, number = match.groups()
+        self.status = status = int(number)
+        if status == _SWITCHING:
+            raise ProtocolError("the answer changes the protocol, which was not asked for")
+        headers = self.headers = _split(text)
+        length, connection = headers.get("content-length"), headers.get("connection")
+        is_chunked = "transfer-encoding" in headers
+        if is_chunked:
+            _check_chunked(version, headers)
+        elif length is not None and not (length.isdecimal() and len(length) <= _MAX_LENGTH):
+            raise ProtocolError(f"the answer has a Content-Length {length[:40]!r}, which is no length")
+        if version == "1":
             self.keep_alive = connection is None or "close" not in connection.lower()
         else:
             self.keep_alive = connection is not None and connection.lower() == "keep-alive"
-            if encoding is not None:
-                raise ProtocolError("the answer is HTTP/1.0 with a Transfer-Encoding")
-        if encoding is not None and encoding.lower() != "chunked":
-            raise ProtocolError(f"the answer has a Transfer-Encoding {encoding[:40]!r}, which was not asked for")
         if method == "HEAD" or status < 200 or status in {204, 304}:
             self.length = 0
-        elif encoding is not None:
+        elif is_chunked:
             self.length = CHUNKED
+            self._begin_chunks(data)
+        elif length is not None:
+            self.length = int(length)
         else:
-            length = headers.get("content-length")
-            if length is None:
-                self.length, self.keep_alive = UNTIL_CLOSE, False
-            else:
-                self.length = int(length)
+            self.length, self.keep_alive = UNTIL_CLOSE, False
+
+    # ---- bodies in chunks --------------------------------------------------------------------------------------
+
+    def _begin_chunks(self, head: bytes) -> None:
+        self.complete = self.extra = False
+        self._silent = 0
+        self._llhttp = HttpResponseParser(self)
+        self._feed(head + b"\r\n\r\n")
 
     def chunked(self, data: bytes) -> list[bytes]:
         """The pieces of the body in ``data``, the next bytes of a chunked one; ``complete`` says whether that was all.
@@ -136,19 +133,39 @@ class Parser:
     def _feed(self, data: bytes) -> None:
         try:
             self._llhttp.feed_data(data)
-        except HttpParserUpgrade:
-            raise ProtocolError("the answer changes the protocol, which was not asked for") from None
         except HttpParserError as exc:
             raise ProtocolError(f"the answer is not well-formed HTTP/1.1: {exc}") from None
 
+    # These are called by llhttp.
 
-def _split(head: bytes) -> dict[str, str]:
-    """The headers of a head that llhttp has found well formed: no line is folded or ends with one character."""
-    lines = head.decode("latin-1").split("\r\n")
-    if len(lines) > _MAX_HEADERS + 3:
+    def on_message_begin(self) -> None:
+        self.extra = self.complete
+
+    def on_body(self, data: bytes) -> None:
+        if not self.extra:
+            self._pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+def _check_chunked(version: str, headers: dict[str, str]) -> None:
+    encoding = headers["transfer-encoding"]
+    if version == "0":
+        raise ProtocolError("the answer is HTTP/1.0 with a Transfer-Encoding")
+    if encoding.lower() != "chunked":
+        raise ProtocolError(f"the answer has a Transfer-Encoding {encoding[:40]!r}, which was not asked for")
+    if "content-length" in headers:
+        raise ProtocolError("the answer has a Content-Length beside its Transfer-Encoding")
+
+
+def _split(head: str) -> dict[str, str]:
+    """The headers of a well-formed head."""
+    lines = head.split("\r\n")
+    if len(lines) > _MAX_HEADERS + 1:
         raise ProtocolError(f"the answer has more than {_MAX_HEADERS} headers")
     headers: dict[str, str] = {}
-    for line in lines[1:-2]:
+    for line in lines[1:]:
         name, _, value = line.partition(":")
         key = name.lower()
         if key in headers:

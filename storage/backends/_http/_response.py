@@ -39,6 +39,9 @@ class Answer(Protocol):
     @property
     def body(self) -> bytes: ...
 
+    def load(self) -> None:
+        """Reads all of a streamed body into ``body``."""
+
     def read(self, size: int) -> bytes:
         """The next bytes of a streamed body, 1 to ``size``, not decoded; ``b""`` after the last."""
 

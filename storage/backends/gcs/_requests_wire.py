@@ -27,8 +27,13 @@ class RequestsAnswer:
         self.headers: dict[str, str] = {name.lower(): value for name, value in response.headers.items()}
         length = self.headers.get("content-length", "")
         self.length: int | None = int(length) if length.isascii() and length.isdecimal() else None
+        self.body = b""
+        if not stream or self.status >= 300:
+            self.load()
+
+    def load(self) -> None:
         # Not `content`, which would unpack gzip.
-        self.body: bytes = b"" if stream and self.status < 300 else response.raw.read(decode_content=False)
+        self.body = self._response.raw.read(decode_content=False)
 
     def read(self, size: int) -> bytes:
         return bytes(self._response.raw.read(size, decode_content=False))

@@ -22,6 +22,9 @@ class WholeAnswer(NamedTuple):
     body: bytes
     length: int | None = None
 
+    def load(self) -> None:
+        """Does nothing."""
+
     def read(self, size: int) -> bytes:
         """Nothing: the body has been read."""
         del size

@@ -77,6 +77,8 @@ def window(asked: Asked, answer: Answer) -> Window:
     if length is None:
         raise UnavailableError("the answer does not tell how long the blob is; check proxies and gateways on the way")
     if status == 200 and "content-range" not in headers:  # all of it, asked for or not
+        if asked.start == 0 and asked.end is None:
+            return Window(etag, length, 0, length, 0)
         start, end = asked.bounds(length)
         return Window(etag, length, min(start, length), min(end, length), min(start, length))
     if status not in (200, 206):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from storage._backend import trace
 from storage._retry import Attempts, Retries
@@ -48,7 +48,7 @@ class Requests:
         """One try; its answer, or what the transport or the SDK raises. ``stream``: the body is left to ``read``."""
         gate = self.gate
         try:
-            return cast("Answer", gate.wire().send(call, stream=stream))
+            return gate.wire().send(call, stream=stream)
         except ElsewhereError as exc:
             answer = gate.sdk.send(call, stream=stream)
             gate.elsewhere(exc.region)
