@@ -49,11 +49,11 @@ def test_a_request_is_what_was_asked_for():
             pool.request("GET", "/b/k%20y?x=%C3%A9", {"Range": "bytes=0-9", "x-é": "ü"}, repeatable=True)
             pool.request("PUT", "/b/k", {"content-type": "a/b"}, b"data", repeatable=True)
             pool.request("POST", "/", {}, repeatable=True)
-    host = f"Host: 127.0.0.1:{server.port}\r\n".encode()
+    host = f"host:127.0.0.1:{server.port}\r\n".encode()
     assert server.requests == [
-        (b"GET /b/k%20y?x=%C3%A9 HTTP/1.1\r\n" + host + "Range: bytes=0-9\r\nx-é: ü\r\n\r\n".encode(), b""),
-        (b"PUT /b/k HTTP/1.1\r\n" + host + b"content-type: a/b\r\nContent-Length: 4\r\n\r\n", b"data"),
-        (b"POST / HTTP/1.1\r\n" + host + b"Content-Length: 0\r\n\r\n", b""),
+        (b"GET /b/k%20y?x=%C3%A9 HTTP/1.1\r\n" + host + "Range:bytes=0-9\r\nx-é:ü\r\n\r\n".encode(), b""),
+        (b"PUT /b/k HTTP/1.1\r\n" + host + b"content-type:a/b\r\ncontent-length:4\r\n\r\n", b"data"),
+        (b"POST / HTTP/1.1\r\n" + host + b"content-length:0\r\n\r\n", b""),
     ]
     assert server.accepted == 1
 
@@ -582,4 +582,4 @@ def test_an_address_of_the_sixth_version(monkeypatch):
         with pool_of(server.port, host="::1") as pool:
             assert get(pool).body == b"six"
     assert asked == ["::1"]
-    assert f"Host: [::1]:{server.port}\r\n".encode() in server.requests[0][0]
+    assert f"host:[::1]:{server.port}\r\n".encode() in server.requests[0][0]

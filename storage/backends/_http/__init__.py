@@ -26,7 +26,7 @@ from storage.backends._http._errors import (
     ReadTimeoutError,
     TransportError,
 )
-from storage.backends._http._pool import Pool
+from storage.backends._http._pool import Pool, header_lines
 from storage.backends._http._response import Answer, Response
 from storage.backends._http._times import http_date, iso_time
 from storage.backends._http._tls import tls_context
@@ -43,6 +43,7 @@ __all__ = [
     "ReadTimeoutError",
     "Response",
     "TransportError",
+    "header_lines",
     "http_date",
     "iso_time",
     "tls_context",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from storage import _stop
@@ -16,12 +16,25 @@ from storage.backends._http._response import Response
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "header_lines"]
 
 _PORTS: Final = {"http": 80, "https": 443}
 _WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
 _IDLE_SECONDS: Final = 60.0  # then something between may have forgotten a connection, and nobody would say so
 _MAX_ERROR_BODY: Final = 4 * 1024 * 1024  # bytes
+
+
+def header_lines(headers: Iterable[tuple[str, str]]) -> str:
+    """Headers as lines, each with a line feed at its end.
+
+    Raises:
+        ValueError: a name or a value has a line break.
+    """
+    lines = [f"{name}:{value}\n" for name, value in headers]
+    text = "".join(lines)
+    if text.count("\n") != len(lines) or "\r" in text:
+        raise ValueError("a header holds no line break")
+    return text
 
 
 class Pool:
@@ -68,7 +81,7 @@ class Pool:
         self,
         method: str,
         target: str,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] | str,
         body: bytes | memoryview | Sequence[bytes | memoryview] = b"",
         *,
         repeatable: bool,
@@ -79,7 +92,8 @@ class Pool:
         Args:
             method: in upper case.
             target: the path with its query, percent-encoded.
-            headers: without ``Host`` and ``Content-Length``, which are added here. No name or value has a line break.
+            headers: without ``Host`` and ``Content-Length``, which are added here; or all but ``Content-Length`` as
+                :func:`header_lines` makes them. No name or value has a line break.
             body: bytes, or pieces that are sent one after another; none is copied if it is large.
             repeatable: whether the request may be carried out twice. If so, and it was sent on a connection that had been used
                 before, and that connection turns out to be closed before a byte of an answer has come, it is sent once more, on a
@@ -118,16 +132,13 @@ class Pool:
         return response
 
     def _head(
-        self, method: str, target: str, headers: Mapping[str, str], pieces: Sequence[bytes | memoryview]
+        self, method: str, target: str, headers: Mapping[str, str] | str, pieces: Sequence[bytes | memoryview]
     ) -> bytes:
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {self.authority}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        if pieces or method in _WITH_BODY:
-            lines.append(f"Content-Length: {sum(map(len, pieces))}")
-        text = "\r\n".join(lines)
-        if text.count("\n") + text.count("\r") != 2 * len(lines) - 2 or " " in target:
-            raise ValueError("a target holds no space, and neither it nor a header a line break")
-        return f"{text}\r\n\r\n".encode()
+        lines = headers if isinstance(headers, str) else header_lines({"host": self.authority, **headers}.items())
+        if " " in target or "\n" in target or "\r" in target:
+            raise ValueError("a target holds neither a space nor a line break")
+        length = f"content-length:{sum(map(len, pieces))}\n" if pieces or method in _WITH_BODY else ""
+        return f"{method} {target} HTTP/1.1\n{lines}{length}\n".replace("\n", "\r\n").encode()
 
     def close(self) -> None:
         """Closes the idle connections; one that is in use is closed when its answer has been read. Idempotent."""

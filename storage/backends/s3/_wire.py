@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from storage._backend import trace
-from storage.backends._http import Pool, Response, http_date, tls_context
+from storage.backends._http import Pool, Response, header_lines, http_date, tls_context
 from storage.backends.s3 import _documents
 from storage.backends.s3._calls import Call
 from storage.backends.s3._settings import POOL_SIZE
-from storage.backends.s3._sigv4 import EMPTY, UNSIGNED, Secrets, sign
+from storage.backends.s3._sigv4 import EMPTY, UNSIGNED, Secrets, hash_of, sign
 from storage.exceptions import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ __all__ = ["ElsewhereError", "Target", "Wire", "client_error"]
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.~/-]*")
 _UNSIGNED_BODIES: Final = frozenset({"put_object", "upload_part"})
 _BARE: Final = {"delete=": "delete", "uploads=": "uploads"}  # as every client sends them; they are signed with the sign
-_AGENT: Final = "storage-facade"
+_NOT_SIGNED: Final = "accept-encoding:identity\nuser-agent:storage-facade\n"  # since something between may change them
 _SKEWED: Final = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
 _ELSEWHERE: Final = frozenset({"AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
 
@@ -128,14 +127,16 @@ class Wire:
         else:
             path = f"{self._base}/{quote(path, errors='surrogateescape')}"
         sent = {"host": self._pool.authority, **headers}
-        if self._secrets is not None:
+        if self._secrets is None:
+            lines = header_lines(sent.items())
+        else:
             if not body:
                 payload = EMPTY
             elif self._tls and name in _UNSIGNED_BODIES and _is_checked(headers):
                 payload = UNSIGNED
             else:
-                payload = hashlib.sha256(body).hexdigest()
-            sign(
+                payload = hash_of(body)
+            lines = sign(
                 method,
                 path,
                 query,
@@ -145,12 +146,8 @@ class Wire:
                 region=self._region,
                 now=time.time() + self._skew,
             )
-        del sent["host"]  # which the transport adds
-        # Not signed, since something between may change them.
-        sent["accept-encoding"] = "identity"
-        sent["user-agent"] = _AGENT
         target = f"{path}?{_BARE.get(query, query)}" if query else path
-        response = self._pool.request(method, target, sent, body, repeatable=repeatable, stream=True)
+        response = self._pool.request(method, target, lines + _NOT_SIGNED, body, repeatable=repeatable, stream=True)
         trace.request_id = response.headers.get("x-amz-request-id")
         if response.status < 300 and not stream and response.length != 0:
             try:
