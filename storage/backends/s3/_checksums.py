@@ -17,6 +17,7 @@ __all__ = ["Checksum", "Kind", "check_upload", "checksum_of", "upload_headers"]
 Kind = Literal["md5", "crc32"]
 """What an upload carries: every server that is not AWS's knows Content-MD5, and AWS keeps a CRC-32."""
 
+_MD5: Final = hashlib.md5(usedforsecurity=False)  # a copy takes half the time of a new one
 _CRC32: Final = "x-amz-checksum-crc32"
 _REMEDY: Final = "if this server's etags only look like MD5, add ?checksums=false to the URL"
 _THE_ETAG: Final = f"its etag, which is its MD5; {_REMEDY}"
@@ -25,7 +26,9 @@ _THE_ETAG: Final = f"its etag, which is its MD5; {_REMEDY}"
 def upload_headers(data: bytes | memoryview, kind: Kind | None) -> dict[str, str]:
     """The headers by which the server checks the body ``data``."""
     if kind == "md5":
-        return {"content-md5": _base64(hashlib.md5(data, usedforsecurity=False).digest())}
+        running = _MD5.copy()
+        running.update(data)
+        return {"content-md5": _base64(running.digest())}
     if kind == "crc32":
         return {_CRC32: _base64(zlib.crc32(data).to_bytes(4, "big")), "x-amz-sdk-checksum-algorithm": "CRC32"}
     return {}
@@ -60,10 +63,6 @@ class _Crc32:
 
     def hexdigest(self) -> str:
         return f"{self._value:08x}"
-
-
-def _md5() -> Any:
-    return hashlib.md5(usedforsecurity=False)
 
 
 def _sha1() -> Any:
@@ -106,7 +105,7 @@ def checksum_of(etag: str, headers: Mapping[str, str]) -> Checksum | None:
             if expected is not None:
                 return Checksum(make(), expected, name)
     md5 = md5_of(etag, headers)
-    return None if md5 is None else Checksum(_md5(), md5, _THE_ETAG)
+    return None if md5 is None else Checksum(_MD5.copy(), md5, _THE_ETAG)
 
 
 def _hex(text: str) -> str | None:

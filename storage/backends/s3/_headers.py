@@ -39,7 +39,7 @@ _NONCE: Final = f"{META}{RESERVED}nonce"
 _NONCE_BYTES: Final = 8
 _MAX_METADATA: Final = 2048  # S3's limit for names and values together
 
-_MD5: Final = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
+_MD5: Final = re.compile(r"[0-9a-fA-F]{32}")
 
 Encryption = Mapping[str, str]
 """The headers that ask for encryption, as far as the URL gives them."""
