@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +149,28 @@ class EightThreads(Peer):
     def set_many(self, items: dict[str, bytes]) -> object:
         with ThreadPoolExecutor(8) as threads:
             return list(threads.map(self.put, items, items.values()))
+
+
+class EightThreadsReadBack(EightThreads):
+    """Those, and then the system calls of reading each blob back, whose bytes are compared by their MD5."""
+
+    name = "the same system calls and a read-back, 8 threads"
+
+    def __init__(self, root: str) -> None:
+        super().__init__(f"{root}/read-back")
+
+    def put(self, key: str, data: bytes) -> object:
+        before = hashlib.md5(data, usedforsecurity=False).digest()
+        super().put(key, data)
+        file = _system.open_inside(self.top, key, _system.READ)
+        status = os.fstat(file)
+        _records.fetch(file)
+        found = os.pread(file, status.st_size, 0)
+        os.pread(file, status.st_size, status.st_size)
+        os.fstat(file)
+        os.close(file)
+        assert hashlib.md5(found, usedforsecurity=False).digest() == before
+        return None
 
 
 class ObstoreLocal(Peer):

@@ -13,7 +13,7 @@ from storage._facade.options import put_options
 from storage._facade.routes import Route
 from storage._facade.upload import Upload
 from storage._stop import Stop
-from storage._sync.digest import Digest
+from storage._sync.digest import Digest, md5_of
 from storage._sync.pace import Abandoned, Limiter
 from storage._types import ObjectInfo
 from storage.exceptions import (
@@ -28,6 +28,7 @@ __all__ = ["Copier", "Pair", "check_there"]
 
 _NAME: Final = "sync_to"
 _TRIES: Final = 5
+_SMALL: Final = 128 * 1024  # bytes
 _LARGE_AT_ONCE: Final = 4  # each of them takes a writer's parts, which may be some 8 MiB each
 _LOOK_EVERY: Final = 0.2  # seconds after which a wait looks whether the sync goes on
 
@@ -131,9 +132,17 @@ class Copier:
                 if check_before_publishing and not _unchanged(pair, key, stat):
                     raise _Changed
 
-            with self._turn(large=stat.size > pair.target.backend.chunk_size):
-                info = Upload(pair.at_target(key), options, stat.size).run(pieces())
+            target = pair.at_target(key)
+            if stat.size <= self._small(pair):
+                info = target.info(target.run(pair.target.backend.put, target.path, b"".join(pieces()), options))
+            else:
+                with self._turn(large=stat.size > pair.target.backend.chunk_size):
+                    info = Upload(target, options, stat.size).run(pieces())
         return stat, digest.result(), info
+
+    def _small(self, pair: Pair) -> int:
+        """Up to how many bytes a blob is held in memory, which takes a third of the time for one of some KiB."""
+        return min(_SMALL, pair.target.backend.chunk_size)
 
     def _verify(self, pair: Pair, key: str, digest: str, info: ObjectInfo) -> None:
         """Compares the copy with the bytes that were read.
@@ -143,9 +152,14 @@ class Copier:
         """
         if info.etag == digest:
             return
-        target = pair.at_target(key)
+        target, backend = pair.at_target(key), pair.target.backend
         try:
-            found, size = self._digest(target, info.etag, pair.target.backend.chunk_size)
+            if info.size <= self._small(pair):
+                data = target.run(backend.get, target.path, 0, None, info.etag)
+                self._limiter.take(len(data))
+                found, size = md5_of(data), len(data)
+            else:
+                found, size = self._digest(target, info.etag, backend.chunk_size)
         except NotFoundError:
             raise _Changed from None  # somebody deleted the copy
         if found == digest:

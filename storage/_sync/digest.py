@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["Digest"]
+__all__ = ["Digest", "md5_of"]
+
+
+def md5_of(data: bytes) -> str:
+    """The MD5 of ``data``, in hexadecimal."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 class Digest:
@@ -24,6 +29,10 @@ class Digest:
         """Adds the next bytes."""
         if self._part is None:
             self._now.update(data)
+            return
+        if len(data) <= self._room:
+            self._now.update(data)
+            self._room -= len(data)
             return
         view = memoryview(data)
         while view:
