@@ -111,10 +111,12 @@ class Connection:
         self.parser.status = 0
         self._sent = self.reusable = False
         sock = self._open()
-        if body:
-            self._queue(head, body)
-        else:
+        if not body:
             self._unsent = [head]
+        elif len(body) == 1 and len(body[0]) <= _JOIN:
+            self._unsent = [head + body[0]]
+        else:
+            self._queue(head, body)
         sent = self._send(sock)
         for _ in range(_MAX_INTERIM):
             self._read_head(sock, method)

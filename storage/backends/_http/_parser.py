@@ -72,11 +72,11 @@ class Parser:
             ProtocolError: it is none, or does not say clearly where its body ends.
         """
         self.status = 0
-        if data[:9] not in _BEGINNINGS:
-            raise ProtocolError(f"the answer begins with {data[:9]!r}, which is not HTTP/1.1")
         text = data.decode("latin-1")
         match = _HEAD.fullmatch(text)
         if match is None:
+            if not data.startswith(_BEGINNINGS):
+                raise ProtocolError(f"the answer begins with {data[:9]!r}, which is not HTTP/1.1")
             raise ProtocolError("the head of the answer is not well-formed HTTP/1.1")
         version, number = match.groups()
         self.status = status = int(number)

@@ -137,7 +137,7 @@ class Pool:
         lines = headers if isinstance(headers, str) else header_lines({"host": self.authority, **headers}.items())
         if " " in target or "\n" in target or "\r" in target:
             raise ValueError("a target holds neither a space nor a line break")
-        length = f"content-length:{sum(map(len, pieces))}\n" if pieces or method in _WITH_BODY else ""
+        length = f"content-length:{sum([len(piece) for piece in pieces])}\n" if pieces or method in _WITH_BODY else ""
         return f"{method} {target} HTTP/1.1\n{lines}{length}\n".replace("\n", "\r\n").encode()
 
     def close(self) -> None:
