@@ -11,7 +11,6 @@ from storage._backend import Stat, trace
 
 if TYPE_CHECKING:
     from logging import Logger
-    from types import TracebackType
 
     from typing_extensions import Self  # 8 ms
 
@@ -134,9 +133,7 @@ class CallRecord:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         # An iterator that is dropped has not failed.
         self.end(None if kind is None or kind is GeneratorExit else kind.__name__)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
 from contextlib import aclosing, nullcontext
-from types import TracebackType
 from typing import Any, Protocol, cast
 
 from typing_extensions import Self, TypeIs
@@ -84,12 +83,10 @@ class AsyncBlobFile:
     async def __aenter__(self) -> Self:
         return await self._open()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         # Shielded where it undoes: a blob half written must be forgotten also when the task is cancelled.
         run = self._workers.run if kind is None else self._workers.undo
-        await run(self._file.__exit__, kind, value, traceback)
+        await run(self._file.__exit__, kind, *exc)
 
     def __aiter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ from storage._backend import Backend, is_backend
 from storage._facade.routes import DEFAULT_TYPES, Route, build_routes, parse_url
 from storage._keys import check_key
 from storage._retry import parse_retries, parse_timeout
+from storage._urls import StorageURL
 from storage.exceptions import InvalidKeyError, InvalidStorageTypeError
 
 if TYPE_CHECKING:
@@ -41,18 +42,16 @@ class Core:
                 raise TypeError("give either url or backend, not both")
             if not is_backend(backend):
                 raise TypeError(f"backend must be a storage.backends.Backend, not {type(backend).__name__}")
-        parsed = None if backend is not None else parse_url(url)
+        place = parse_url(url) if backend is None else backend
         tries, seconds = parse_retries(retries), parse_timeout(timeout)
         self.warned_of_files = False
-        self.given_url = None if parsed is None else parsed.full()
+        self.given_url = place.full() if isinstance(place, StorageURL) else None
         self._has_auth = auth is not None
         self._given_backend = backend
         types = dict(storage_types) if isinstance(storage_types, Mapping) else storage_types
         self._recipe = (self.given_url, None, tries, seconds, types, backend)
-        self.backend, self.routes = build_routes(
-            parsed, backend, storage_types, auth=auth, retries=tries, timeout=seconds
-        )
-        self.url = self.backend.location if parsed is None else str(parsed)
+        self.backend, self.routes = build_routes(place, storage_types, auth=auth, retries=tries, timeout=seconds)
+        self.url = str(place) if isinstance(place, StorageURL) else place.location
 
     def route(self, storage_type: str) -> Route:
         """The route of a storage type; ``InvalidStorageTypeError`` where this store has no such type."""

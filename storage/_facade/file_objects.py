@@ -6,7 +6,6 @@ import errno
 import io
 import warnings
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, Final
 
 from storage._facade.read_ahead import Fetch, Windows
@@ -163,9 +162,7 @@ class BlobWriter(io.BufferedIOBase):
         if upload is not None:
             upload.abort()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         if kind is not None:
             self.abort()
         self.close()
@@ -209,9 +206,7 @@ class TextBlobWriter(io.TextIOWrapper):
             raise
         super().close()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         if kind is not None:
             self._blob.abort()
             self._discard()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from storage._backend import Backend, is_backend
@@ -53,8 +53,7 @@ def parse_url(url: str | os.PathLike[Any] | None) -> StorageURL:
 
 
 def build_routes(
-    url: StorageURL | None,
-    backend: Backend | None,
+    place: StorageURL | Backend,
     storage_types: StorageTypes | None,
     *,
     auth: Any,
@@ -66,44 +65,35 @@ def build_routes(
     Raises:
         ConfigurationError: types that are given twice, empty, repeated, inside one another, too long or not portable.
     """
-    opener = _Opener(url, auth, retries, timeout)
-    if backend is not None:
-        main = whole(backend)
-    else:
-        if url is None:
-            raise TypeError("either url or backend is needed")
-        if "types" in url.query:
-            if storage_types is not None:
-                raise ConfigurationError(
-                    f"{url}: storage types are given by the URL and by storage_types=; give them once"
-                )
-            storage_types = _parse_types(url, url.query["types"])
-            url = url.without("types")
-        main = opener.open(url)
-    types = _checked(DEFAULT_TYPES if storage_types is None else storage_types)
-    routes = {name: _route(name, where, main, opener) for name, where in types.items()}
-    _check_disjoint(routes)
-    return main.backend, routes
+    family = _family(place.scheme) if isinstance(place, StorageURL) else None
+    opened: dict[tuple[Any, ...], Backend] = {}
 
-
-class _Opener:
-    """Opens each bucket once, however many storage types live in it."""
-
-    def __init__(self, main: StorageURL | None, auth: Any, retries: Retries, timeout: Timeout) -> None:
-        self._family = _family(main.scheme) if main else None
-        self._auth, self._retries, self._timeout = auth, retries, timeout
-        self._opened: dict[StorageURL | tuple[Any, ...], Backend] = {}
-
-    def open(self, url: StorageURL) -> Route:
+    def open_url(url: StorageURL) -> Route:
+        """Opens each bucket once, however many storage types live in it."""
         factory = factory_for(url.scheme)
-        place = (url.scheme, url.bucket, tuple(sorted(url.query.items())))
+        bucket = (url.scheme, url.bucket, tuple(sorted(url.query.items())))
         # A private memory:// is another one each time, and a directory's path is part of the place.
-        backend = self._opened.get(place) if url.bucket else None
+        backend = opened.get(bucket) if url.bucket else None
         if backend is None or backend.owns_path:
-            auth = self._auth if _family(url.scheme) == self._family else None
-            backend = self._opened[place] = factory(url, auth=auth, retries=self._retries, timeout=self._timeout)
+            own_auth = auth if _family(url.scheme) == family else None
+            backend = opened[bucket] = factory(url, auth=own_auth, retries=retries, timeout=timeout)
         prefix = "" if backend.owns_path else _folder(f"{url}", url.path, MAX_PREFIX)
         return Route(backend, prefix, str(url), url.query.get("keys") == "raw")
+
+    if isinstance(place, StorageURL):
+        if "types" in place.query:
+            if storage_types is not None:
+                raise ConfigurationError(
+                    f"{place}: storage types are given by the URL and by storage_types=; give them once"
+                )
+            storage_types = _parse_types(place, place.query["types"])
+        main = open_url(place.without("types"))
+    else:
+        main = whole(place)
+    types = _checked(DEFAULT_TYPES if storage_types is None else storage_types)
+    routes = {name: _route(name, where, main, open_url) for name, where in types.items()}
+    _check_disjoint(routes)
+    return main.backend, routes
 
 
 def _family(scheme: str) -> str:
@@ -141,12 +131,12 @@ def whole(backend: Backend) -> Route:
     return Route(backend, "", backend.location, raw=False)
 
 
-def _route(name: str, where: str | Backend, main: Route, opener: _Opener) -> Route:
+def _route(name: str, where: str | Backend, main: Route, open_url: Callable[[StorageURL], Route]) -> Route:
     if isinstance(where, str) and "://" in where:
         url = StorageURL.parse(where)
         if "types" in url.query:
             raise ConfigurationError(f"storage type {name!r}: its URL may not have types of its own")
-        return opener.open(url)
+        return open_url(url)
     if isinstance(where, str):
         room = MAX_PREFIX - len(main.prefix.encode())
         prefix = _folder(f"storage type {name!r}", where, room)

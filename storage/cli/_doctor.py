@@ -77,7 +77,7 @@ def _bucket(route: Route, storage_type: str) -> Finding:
         there = call.run(route.backend.is_there)
         usable = there or call.run(route.backend.bucket_exists)
     except StorageError as exc:
-        return _no_answer(exc)
+        return _refused("bucket", exc)
     if there:
         return Finding("bucket", "good", "it is there")
     if usable:
@@ -99,16 +99,6 @@ def _local(store: Storage) -> Iterator[Finding]:
             yield Finding("directory", "wrong", line)
         if outside is not None:
             yield Finding("directory", "note", outside)
-
-
-def _no_answer(exc: StorageError) -> Finding:
-    if isinstance(exc, AuthenticationError):
-        return Finding("credentials", "wrong", f"{exc}. Set credentials in the environment, or a profile that has them")
-    if isinstance(exc, PermissionDeniedError):
-        return Finding("bucket", "note", f"whether it exists may not be asked: {exc}")
-    if isinstance(exc, UnavailableError):
-        return Finding("network", "wrong", f"{exc}. Check the endpoint, the network and the proxy")
-    return Finding("bucket", "wrong", str(exc))
 
 
 def _round_trip(store: Storage, storage_type: str) -> Iterator[Finding]:
@@ -149,14 +139,17 @@ def _tried(name: str, check: Callable[[], str | None]) -> Finding:
     return Finding(name, "good", "works") if wrong is None else Finding(name, "wrong", wrong)
 
 
-def _refused(name: str, exc: StorageError) -> Finding:
-    if isinstance(exc, (AuthenticationError, UnavailableError)):
-        return _no_answer(exc)
+def _refused(check: str, exc: StorageError) -> Finding:
+    """The finding that a check failed: about what it checks, or about what was in its way."""
+    if isinstance(exc, AuthenticationError):
+        return Finding("credentials", "wrong", f"{exc}. Set credentials in the environment, or a profile that has them")
+    if isinstance(exc, UnavailableError):
+        return Finding("network", "wrong", f"{exc}. Check the endpoint, the network and the proxy")
     if isinstance(exc, PermissionDeniedError):
-        return Finding(name, "wrong", f"{exc}. Give these credentials the permission to {name} blobs")
-    if isinstance(exc, BucketNotFoundError):
-        return Finding("bucket", "wrong", f"{exc}")
-    return Finding(name, "wrong", str(exc))
+        if check == "bucket":
+            return Finding(check, "note", f"whether it exists may not be asked: {exc}")
+        return Finding(check, "wrong", f"{exc}. Give these credentials the permission to {check} blobs")
+    return Finding("bucket" if isinstance(exc, BucketNotFoundError) else check, "wrong", str(exc))
 
 
 def _clock(began: datetime, ended: datetime, written: datetime) -> Finding:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import IO, Any
 
 from typing_extensions import Self
@@ -35,11 +34,9 @@ class TranslatedFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         with translated(self.path):
-            self._file.__exit__(kind, exc, traceback)
+            self._file.__exit__(*exc)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._file)

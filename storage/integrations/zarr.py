@@ -24,6 +24,8 @@ class StorageStore(Store):
         read_only: refuse every change.
     """
 
+    supports_writes = supports_deletes = supports_listing = True
+
     def __init__(self, storage: AsyncStorage, storage_type: str = "data", *, read_only: bool = False) -> None:
         super().__init__(read_only=read_only)
         if not isinstance(storage, AsyncStorage):
@@ -88,16 +90,6 @@ class StorageStore(Store):
 
     # ---- writing -----------------------------------------------------------------------------------------------
 
-    @property
-    def supports_writes(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def supports_deletes(self) -> bool:
-        """Yes."""
-        return True
-
     async def set(self, key: str, value: Buffer) -> None:
         """Stores a value, whole or not at all."""
         self._check_writable()
@@ -126,11 +118,6 @@ class StorageStore(Store):
         await self.storage.delete_many(keys, self.storage_type)
 
     # ---- listing -----------------------------------------------------------------------------------------------
-
-    @property
-    def supports_listing(self) -> bool:
-        """Yes."""
-        return True
 
     async def list(self) -> AsyncIterator[str]:
         """Every key."""

@@ -18,7 +18,7 @@ from storage.server import SignedURLs
 def routes(url=None, types=None, *, backend=None, auth=None):
     """{type: (location, prefix)} for these arguments."""
     parsed = None if url is None else StorageURL.parse(url)
-    _, found = build_routes(parsed, backend, types, auth=auth, retries=Retries(), timeout=Timeout(1, 1))
+    _, found = build_routes(backend or parsed, types, auth=auth, retries=Retries(), timeout=Timeout(1, 1))
     return found
 
 

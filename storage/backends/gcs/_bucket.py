@@ -138,10 +138,7 @@ def _rules(bucket: dict[str, Any], field: str) -> tuple[list[Rule], str]:
         rules = (rules.get("rule") or []) if type(rules) is dict else rules
     if type(rules) is not list or not all(type(rule) is dict for rule in rules):
         _answers.malformed(f"the {field} rules of a bucket are malformed")
-    version = _answers.number(bucket, "metageneration")
-    if not version.isdecimal():
-        _answers.malformed("a malformed version of a bucket")
-    return rules, version
+    return rules, _answers.number(bucket, "metageneration")
 
 
 def _with_cors(rules: list[Rule], origins: tuple[str, ...]) -> tuple[list[Rule], list[str]]:
