@@ -41,11 +41,11 @@ def upload_folder(
 def download(
     place: Place,
     store: Storage,
-    concurrency: int | None,
     directory: str,
     prefix: str,
     keys: Callable[[], Iterable[str]],
     none: NotFoundError | None,
+    concurrency: int | None,
 ) -> None:
     """Writes blobs into ``directory``, each to the path that its key is without ``prefix``.
 

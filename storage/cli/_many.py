@@ -88,6 +88,32 @@ def nothing(store: Storage, storage_type: str, what: str, why: str) -> NotFoundE
     return NotFoundError(f"{what} {where}: {why}", storage_type=storage_type)
 
 
+class Selection(NamedTuple):
+    """Keys that a command takes.
+
+    Attributes:
+        folder: that all of them are in: empty, or with a slash at its end.
+        keys: gives them, in order.
+        none: the error if there are none.
+    """
+
+    folder: str
+    keys: Callable[[], Iterator[str]]
+    none: NotFoundError
+
+
+def select(store: Storage, storage_type: str, key: str, *, glob: bool) -> Selection:
+    """Every key that the pattern ``key`` matches, or else every key below the folder ``key``."""
+    if glob:
+        pattern = Glob.parse(key)
+        return Selection(
+            pattern.folder, partial(pattern.keys, store, storage_type), pattern.no_match(store, storage_type)
+        )
+    inside = folder(key)
+    none = nothing(store, storage_type, repr(inside), "there is no blob below this folder")
+    return Selection(inside, partial(store.iter_list, inside, storage_type), none)
+
+
 def all_keys(
     store: Storage,
     storage_type: str,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import click
@@ -21,7 +20,7 @@ from storage.cli._app import (
     store_command,
     usage,
 )
-from storage.cli._many import Glob, Outcome, all_keys, folder, nothing, over_keys
+from storage.cli._many import Outcome, all_keys, over_keys, select
 from storage.cli._status import NOT_THERE, Ended
 
 __all__: list[str] = []
@@ -143,23 +142,16 @@ def get(
     if recursive + glob + (keys_from is not None) > 1:
         usage("-r, --glob and --keys-from exclude each other.")
     with place.opened() as store:
-        download = partial(_folders.download, place, store, concurrency)
         if keys_from is not None:
             keys = sorted(set(all_keys(store, place.storage_type, (), keys_from, Outcome())))
-            download(words[0] if words else ".", "", lambda: keys, None)
+            _folders.download(place, store, words[0] if words else ".", "", lambda: keys, None, concurrency)
             return
         key, file = words[0], words[1] if len(words) == 2 else None
-        if glob:
-            pattern = Glob.parse(key)
-            matches = partial(pattern.keys, store, place.storage_type)
-            download(file or ".", pattern.folder, matches, pattern.no_match(store, place.storage_type))
-            return
-        if recursive:
-            if file in (None, "-"):
+        if glob or recursive:
+            if recursive and file in (None, "-"):
                 usage("-r writes into a folder: name it as FILE.")
-            inside = folder(key)
-            none = nothing(store, place.storage_type, f"get({inside!r})", "there is no blob below this folder")
-            download(str(file), inside, partial(store.iter_list, inside, place.storage_type), none)
+            chosen = select(store, place.storage_type, key, glob=glob)
+            _folders.download(place, store, file or ".", *chosen, concurrency)
             return
         info = _fetch(place, store, key, file)
     if place.as_json:

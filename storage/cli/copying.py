@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from itertools import filterfalse
+from typing import Any
 
 import click
 
-from storage import AlreadyExistsError, NotFoundError, ObjectInfo, PreconditionFailedError, Storage
+from storage import AlreadyExistsError, ObjectInfo, PreconditionFailedError, Storage
 from storage._facade.blobs import carry
 from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage.cli import _output
 from storage.cli._app import Place, complete_keys, concurrency_option, glob_option, opened, store_command, usage
-from storage.cli._many import Glob, Outcome, each, folder, nothing
+from storage.cli._many import Outcome, Selection, each, folder, select
 
 __all__: list[str] = []
 
@@ -101,11 +102,11 @@ def _transfer(
         new = folder(new_key)
         Call.about(core_of(target), "copy", f"{new}x", new_type)  # a mistake in what all of them share is one error
         inside = new if target is source and new_type == storage_type else None
-        selected = (_matching if glob else _below)(source, key, storage_type, inside)
+        selected = _selected(source, key, storage_type, inside, glob=glob)
         outcome, empty = Outcome(), True
         at_once = concurrency or max(source.backend.concurrency, target.backend.concurrency)
         for _, found, error in each(
-            lambda name: transfer(name, new + name[len(selected.folder) :]), selected.keys, at_once
+            lambda name: transfer(name, new + name[len(selected.folder) :]), selected.keys(), at_once
         ):
             empty = False
             if error is not None:
@@ -128,28 +129,17 @@ def _target_key(key: str, new_key: str | None, *, glob: bool, same_store: bool) 
     return "" if glob else key
 
 
-class _Selection(NamedTuple):
-    """Keys to copy or move: the folder that all are in, which is replaced, and the error if there is none."""
-
-    folder: str
-    keys: Iterable[str]
-    none: NotFoundError
-
-
-def _below(store: Storage, key: str, storage_type: str, new: str | None) -> _Selection:
-    """Every key below a folder; ``new``: the folder that they go to in the same store and type."""
-    old = folder(key)
-    if new is not None and (old.startswith(new) or new.startswith(old)):
+def _selected(store: Storage, key: str, storage_type: str, new: str | None, *, glob: bool) -> Selection:
+    """What to copy or move. ``new``: the folder that it goes to in the same store and type."""
+    chosen = select(store, storage_type, key, glob=glob)
+    if new is None:
+        return chosen
+    if glob:  # what has been copied must not be met again
+        return chosen._replace(keys=lambda: filterfalse(lambda found: found.startswith(new), chosen.keys()))
+    old = chosen.folder
+    if old.startswith(new) or new.startswith(old):
         usage(f"{old or '(everything)'!r} and {new or '(everything)'!r} are one folder, or one is inside the other.")
-    none = nothing(store, storage_type, repr(old), "there is no blob in this folder")
-    return _Selection(old, store.iter_list(old, storage_type), none)
-
-
-def _matching(store: Storage, key: str, storage_type: str, new: str | None) -> _Selection:
-    """Every key that matches a pattern, but for those in ``new``: what has been copied must not be met again."""
-    glob = Glob.parse(key)
-    keys = (found for found in glob.keys(store, storage_type) if new is None or not found.startswith(new))
-    return _Selection(glob.folder, keys, glob.no_match(store, storage_type))
+    return chosen
 
 
 def _between(

@@ -85,8 +85,7 @@ class GCSBackend(Backend):
         return _writing.ResumableWriter(self._session, path, options)
 
     def get(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> bytes:
-        generation = None if if_match is None else self._generation(path, if_match)
-        return _reading.Reading(self._session, path, start, end, generation).whole()
+        return _reading.Reading(self._session, path, start, end, self._generation(path, if_match)).whole()
 
     def stream(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
         if if_match is not None:
@@ -111,7 +110,9 @@ class GCSBackend(Backend):
             return Download(stat, reading.chunks())
         raise PreconditionFailedError
 
-    def _generation(self, path: str, etag: str) -> str:
+    def _generation(self, path: str, etag: str | None) -> str | None:
+        if etag is None:
+            return None
         number = _headers.generation(etag)
         if number is None:
             self.stat(path)  # an absent blob is absent, whatever the etag
@@ -128,7 +129,7 @@ class GCSBackend(Backend):
         return session.call("GET", target, parse=_answers.stat_at(path))
 
     def delete(self, path: str, *, if_match: str | None = None) -> None:
-        _changing.delete(self._session, path, None if if_match is None else self._generation(path, if_match))
+        _changing.delete(self._session, path, self._generation(path, if_match))
 
     def delete_batch(self, paths: Sequence[str]) -> Mapping[str, Exception]:
         if self._has_batches:
@@ -141,13 +142,10 @@ class GCSBackend(Backend):
         return _batch.delete_singly(self._session, paths)
 
     def copy(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
-        generation = None if if_match is None else self._generation(source, if_match)
-        return _changing.copy(self._session, source, target, generation, overwrite=overwrite)
+        return _changing.copy(self._session, source, target, self._generation(source, if_match), overwrite=overwrite)
 
     def update(self, path: str, changes: Changes, *, if_match: str | None = None) -> Stat:
-        return _changing.update(
-            self._session, path, changes, None if if_match is None else self._generation(path, if_match)
-        )
+        return _changing.update(self._session, path, changes, self._generation(path, if_match))
 
     # ---- listing -----------------------------------------------------------------------------------------------
 
