@@ -1,4 +1,4 @@
-"""The hook for forks: tells objects to forget what is their parent's, and counts, so that others can tell."""
+"""Runs in each child after ``fork``: objects drop the parent's connections and locks; a count tells the two apart."""
 
 from __future__ import annotations
 

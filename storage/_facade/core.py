@@ -1,4 +1,4 @@
-"""``Core``: an open store, its backends and routes. The methods of ``Storage`` and ``AsyncStorage`` work on one."""
+"""``Core``: what an open store consists of, its backends and routes. ``Storage`` and ``AsyncStorage`` have one each."""
 
 from __future__ import annotations
 

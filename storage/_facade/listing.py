@@ -1,4 +1,4 @@
-"""The listings of ``Storage``: ``list``, ``iter_list``, ``iter_info``, ``iter_dir``."""
+"""The methods of ``Storage`` that list keys: ``list``, ``iter_list``, ``iter_info``, ``iter_dir``."""
 
 from __future__ import annotations
 

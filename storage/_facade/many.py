@@ -1,4 +1,4 @@
-"""The batches of ``Storage``: ``set_many``, ``get_many``, ``delete_many``."""
+"""The methods of ``Storage`` for many blobs at once: ``set_many``, ``get_many``, ``delete_many``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m storage.cli``."""
+"""Runs the command line as ``python -m storage.cli``."""
 
 import sys
 

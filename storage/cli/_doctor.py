@@ -1,4 +1,4 @@
-"""Examines a store for ``storage doctor``."""
+"""The checks of ``storage doctor``: configuration, bucket, a blob written and read back, clock, server, foreign names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands on many keys: where the keys come from, and what one failure means for the others."""
+"""Shared by commands on many keys: where the keys come from, and how a failure of one is told while the others go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exit statuses of the program, and which one an exception has."""
+"""The exit statuses of the program, and which exception ends it with which."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exceptions that users of fsspec catch, around calls and open files."""
+"""Turns the library's exceptions into those that users of fsspec catch, in calls and in open files."""
 
 from __future__ import annotations
 

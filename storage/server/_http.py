@@ -1,4 +1,4 @@
-"""Reads requests and sends answers, over ASGI."""
+"""``Request`` and ``Response``: an HTTP request as ASGI hands it over, and the answer to it."""
 
 from __future__ import annotations
 

@@ -195,9 +195,3 @@ def test_other_urls_are_refused(url):
     """Anything else is a ConfigurationError."""
     with pytest.raises(ConfigurationError, match="must be a str"):
         parse_url(url)
-
-
-def test_neither_url_nor_backend():
-    """A route needs one of the two."""
-    with pytest.raises(TypeError):
-        routes()

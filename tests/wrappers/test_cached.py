@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from storage import ConfigurationError, NotFoundError, PreconditionFailedError, Storage
+from storage import ConfigurationError, IntegrityError, NotFoundError, PreconditionFailedError, Storage
 from storage.backends.cached import CachedBackend
 from storage.backends.memory import MemoryBackend
 from storage.testing import Conformance
@@ -180,6 +180,18 @@ def test_a_damaged_cache_is_none(store, spy, tmp_path):
     shutil.rmtree(tmp_path / "cache")
     (tmp_path / "cache").write_text("a file")
     assert store.get_bytes("k") == b"0123456789"
+
+
+def test_a_body_that_is_cut_while_it_is_read(store, tmp_path):
+    """It is an error, and not a blob without end."""
+    store.set("k", b"x" * 3_000_000)
+    store.get_bytes("k")
+    (body,) = bodies(tmp_path)
+    chunks = store.iter_bytes("k")
+    next(chunks)
+    os.truncate(body, 10)
+    with pytest.raises(IntegrityError):
+        list(chunks)
 
 
 def test_many_readers_at_once(store, tmp_path):

@@ -1,4 +1,4 @@
-"""Deletes blobs, under the lock of their directory, and the directories that are empty then."""
+"""Deletes blobs, under the lock of their directory, and then the directories that are left empty."""
 
 from __future__ import annotations
 

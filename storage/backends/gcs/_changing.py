@@ -1,4 +1,4 @@
-"""Deletes, copies and updates a blob inside the service, on the condition of its generation."""
+"""Deletes and copies blobs and changes their metadata, inside the service; with ``if_match`` only one generation."""
 
 from __future__ import annotations
 

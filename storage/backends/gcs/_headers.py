@@ -1,4 +1,4 @@
-"""Makes what a request about a blob needs: its description, conditions and checksum. Pure."""
+"""Builds the parts of a request that writes a blob: its description as JSON, its conditions and its checksum. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks at a blob after a lost answer: which version is there, and since when."""
+"""Asks, after the answer to a write was lost, which version of the blob is there, and since when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``Wire``: sends one request. This one uses our own transport; ``_requests_wire`` has the other."""
+"""``Wire``: what sends one request, and the one over our own transport. The one over ``requests`` is in ``_requests_wire``."""
 
 from __future__ import annotations
 
