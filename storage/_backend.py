@@ -201,8 +201,7 @@ class Backend(Protocol):
 
         Returns the new ``Stat``. Absent: ``NotFoundError``. ``if_match``: another version is a ``PreconditionFailedError``.
         """
-        msg = f"{self.location} cannot change the metadata of a blob; set the blob again"
-        raise UnsupportedOperationError(msg)
+        raise UnsupportedOperationError(f"{self.location} cannot change the metadata of a blob; set the blob again")
 
     # ---- listing -----------------------------------------------------------------------------------------------
 
@@ -241,13 +240,11 @@ class Backend(Protocol):
 
         ``SigningError``: these credentials cannot sign; its message says what to configure.
         """
-        msg = f"{self.location} cannot sign URLs"
-        raise UnsupportedOperationError(msg)
+        raise UnsupportedOperationError(f"{self.location} cannot sign URLs")
 
     def sign_form(self, path: str, options: FormOptions) -> SignedForm:  # noqa: ARG002
         """A browser form that anyone can post until it expires. As ``sign``."""
-        msg = f"{self.location} cannot sign forms; use sign_upload"
-        raise UnsupportedOperationError(msg)
+        raise UnsupportedOperationError(f"{self.location} cannot sign forms; use sign_upload")
 
     # ---- errors ------------------------------------------------------------------------------------------------
 
@@ -282,8 +279,7 @@ class Backend(Protocol):
         """
         if wanted == Setup(tmp_prefix=wanted.tmp_prefix):
             return []
-        msg = f"{self.location} has nothing to set up"
-        raise UnsupportedOperationError(msg)
+        raise UnsupportedOperationError(f"{self.location} has nothing to set up")
 
     def sweep(self) -> Sequence[str]:
         """Removes what killed writers left and what has expired; never anything of a living writer. A line for each kind."""

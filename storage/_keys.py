@@ -47,9 +47,13 @@ def check_prefix(prefix: str) -> None:
     """Raises ``InvalidKeyError`` unless ``prefix`` starts some portable key (``""`` starts them all)."""
     if prefix == "" or (isinstance(prefix, str) and len(prefix) < MAX_KEY and _ORDINARY(prefix)):
         return
-    why = _prefix_reason(prefix)
-    if why is not None:
-        raise InvalidKeyError(f"prefix {_shown(prefix)} starts no key: {why}")
+    why: str | None = f"a prefix must be a str or None, not {type(prefix).__name__}"
+    if isinstance(prefix, str):
+        why = reason(prefix)
+        # `a/`, `.` and `..` are no keys, and go on in some.
+        if why is None or reason(prefix + "x") is None:
+            return
+    raise InvalidKeyError(f"prefix {_shown(prefix)} starts no key: {why}")
 
 
 def reason(key: object, max_bytes: int = MAX_KEY) -> str | None:
@@ -89,28 +93,6 @@ def _segment_reason(segment: str) -> str | None:
     if size > MAX_SEGMENT:
         return f"a segment of {size} bytes of UTF-8, at most {MAX_SEGMENT} are allowed between slashes; break it up with a slash"
     return None
-
-
-def _prefix_reason(prefix: object) -> str | None:
-    if not isinstance(prefix, str):
-        return f"a prefix must be a str or None, not {type(prefix).__name__}"
-    why = _character_reason(prefix)
-    if why is not None:
-        return why
-    size = len(prefix.encode())
-    # One that ends in a slash needs one more byte to be a key.
-    most = MAX_KEY - 1 if prefix.endswith("/") else MAX_KEY
-    if size > most:
-        return f"{size} bytes of UTF-8, but a key has at most {MAX_KEY}"
-    *whole, last = prefix.split("/")
-    for segment in whole:
-        why = _segment_reason(segment)
-        if why is not None:
-            return why
-    # The last segment goes on in some key, unless nothing can follow: `.` and `..` may become `.x` and `..x`.
-    if last in ("", ".", ".."):
-        return None if size + (last != "") <= MAX_KEY else f"{size} bytes of UTF-8, but a key has at most {MAX_KEY}"
-    return _segment_reason(last)
 
 
 def _shown(key: object, most: int = 120) -> str:

@@ -28,14 +28,16 @@ def replacing(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with open(target, "wb") as file:  # a directory raises here, as for open()
             yield file
         return
-    mode = stat.S_IMODE(old.st_mode) if old is not None else 0o666 & ~_umask()
     # The name is chosen first, so that an interrupt at any moment, also within open(), leaves nothing.
     staged = os.path.join(os.path.dirname(target), f"{RESERVED}{os.urandom(12).hex()}")
     try:
-        with open(staged, "x+b", opener=_private) as file:
+        with open(
+            staged, "x+b", opener=lambda path, flags: os.open(path, flags, 0o666 if old is None else 0o600)
+        ) as file:
             yield file
             file.flush()
-            os.fchmod(file.fileno(), mode)
+            if old is not None:
+                os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
         os.replace(staged, target)
     except BaseException as exc:
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -50,21 +52,3 @@ def _named(exc: OSError, target: str) -> OSError:
     if exc.errno == errno.ENOENT:
         return OSError(exc.errno, "the folder is not there", os.path.dirname(target))
     return OSError(exc.errno, exc.strerror, target)
-
-
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)
-
-
-def _umask() -> int:
-    # It can only be read by setting it, which other threads would see: Linux tells it without.
-    try:
-        with open("/proc/self/status", encoding="ascii") as status:
-            for line in status:
-                if line.startswith("Umask:"):
-                    return int(line.split()[1], 8)
-    except OSError:
-        pass
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

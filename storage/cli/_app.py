@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import update_wrapper
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -209,19 +209,23 @@ def usage(message: str) -> NoReturn:
 def complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The keys and folders of the store that begin with what has been typed."""
     del param
-    try:
-        with opened(ctx.params.get("url")) as store:
-            level = store.iter_dir(incomplete, ctx.params.get("storage_type") or "data")
-            found = [item if isinstance(item, str) else item.key for item in islice(level, _MOST_COMPLETIONS)]
-    except Exception:
-        return []
-    return [CompletionItem(key) for key in found]
+
+    def keys(store: Storage) -> Iterator[str]:
+        for item in store.iter_dir(incomplete, ctx.params.get("storage_type") or "data"):
+            yield item if isinstance(item, str) else item.key
+
+    return _completed(ctx, keys)
 
 
 def _complete_types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     del param
+    return _completed(ctx, lambda store: (name for name in store.storage_types if name.startswith(incomplete)))
+
+
+def _completed(ctx: click.Context, words: Callable[[Storage], Iterator[str]]) -> list[CompletionItem]:
+    """The first of ``words``; none where the store cannot be asked."""
     try:
         with opened(ctx.params.get("url")) as store:
-            return [CompletionItem(name) for name in store.storage_types if name.startswith(incomplete)]
+            return [CompletionItem(word) for word in islice(words(store), _MOST_COMPLETIONS)]
     except Exception:
         return []

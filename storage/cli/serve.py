@@ -48,6 +48,8 @@ def serve(place: Place, host: str, port: int, max_upload: int, browse: bool) -> 
     The first line of output is the base URL: what ?serve_url= in the URL of a file:// store names. With --browse the second
     line is the page; whoever knows it can read and write the store. Every storage type is served, whatever --type is.
     """
+    from storage.server._uvicorn import make_server
+
     if browse and host not in _LOOPBACK:
         usage(
             f"--host {host}: the page of --browse shows the whole store, so it is for this machine alone; use {_LOOPBACK[0]}"
@@ -62,7 +64,7 @@ def serve(place: Place, host: str, port: int, max_upload: int, browse: bool) -> 
         logging.getLogger("storage.server").setLevel(logging.INFO)
         for line in lines:
             click.echo(line)
-        _run(application, listener)
+        make_server(application, graceful_seconds=10).run([listener])
 
 
 def _application(store: Storage, base: str, max_upload: int, *, browse: bool) -> tuple[ASGIApp, list[str]]:
@@ -102,9 +104,3 @@ def _listen(host: str, port: int) -> socket.socket:
         if exc.errno == errno.EADDRNOTAVAIL:
             usage(f"--host {host} is no address of this machine")
         raise StorageError(f"cannot listen on {host} port {port}: {exc.strerror}; choose another --port") from exc
-
-
-def _run(application: ASGIApp, listener: socket.socket) -> None:
-    from storage.server._uvicorn import make_server
-
-    make_server(application, graceful_seconds=10).run([listener])

@@ -8,7 +8,6 @@ import threading
 import pytest
 
 from storage import Storage
-from storage._facade import atomic_file
 
 
 @pytest.fixture
@@ -26,17 +25,8 @@ def umask():
     os.umask(old)
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_the_mode_of_a_new_file(store, tmp_path, umask, monkeypatch, told):
-    """It is what ``open`` would give it, where Linux tells the umask and where it has to be asked for."""
-
-    def untold(name, *args, **kwargs):
-        if str(name).startswith("/proc/"):
-            raise FileNotFoundError(name)
-        return open(name, *args, **kwargs)
-
-    if not told:
-        monkeypatch.setattr(atomic_file, "open", untold, raising=False)
+def test_the_mode_of_a_new_file(store, tmp_path, umask):
+    """It is what ``open`` would give it."""
     store.get_file("k", tmp_path / "new")
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640
     assert os.umask(0o027) == 0o027

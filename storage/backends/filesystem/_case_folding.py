@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from storage._descriptors import Descriptor
 from storage.backends.filesystem import _system
@@ -74,39 +74,33 @@ class Spelling:
 
 
 def _refuse_alias(open_folder: OpenFolder, path: str) -> None:
+    for fd, segment in _entered(open_folder, path):
+        if segment not in os.listdir(fd):
+            if _look(fd, segment) is None:
+                return
+            raise UnsupportedOperationError(
+                f"{path!r}: the file system folds {segment!r} into a name that is there already in another "
+                "spelling; choose another key or file system"
+            )
+
+
+def _is_spelled(open_folder: OpenFolder, path: str) -> bool:
+    """Whether each segment of ``path`` stands in its directory as it is spelled."""
+    found = [segment in os.listdir(fd) for fd, segment in _entered(open_folder, path)]
+    return all(found) and len(found) == path.count("/") + 1
+
+
+def _entered(open_folder: OpenFolder, path: str) -> Iterator[tuple[int, str]]:
+    """Each segment of ``path`` with the open directory that it is in, as far as there are directories."""
     fd = open_folder("")
     try:
         for segment in path.split("/"):
-            if segment not in os.listdir(fd):
-                try:
-                    os.stat(segment, dir_fd=fd, follow_symlinks=False)
-                except FileNotFoundError:
-                    return
-                raise UnsupportedOperationError(
-                    f"{path!r}: the file system folds {segment!r} into a name that is there already in another "
-                    "spelling; choose another key or file system"
-                )
+            yield fd, segment
             inner = _enter(fd, segment)
             if inner is None:
                 return
             os.close(fd)
             fd = inner
-    finally:
-        os.close(fd)
-
-
-def _is_spelled(open_folder: OpenFolder, path: str) -> bool:
-    """Whether each segment of ``path`` stands in its directory as it is spelled."""
-    fd = open_folder("")
-    try:
-        *folders, name = path.split("/")
-        for folder in folders:
-            inner = _enter(fd, folder) if folder in os.listdir(fd) else None
-            if inner is None:
-                return False
-            os.close(fd)
-            fd = inner
-        return name in os.listdir(fd)
     finally:
         os.close(fd)
 

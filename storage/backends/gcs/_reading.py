@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from typing import Final
 
 from storage._fork import check_owner, forks
-from storage._retry import Attempts
 from storage.backends._http import Answer
 from storage.backends.gcs import _answers
 from storage.backends.gcs._answers import Media
@@ -139,7 +138,9 @@ class Reading:
                             crc = checksum(piece, crc)
                         position += len(piece)
                         yield piece
-                        self._attempts = _progressed(self._session, self._attempts)
+                        # A long body may be cut more often, as long as more bytes come each time.
+                        if self._attempts.tries > 1:
+                            self._attempts = self._session.attempts()
                     break
                 except native() as exc:
                     media.answer.close()
@@ -201,8 +202,3 @@ def _body(media: Media) -> Iterator[bytes]:
         if piece:
             position += len(piece)
             yield piece
-
-
-def _progressed(session: Session, attempts: Attempts) -> Attempts:
-    # Tries are counted for each request: a long body may be cut more often, as long as more bytes come each time.
-    return attempts if attempts.tries == 1 else session.attempts()

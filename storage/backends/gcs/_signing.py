@@ -37,7 +37,8 @@ def sign(session: Session, path: str, options: SignOptions) -> SignedRequest:
     Raises:
         SigningError: these credentials cannot sign, or not for so long.
     """
-    resource = f"/{quote(session.settings.bucket, safe='~')}/{quote(_name(session, path), safe='/~')}"
+    session.object(path)  # raises for what is no name
+    resource = f"/{quote(session.settings.bucket, safe='~')}/{quote(path, safe='/~')}"
     from hashlib import sha256  # 3 ms
 
     signer = _signer_for(session, options.expires_in)
@@ -77,10 +78,12 @@ def sign_form(session: Session, path: str, options: FormOptions) -> SignedForm:
         SigningError: these credentials cannot sign, or not for so long.
         UnsupportedOperationError: no form can store under this key.
     """
-    bucket, key = session.settings.bucket, _name(session, path)
-    if "${filename}" in key:
+    session.object(path)  # raises for what is no name
+    bucket = session.settings.bucket
+    if "${filename}" in path:
         raise UnsupportedOperationError(
-            f"key {key!r}: in a form the service replaces '${{filename}}' by the file's own name; use sign_upload, or another key"
+            f"key {path!r}: in a form the service replaces '${{filename}}' by the file's own name; use sign_upload, or "
+            "another key"
         )
     signer = _signer_for(session, options.expires_in)
     began = now()
@@ -88,7 +91,7 @@ def sign_form(session: Session, path: str, options: FormOptions) -> SignedForm:
     date = began.strftime(_DATE)
     own = {} if options.content_type is None else {"content-type": options.content_type}
     fields = {
-        "key": key,
+        "key": path,
         "x-goog-date": date,
         "x-goog-credential": f"{signer.signer_email}/{date[:8]}/{_SCOPE}",
         "x-goog-algorithm": _ALGORITHM,
@@ -110,11 +113,6 @@ def sign_form(session: Session, path: str, options: FormOptions) -> SignedForm:
 def now() -> datetime:
     """The time that is signed, in whole seconds."""
     return datetime.now(timezone.utc).replace(microsecond=0)
-
-
-def _name(session: Session, path: str) -> str:
-    session.object(path)  # raises for what is no name
-    return path
 
 
 def _signer_for(session: Session, expires_in: int) -> Any:
