@@ -98,16 +98,12 @@ def watched() -> bool:
     Each call asks, so it takes a tenth of a microsecond, in one function.
     """
     global _logger  # noqa: PLW0603 (a cache)
-    if _observers:
-        return True
     # `logging` takes 10 ms to import: a program that has not imported it reads no log either.
-    if _logger is None:
-        if "logging" not in sys.modules:
-            return False
+    if _logger is None and "logging" in sys.modules:
         import logging
 
         _logger = logging.getLogger("storage")
-    return _logger.isEnabledFor(_DEBUG)
+    return bool(_observers) or (_logger is not None and _logger.isEnabledFor(_DEBUG))
 
 
 class CallRecord:

@@ -164,8 +164,9 @@ async def test_the_context_of_a_task_goes_along():
     assert found == [(name, "task") for name in ("set", "get", "open", "iter_list")]
 
 
-def test_the_log_is_told_beside(store, caplog):
-    """The logger's lines come also while others observe."""
+def test_the_log_is_told_beside(store, caplog, monkeypatch):
+    """The logger's lines come also while others observe, and where somebody observed the first call of the process."""
+    monkeypatch.setattr("storage._log._logger", None)
     events = []
     with observe(events.append), caplog.at_level(logging.DEBUG, "storage"):
         store.set("a", b"1")
