@@ -77,11 +77,11 @@ class Engine:
         options: what is wanted.
         account: counts, and reports to the caller.
         stop: ends everything soon once it is set.
-        patience: how often a call is made again that a service refuses or does not answer, with growing pauses.
+        patience: seconds for which a call is made again that a service refuses or does not answer, with growing pauses.
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], options: Options, account: Account, stop: Stop, *, patience: int = 0
+        self, pairs: Sequence[Pair], options: Options, account: Account, stop: Stop, *, patience: float = 0.0
     ) -> None:
         self._pairs, self._options, self._account, self._stop = pairs, options, account, stop
         self._pace = Pace(patience, stop.wait)

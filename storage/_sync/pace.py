@@ -59,16 +59,18 @@ class Pace:
     """Slows all threads of a process down while a service refuses or fails, instead of giving up.
 
     Each ``UnavailableError`` makes all threads pause, twice as long as the time before; success shortens the pauses again. A call
-    that still fails after ``tries`` pauses raises, and until a call succeeds, others then raise at once.
+    that has failed for ``patience`` seconds raises, and until a call succeeds, others then raise at once.
 
     Args:
-        tries: how often a call is made again; 0: never.
+        patience: seconds for which a call is made again and again; 0: it is made once.
         wait: waits for so many seconds; true: the sync was stopped.
         clock: seconds.
     """
 
-    def __init__(self, tries: int, wait: Callable[[float], bool], clock: Callable[[], float] = time.monotonic) -> None:
-        self._tries, self._wait, self._clock = tries, wait, clock
+    def __init__(
+        self, patience: float, wait: Callable[[float], bool], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._patience, self._wait, self._clock = patience, wait, clock
         self._lock = Lock()
         self._pause = 0.0
         self._until = 0.0  # nothing begins before this time
@@ -76,16 +78,17 @@ class Pace:
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``function(*args, **kwargs)``, again after a pause where the service does not answer."""
-        left = self._tries
+        until: float | None = None
         while True:
             self._wait_for_turn()
             try:
                 result = function(*args, **kwargs)
             except UnavailableError:
-                if left == 0 or self._has_given_up:
+                now = self._clock()
+                until = now + self._patience if until is None else until
+                if now >= until or self._has_given_up:
                     self._has_given_up = True
                     raise
-                left -= 1
                 self._slow_down()
                 continue
             self._has_given_up = False

@@ -25,7 +25,7 @@ from storage.exceptions import NotFoundError, StorageError, UnavailableError
 
 __all__ = ["DeleteWork", "MapWork", "Mapped", "Sample", "SyncWork", "samples_of"]
 
-_PATIENCE: Final = 6  # times that a call is made again, with growing pauses: half a minute
+_PATIENCE: Final = 30.0  # seconds for which a call is made again, with pauses that grow from half a second on
 # A piece should be short: what a dying worker has not finished is done again.
 _SECONDS: Final = 20.0
 _SYNCED: Final = Limit(compared=100_000, jobs=5_000, size=1024**3)

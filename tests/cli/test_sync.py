@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -222,6 +224,43 @@ def test_processes(storage, url, other, blobs):
     progress, end = again.err.splitlines()[-2:]
     assert re.fullmatch(r"storage: (\d)/\1 ranges, 3 blobs, 0 B copied", progress)
     assert end == "storage: 0 copied (0 B); 3 there already (compared: 3 by size and time)"
+
+
+def test_dask(storage, url, other, blobs):
+    """--dask works on the cluster of a scheduler; its workers here are threads of this process."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
+        ran = storage("sync", url, other, "--dask", cluster.scheduler_address, "--json")
+        assert ran.status == 0, ran.err
+        assert cluster.scheduler.transition_counter > 0
+    assert ran.objects[-1]["copied"] == 3
+    assert contents(Storage(other)) == contents(blobs)
+
+
+def test_ray(storage, url, other, blobs, monkeypatch):
+    """--ray makes a task of each piece. Ray itself is stood in for: it runs in a proof of its own."""
+    tasks = []
+
+    class Remote:
+        def __init__(self, function):
+            self.function = function
+
+        def options(self):
+            return self
+
+        def remote(self, *args):
+            tasks.append(args)
+            future = Future()
+            future.set_result(self.function(*args))
+            return SimpleNamespace(future=lambda: future)
+
+    ray = SimpleNamespace(init=lambda **_: None, remote=Remote, cluster_resources=lambda: {"CPU": 2.0})
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    ran = storage("sync", url, other, "--ray")
+    assert ran.status == 0, ran.err
+    assert len(tasks) >= 2
+    assert contents(Storage(other)) == contents(blobs)
 
 
 @pytest.mark.parametrize("name, module", [("--dask=tcp://127.0.0.1:9", "distributed"), ("--ray", "ray")])

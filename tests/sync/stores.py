@@ -16,7 +16,18 @@ from storage._sync.copying import Copier, Pair
 from storage.backends import Download, PutOptions, Stat
 from storage.backends.memory import MemoryBackend
 
-__all__ = ["Faulty", "aged", "contents", "digests", "fill", "filled", "note_copies", "rested", "store_of"]
+__all__ = [
+    "Faulty",
+    "aged",
+    "contents",
+    "digests",
+    "fill",
+    "filled",
+    "make_md5_store",
+    "note_copies",
+    "rested",
+    "store_of",
+]
 
 
 class Faulty(MemoryBackend):
@@ -80,6 +91,20 @@ class Faulty(MemoryBackend):
 
     def bucket_exists(self) -> bool:
         return self.there
+
+
+def make_md5_store() -> Faulty:
+    """A store whose etags are the MD5s of the bytes, as S3's are."""
+
+    class Hashed(Faulty):
+        def put(self, path: str, data: bytes, options: PutOptions) -> Stat:
+            super().put(path, data, options)
+            data, stat = self._blobs[path]
+            stat = stat._replace(etag=hashlib.md5(data).hexdigest())
+            self._blobs[path] = (data, stat)
+            return stat
+
+    return Hashed()
 
 
 def store_of(backend: MemoryBackend | None = None) -> Storage:

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import errno
-import json
-import multiprocessing
 import os
 import pickle
-import random
-import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from datetime import timedelta
+from concurrent.futures import Future, ProcessPoolExecutor
 
 import anyio
 import anyio.to_thread
@@ -27,60 +19,20 @@ from storage import (
     BucketNotFoundError,
     ConfigurationError,
     InvalidKeyError,
-    KeyRange,
     PermissionDeniedError,
     Storage,
     SyncError,
     SyncEvent,
     UnavailableError,
 )
-from storage._facade.core import core_of
 from storage._sync import pace as pace_module
 from storage._sync import spreading, work
-from storage._sync import stores as sync_stores
-from storage._sync.journal import Done, Journal
 from storage._sync.pace import Abandoned, Pace
 from storage._sync.work import SyncWork
-from storage.backends.memory import MemoryBackend
-from tests.sync.stores import Faulty, aged, contents, filled, rested, store_of
-
-SPAWN = multiprocessing.get_context("spawn")  # workers that know nothing but what they are sent
-
-
-@pytest.fixture(scope="module")
-def pool():
-    """Two processes."""
-    with ProcessPoolExecutor(2, SPAWN) as executor:
-        yield executor
-
-
-@pytest.fixture
-def threads():
-    """Four threads of this process, which see its memory."""
-    with ThreadPoolExecutor(4) as executor:
-        yield executor
-
-
-@pytest.fixture
-def small_pieces(monkeypatch):
-    """Pieces of a few blobs, in this process."""
-    monkeypatch.setattr(work, "_SYNCED", work.Limit(compared=20, jobs=7, size=10**9))
-    monkeypatch.setattr(work, "_DELETED", 7)
-    monkeypatch.setattr(work, "_MAPPED", 7)
-
-
-def blobs(count):
-    dice = random.Random(3)
-    return {f"{number % 7}/{number:05}": "x" * dice.choice([0, 1, 100]) for number in range(count)}
-
-
-def files(directory, count):
-    """A store of files, older than any copy."""
-    store = filled(Storage(f"file://{directory}?fsync=false"), blobs(count))
-    store.set("t", "1", "tmp", metadata={"m": "é"})
-    aged(directory)
-    return store
-
+from tests.emulators.s3 import seaweedfs  # noqa: F401
+from tests.sync.conftest import SPAWN
+from tests.sync.executors import Inline, blobs, files
+from tests.sync.stores import Faulty, contents, filled, make_md5_store, rested, store_of
 
 # ---- syncing -------------------------------------------------------------------------------------------------------
 
@@ -188,6 +140,36 @@ def test_listings_that_fail(threads, monkeypatch):
         source.sync_to(target, delete=True, executor=threads)
 
 
+def test_many_failures_come_back_as_a_few(threads, monkeypatch):
+    """All failures are counted; each worker names so many of them at most."""
+    monkeypatch.setattr(work, "_FAILURES", 3)
+    monkeypatch.setattr(work, "_PATIENCE", 0)
+    monkeypatch.setattr(spreading, "ranges_for", lambda executor: 2)
+    backend = Faulty()
+    source = filled(store_of(backend), blobs(100))
+    backend.broken = set(backend._blobs)
+    with pytest.raises(SyncError, match="100 of the blobs failed") as caught:
+        source.sync_to(store_of(), executor=threads)
+    assert (caught.value.result.failed, len(caught.value.result.failures)) == (100, 6)
+
+
+def test_a_mirror_is_proved_by_listings_alone(threads, small_pieces):
+    """Where both etags are MD5s no blob is read or asked for, but the samples that show each worker the right store."""
+    ours, theirs = make_md5_store(), make_md5_store()
+    source, target = rested(filled(store_of(ours), blobs(200)), 30), rested(filled(store_of(theirs), blobs(200)))
+    asked = []
+    for backend in (ours, theirs):
+        backend.on_stream = lambda path, _: asked.append(path)
+        backend.stat = lambda path, stat=backend.stat: (asked.append(path), stat(path))[1]
+    proof = source.sync_to(target, checksum=True, executor=threads)
+    assert (proof.same, proof.compared) == (200, {"checksum": 200})
+    assert proof.digest == source.sync_to(target, checksum=True).digest
+    assert proof.digest
+    assert {path for path in asked if path.startswith("data/")} <= {f"data/{key}" for key in sorted(blobs(200))[:3]}
+    target.set("0/00000", "other")
+    assert source.sync_to(target, dry_run=True, checksum=True, executor=threads).copied == 1
+
+
 # ---- what is sent --------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +189,29 @@ def test_credentials_are_never_sent(pool, monkeypatch):
         with pytest.raises(ConfigurationError, match="explicit auth.*environment.*initializer") as caught:
             call()
         assert "TOPSECRET" not in str(caught.value)
+
+
+def set_credentials(variables):
+    os.environ.update(variables)
+
+
+def test_workers_find_their_own_credentials(seaweedfs, tmp_path, monkeypatch):  # noqa: F811
+    """What an initializer of the executor sets up serves its workers; without any they are refused, as the caller would be."""
+    credentials = {"AWS_ACCESS_KEY_ID": seaweedfs.access_key, "AWS_SECRET_ACCESS_KEY": seaweedfs.secret_key}
+    source = files(tmp_path / "a", 20)
+    with (
+        ProcessPoolExecutor(1, SPAWN) as without,
+        ProcessPoolExecutor(1, SPAWN, set_credentials, (credentials,)) as executor,
+    ):
+        for one in (without, executor):
+            one.submit(os.getpid).result()  # it starts before the caller's environment has any
+        for name, value in credentials.items():
+            monkeypatch.setenv(name, value)
+        target = Storage(seaweedfs.url())
+        with pytest.raises(PermissionDeniedError):
+            source.sync_to(target, executor=without)
+        assert source.sync_to(target, executor=executor).copied == 21
+    assert contents(target) == contents(source)
 
 
 def test_private_memory_is_refused(pool):
@@ -241,175 +246,6 @@ def test_a_worker_opens_a_store_once(tmp_path, pool):
 
 def identity_of(store, key):
     return os.getpid(), id(store)
-
-
-# ---- resuming ------------------------------------------------------------------------------------------------------
-
-
-class Inline(ThreadPoolExecutor):
-    """An executor that runs everything at once, here."""
-
-    def __init__(self, workers=1):
-        super().__init__(workers)
-
-    def submit(self, function, /, *args):
-        future: Future = Future()
-        future.set_result(function(*args))
-        return future
-
-
-class Dying(Inline):
-    """An executor whose workers are killed: after so many pieces it is broken."""
-
-    def __init__(self, pieces):
-        super().__init__()
-        self.pieces = pieces
-
-    def submit(self, function, /, *args):
-        if self.pieces == 0:
-            raise RuntimeError("broken")
-        self.pieces -= 1
-        return super().submit(function, *args)
-
-
-@pytest.mark.parametrize("pieces", [1, 3, 10])
-def test_a_killed_run_is_taken_up(small_pieces, threads, pieces):
-    """What was journaled is not looked at again; what was not is; and the journal of another choice of keys says nothing."""
-    source, theirs = rested(filled(store_of(), blobs(100))), Faulty()
-    target = store_of(theirs)
-    with pytest.raises(UnavailableError, match="make a new one and call again"):
-        source.sync_to(target, executor=Dying(pieces))
-    there = len(target.list())
-    assert len([key for key in target.list(storage_type="tmp") if "/ranges/" in key]) == pieces
-    assert source.sync_to(target, prefix="1/", executor=threads).resumed == 0
-    theirs.streams.clear()
-    result = source.sync_to(target, executor=threads)
-    assert result.resumed == pieces
-    assert result.copied + result.same <= 100 - there + 15
-    assert contents(target) == contents(source)
-    assert target.list(storage_type="tmp") == []
-
-
-def killed_after(ranges, source, target):
-    """A program of its own: a sync that kills its process after so many ranges; 0: that ends, and prints its result."""
-    with ThreadPoolExecutor(1) as executor:
-
-        def kill(event):
-            if event.count == ranges:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        result = Storage(source).sync_to(Storage(target), executor=executor, report=kill)
-    print(json.dumps([result.resumed, result.copied, result.same]))  # noqa: T201
-
-
-def elsewhere(ranges, source, target, machine):
-    """Runs ``killed_after`` as on a machine of this name: nothing but the two stores is the same."""
-    folders = {name: machine / name for name in ("home", "temp", "work")}
-    for folder in folders.values():
-        folder.mkdir(parents=True)
-    program = (
-        f"import socket; socket.gethostname = lambda: {machine.name!r}; from {__name__} import killed_after; "
-        f"killed_after({ranges}, {source.backend.location!r}, {target.backend.location!r})"
-    )
-    places = {"HOME": folders["home"], "TMPDIR": folders["temp"], "XDG_DATA_HOME": folders["home"]}
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | {k: str(v) for k, v in places.items()}
-    return subprocess.run(
-        [sys.executable, "-c", program], cwd=folders["work"], env=env, capture_output=True, text=True, check=False
-    )
-
-
-def test_resumed_on_another_machine(tmp_path):
-    """All that a run needs to go on with a killed one is in the target: no file, folder, host or process of the first one."""
-    source, target = files(tmp_path / "a", 200), Storage(f"file://{tmp_path}/b")
-    killed = elsewhere(3, source, target, tmp_path / "first")
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    there = len(target.list())
-    assert 0 < there < 200
-    shutil.rmtree(tmp_path / "first")
-    ended = elsewhere(0, source, target, tmp_path / "second")
-    assert ended.returncode == 0, ended.stderr
-    resumed, copied, same = json.loads(ended.stdout)
-    assert resumed >= 3
-    assert copied + same < 200
-    assert contents(target) == contents(source)
-    assert target.list(storage_type="tmp") == ["t"]
-
-
-def test_two_runs_that_finish_a_range_at_once():
-    """The journal takes one entry, create-only; the other run takes the range for done, and both read it once."""
-    backend = MemoryBackend()
-    journals = [Journal(sync_stores.Store(core_of(Storage(backend=backend))), "one-sync") for _ in range(2)]
-    both, tried = threading.Barrier(2), []
-    put = backend.put
-
-    def put_at_once(path, data, options):
-        tried.append(options.overwrite)
-        both.wait(20)
-        return put(path, data, options)
-
-    backend.put = put_at_once
-    done = Done("data", KeyRange("a", "b\0"), f"{1:064x}")
-    with ThreadPoolExecutor(2) as executor:
-        list(executor.map(lambda journal: journal.write(done), journals))
-    assert tried == [False, False]
-    assert [journal.read() for journal in journals] == [[done], [done]]
-
-
-def test_two_runs_at_once(small_pieces, threads):
-    """A run goes on although another one of the same sync ended after it had begun, and removed the journal of both."""
-    source, target = rested(filled(store_of(), blobs(100))), store_of()
-
-    class Late(ThreadPoolExecutor):
-        other = None
-
-        def submit(self, function, /, *args):
-            if self.other is None:
-                self.other = source.sync_to(target, executor=threads)
-            return super().submit(function, *args)
-
-    with Late(2) as late:
-        result = source.sync_to(target, executor=late)
-    assert (late.other.copied, result.copied, result.same) == (100, 0, 100)
-    assert contents(target) == contents(source)
-    assert target.list(storage_type="tmp") == []
-
-
-def test_an_old_journal_counts_no_more(small_pieces, threads):
-    """Ranges that were done more than a day ago are compared again."""
-    source, theirs = rested(filled(store_of(), blobs(100))), Faulty()
-    target = store_of(theirs)
-    with pytest.raises(UnavailableError):
-        source.sync_to(target, executor=Dying(5))
-    rested(target, timedelta(hours=25).total_seconds())
-    key = target.list()[0]
-    source.set(key, "changed since")
-    assert source.sync_to(target, executor=threads).resumed == 0
-    assert target.get(key) == "changed since"
-
-
-def test_the_journal_is_no_part_of_a_sync(small_pieces, threads):
-    """Neither copied nor deleted, as source and as target."""
-    a, b, c = rested(filled(store_of(), blobs(30))), store_of(), store_of()
-    with pytest.raises(UnavailableError):
-        a.sync_to(b, executor=Dying(3))
-    journal = b.list(storage_type="tmp")
-    assert journal
-    assert b.sync_to(c, delete=True).copied == len(b.list())
-    assert c.list(storage_type="tmp") == []
-    assert c.sync_to(b, "tmp", delete=True).deleted == 0
-    assert b.list(storage_type="tmp") == journal
-
-
-def test_callbacks_that_raise(threads, small_pieces):
-    """They end the sync, come out bare, and what was done stays in the journal."""
-    source, target = filled(store_of(), blobs(100)), store_of()
-
-    def fail(_):
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        source.sync_to(target, executor=threads, report=fail)
-    assert any("/ranges/" in key for key in target.iter_list(storage_type="tmp"))
 
 
 # ---- killed workers ------------------------------------------------------------------------------------------------
@@ -572,7 +408,7 @@ class Clock:
 def test_throttled_services_slow_all_down():
     """A refusal makes every call wait, longer each time, and no call fails; success shortens the waits."""
     clock = Clock()
-    pace = Pace(6, clock.wait, lambda: clock.now)
+    pace = Pace(30, clock.wait, lambda: clock.now)
     refused = iter([True] * 4)
 
     def call():
@@ -617,10 +453,29 @@ def test_a_service_that_asks_all_workers_to_slow_down(threads, small_pieces, mon
     assert 0 < theirs.refused < 400
 
 
+def test_a_blob_that_is_refused_while_others_are_not():
+    """It is tried for as long as it takes, though the success of the others keeps the pauses short; but not for ever."""
+    clock = Clock()
+    pace = Pace(30, clock.wait, lambda: clock.now)
+    calls = 0
+
+    def call():
+        nonlocal calls
+        calls += 1
+        for _ in range(20):
+            pace.run(lambda: "another blob")
+        raise UnavailableError("slow down")
+
+    with pytest.raises(UnavailableError):
+        pace.run(call)
+    assert calls > 20
+    assert 30 <= clock.now < 32
+
+
 def test_a_dead_service_is_not_waited_for_again_and_again():
     """Once a call has failed for good, the next ones fail at once until one succeeds."""
     clock = Clock()
-    pace = Pace(2, clock.wait, lambda: clock.now)
+    pace = Pace(0.2, clock.wait, lambda: clock.now)
     calls = 0
 
     def call():
@@ -628,14 +483,14 @@ def test_a_dead_service_is_not_waited_for_again_and_again():
         calls += 1
         raise UnavailableError("down")
 
-    for tries in (3, 4, 5):
+    for tries in (2, 3, 4):
         with pytest.raises(UnavailableError):
             pace.run(call)
         assert calls == tries
     assert pace.run(lambda: 1) == 1
     with pytest.raises(UnavailableError):
         pace.run(call)
-    assert calls == 8
+    assert calls == 6
 
 
 def test_a_stopped_sync_waits_no_longer():

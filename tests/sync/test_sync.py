@@ -23,7 +23,7 @@ from storage import (
 )
 from storage._sync.pace import Limiter
 from storage.testing._base import still_running
-from tests.sync.stores import Faulty, aged, contents, filled, rested, store_of
+from tests.sync.stores import Faulty, aged, contents, filled, make_md5_store, rested, store_of
 
 BLOBS = {"a": "1", "a-b": "22", "a/b": "333", "z/é ü": "4444", "empty": ""}
 
@@ -36,20 +36,6 @@ def events(source, target, **options):
 
 def actions(seen):
     return {(event.action, event.storage_type, event.key) for event in seen if event.key is not None}
-
-
-def make_md5_store():
-    """A store whose etags are the MD5s of the bytes, as S3's are."""
-
-    class Hashed(Faulty):
-        def put(self, path, data, options):
-            super().put(path, data, options)
-            data, stat = self._blobs[path]
-            stat = stat._replace(etag=hashlib.md5(data).hexdigest())
-            self._blobs[path] = (data, stat)
-            return stat
-
-    return Hashed()
 
 
 # ---- copying -------------------------------------------------------------------------------------------------------
