@@ -15,8 +15,17 @@ ARGS   ?=
 # More than the two cores of a small machine: tests wait for servers, stalls and expiry.
 JOBS   ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
-# The interpreters of make test-python; by default every one that is found.
-PYTHONS ?= $(foreach v,3.10 3.11 3.12 3.13 3.14,$(or $(lastword $(sort $(wildcard $(HOME)/.pyenv/versions/$(v).*/bin/python))),$(shell command -v python$(v))))
+# Compiled modules are kept, whatever the environment says: hundreds of processes that tests start would compile each again.
+export PYTHONDONTWRITEBYTECODE :=
+# The interpreters of make test-python and test-extras; by default every one that is found.
+PYTHONS ?= $(foreach v,3.10 3.11 3.12 3.13 3.14,$(shell ls -v $(HOME)/.pyenv/versions/$(v).*/bin/python 2>/dev/null | tail -1 | grep . || command -v python$(v)))
+# Those of them that can run the tests, as VERSION=PATH; of the others a line says so.
+USABLE = $(foreach python,$(PYTHONS),$(or $(shell $(python) -c 'import sqlite3, ssl, sys; print("%d.%d" % sys.version_info[:2] + "=$(python)")' 2>/dev/null),$(info == $(python) is passed over: it does not run, or has no ssl or sqlite3)))
+# A version that make test-python leaves out if there is another, since the tests run on it anyway: BUT=3.11
+BUT    ?=
+# What is the same on every Python and with every version of a package: the suites on servers, the documentation, the project's files.
+ONCE := -k "not Moto and not TestSeaweedFS and not TestGCS" --ignore=tests/emulators --ignore=tests/test_docs.py --ignore=tests/test_project.py
+COVER := --cov --cov-report=term --cov-report=html:build/coverage
 
 .DEFAULT_GOAL := help
 .PHONY: help demo bench test coverage test-all test-marathon test-browser test-python test-extras check format lint types imports docs clean
@@ -30,10 +39,9 @@ demo: $(VENV)/.demo  ## Store, list, read back and compare the standard library'
 test: $(VENV)/.test  ## Run the tests, in parallel; starts every server it needs by itself.
 	$(PYTEST) $(ARGS)
 
-# The suites on servers are left out: they run the same code, and tracing makes Python half as fast.
+# Without the suites on servers: they run the same code, and tracing makes Python half as fast.
 coverage: $(VENV)/.test  ## Run the tests with branch coverage of storage/, which has to be 95 % (report: build/coverage).
-	$(PYTEST) --cov --cov-report=term --cov-report=html:build/coverage \
-	  -k "not Moto and not OnAsyncio and not TestSeaweedFS and not TestGCS" $(ARGS)
+	$(PYTEST) $(ONCE) $(COVER) $(ARGS)
 
 test-all: $(VENV)/.test  ## Run the long proofs: many blobs, large blobs, killed writers, more examples.
 	$(PYTEST) -m "slow and not marathon" $(ARGS)
@@ -45,21 +53,27 @@ test-browser: $(VENV)/.browser  ## Drive the page of storage serve, uploads and 
 	@tests/browser/install-chromium
 	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
-test-python:  ## Run the tests without those on servers on each Python that is found (PYTHONS=…), and on the lowest dependencies.
-	@set -e; for python in $(PYTHONS); do \
-	  version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-	  echo "== Python $$version"; \
-	  $(MAKE) --no-print-directory _test-python PYTHON=$$python VENV=.venv-$$version NEEDS=test; \
+# The newest Python measures the coverage: the tests run on it anyway.
+test-python: .venv/.uv  ## Run the tests without those on servers on each Python that is found (PYTHONS=…), one with coverage, and on the lowest dependencies.
+	$(eval usable := $(USABLE))
+	$(eval each := $(or $(filter-out $(BUT)=%,$(usable)),$(usable)))
+	@set -e; for found in $(each); do \
+	  echo "== Python $${found%%=*}"; \
+	  [ $$found != $(lastword $(each)) ] || cover='$(COVER)'; \
+	  $(MAKE) --no-print-directory _test-python PYTHON=$${found#*=} VENV=.venv-$${found%%=*} NEEDS=newest COVERED="$$cover"; \
 	done
-	@echo "== the lowest versions that pyproject.toml allows"
-	@$(MAKE) --no-print-directory _test-python PYTHON=$(firstword $(PYTHONS)) VENV=.venv-lowest NEEDS=lowest
-	@echo "== the same for the adapters whose frameworks need a newer Python"
-	@$(MAKE) --no-print-directory _test-python PYTHON=$(lastword $(wordlist 1,2,$(PYTHONS))) VENV=.venv-lowest-2 NEEDS=lowest \
-	  ARGS="tests/integrations $(ARGS)"
+	@set -e; for found in $(firstword $(usable)); do \
+	  echo "== the lowest versions that pyproject.toml allows, on Python $${found%%=*}"; \
+	  $(MAKE) --no-print-directory _test-python PYTHON=$${found#*=} VENV=.venv-lowest NEEDS=lowest; \
+	done
+	@set -e; for found in $(word 2,$(usable)); do \
+	  echo "== the same for the adapters whose frameworks need a newer Python, on Python $${found%%=*}"; \
+	  $(MAKE) --no-print-directory _test-python PYTHON=$${found#*=} VENV=.venv-lowest-2 NEEDS=lowest ARGS="tests/integrations $(ARGS)"; \
+	done
 
 .PHONY: _test-python
 _test-python: $(VENV)/.$(NEEDS)
-	$(PYTEST) -p no:cacheprovider -k "not Moto and not TestSeaweedFS and not TestGCS" $(ARGS)
+	$(PYTEST) -p no:cacheprovider $(ONCE) $(COVERED) $(ARGS)
 
 test-extras: $(VENV)/.extras  ## Install each extra alone, from the wheel, on each Python (PYTHONS=…), lowest and newest, and use it.
 	PYTHONS="$(PYTHONS)" UV_CACHE_DIR=$(CURDIR)/$(VENV)/uv-cache $(PYTEST) -m extras tests/extras $(ARGS)
@@ -108,18 +122,27 @@ $(VENV)/.%: pyproject.toml | $(BIN)/python
 	@$(PIP) install --progress-bar on $(NEEDS_$*) | sed -n 's/^Collecting \([^ ]*\).*/  \1/p; /^ *Downloading/p; /^Successfully/p'
 	@touch $@
 
-$(VENV)/.lowest: pyproject.toml | $(BIN)/python
+# uv, which .venv/.uv stands for, fills an environment in a tenth of pip's time, and resolves to the lowest versions, which pip cannot.
+UV := .venv/bin/uv
+$(VENV)/.newest: pyproject.toml
+	@echo "Installing what \`make test\` needs into $(VENV), once …"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	@$(UV) pip install --quiet --python $(BIN)/python $(NEEDS_test)
+	@touch $@
+
+$(VENV)/.lowest: pyproject.toml
 	@echo "Installing the lowest versions of everything into $(VENV), once …"
-	@$(PIP) install --quiet --group uv
-	@echo '-e .[all,testing,fsspec,zarr,obspec,django,opentelemetry]' | $(BIN)/uv pip compile --quiet --python $(BIN)/python \
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	@echo '-e .[all,testing,fsspec,zarr,obspec,django,opentelemetry]' | $(UV) pip compile --quiet --python $(BIN)/python \
 	  --resolution lowest-direct --group test --output-file $(VENV)/lowest.txt - >/dev/null
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r $(VENV)/lowest.txt
+	@$(UV) pip install --quiet --python $(BIN)/python -r $(VENV)/lowest.txt
 	@touch $@
 
 NEEDS_demo    := -e .
 NEEDS_test    := -e '.[all,testing]' --group test
 NEEDS_marathon := -e '.[all,testing,ray]' --group test
 NEEDS_check   := $(NEEDS_test) --group check
+NEEDS_uv      := --group uv
 NEEDS_docs    := -e '.[all,testing]' --group docs
 NEEDS_browser := $(NEEDS_test) --group browser --group docs
 NEEDS_extras  := $(NEEDS_test) --group uv

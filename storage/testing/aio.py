@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 from collections.abc import Callable, Iterator
@@ -54,7 +55,8 @@ class _Portal:
 
     def __init__(self, library: str) -> None:
         self._process = os.getpid()
-        self._portal: BlockingPortal = _stack.enter_context(start_blocking_portal(library))
+        self._stack = ExitStack()
+        self._portal: BlockingPortal = self._stack.enter_context(start_blocking_portal(library))
 
     @property
     def inherited(self) -> bool:
@@ -67,10 +69,12 @@ class _Portal:
             )
         return self._portal.call(function, *args)
 
+    def close(self) -> None:
+        self._stack.close()
+
 
 # One for each library and process.
 _portals: dict[tuple[int, str], _Portal] = {}
-_stack = ExitStack()
 
 
 def _portal(library: str) -> _Portal:
@@ -80,23 +84,38 @@ def _portal(library: str) -> _Portal:
     return _portals[where]
 
 
+@atexit.register
+def _close_portals() -> None:
+    """Ends the loops while their threads still run: what waits for one later, when modules are taken apart, waits for ever."""
+    for (process, _), portal in _portals.items():
+        if process == os.getpid():
+            portal.close()
+
+
 # An asynchronous generator that is dropped tells its loop so, and Trio takes a lock for it, which a thread of the parent may
 # have held at the fork. So none of the parent's may be freed in the child: neither as garbage, nor by us.
 _inherited: list[Any] = []
+_collected: list[bool] = []  # before each fork that goes on
+
+
+def _hold_garbage() -> None:
+    _collected.append(gc.isenabled())
+    gc.disable()
+
+
+def _go_on() -> None:
+    if _collected.pop():
+        gc.enable()
 
 
 def _keep_garbage() -> None:
     if _portals:
         gc.freeze()
-
-
-def _free_garbage() -> None:
-    if _portals:
-        gc.unfreeze()
+    _go_on()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_keep_garbage, after_in_parent=_free_garbage)
+    os.register_at_fork(before=_hold_garbage, after_in_parent=_go_on, after_in_child=_keep_garbage)
 
 
 class BlockingStorage(Storage):

@@ -14,7 +14,7 @@ def test_the_suite_passes_on_the_documented_backend(tmp_path):
     (tmp_path / "sqlite_backend.py").write_text(backend.code, encoding="utf-8")
     (tmp_path / "conftest.py").write_text("import sqlite_backend\n", encoding="utf-8")
     (tmp_path / "test_sqlite.py").write_text(tests.code, encoding="utf-8")
-    done = run_pytest(tmp_path, "-q", "-p", "no:randomly", "--tb=short", "test_sqlite.py")
+    done = run_pytest(tmp_path, "-q", "--tb=short", "test_sqlite.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert " skipped" not in done.stdout
     assert "declared lacks" not in done.stdout

@@ -46,7 +46,7 @@ def run(tmp_path):
 # ---- the account of lacks ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")])
+@pytest.mark.parametrize("options", [(), ("-p", "xdist", "-n", "2")])
 def test_lacks_are_counted_and_printed(run, options):
     """Each declared lack that a test met is printed once with the number of tests, also where they ran in workers."""
     output = run(SUITE, *options)
