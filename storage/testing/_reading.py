@@ -127,7 +127,7 @@ class ReadingTests(Suite):
         data = pattern(3_000_000)
         storage.set("a", data)
         for _ in range(15):
-            pieces = storage.iter_bytes("a", chunk_size=50_000)
+            pieces = storage.iter_bytes("a", chunk_size=1_000)
             assert not difference(next(pieces), data[:1_000])
             pieces.close()  # type: ignore[attr-defined]
         assert not difference(storage.get_bytes("a"), data)
