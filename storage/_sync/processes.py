@@ -35,7 +35,8 @@ class Processes(Executor):
     def _new(self) -> ProcessPoolExecutor:
         # A fork would take along whatever other threads of this process hold.
         pool = ProcessPoolExecutor(self._max_workers, multiprocessing.get_context("spawn"), _prepare)
-        pool.submit(_prepare)  # the first call starts all of them
+        for _ in range(self._max_workers):
+            pool.submit(_prepare)  # a call starts a process, unless one is idle
         return pool
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:

@@ -96,6 +96,13 @@ def test_a_pool_that_survives(tmp_path):
     assert digests(tmp_path / "to/data") == wanted
 
 
+def test_processes_start_at_once():
+    """While the caller still splits its keys, all processes of ``storage sync --processes`` load what they need."""
+    pids = pids_of_children()
+    with Processes(2):
+        assert len(pids()) == 2
+
+
 # ---- clusters ------------------------------------------------------------------------------------------------------
 
 
