@@ -34,7 +34,10 @@ def executor_of(processes: int | None, dask: str | None, ray: bool) -> Iterator[
                 "--dask needs the package 'distributed'; install it with: pip install 'storage-facade[dask]'"
             ) from exc
         with Client(dask) as client:  # type: ignore[no-untyped-call]
-            yield client.get_executor()
+            executor = client.get_executor()
+            # As the standard library's pools tell: else there are many ranges to begin with, enough for a large cluster.
+            executor._max_workers = sum(client.nthreads().values())  # noqa: SLF001
+            yield executor
     elif ray:
         from storage.integrations.ray import RayExecutor
 

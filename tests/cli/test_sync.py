@@ -227,14 +227,17 @@ def test_processes(storage, url, other, blobs):
 
 
 def test_dask(storage, url, other, blobs):
-    """--dask works on the cluster of a scheduler; its workers here are threads of this process."""
+    """--dask works on the cluster of a scheduler, with as many ranges as its workers need; they are threads of this process."""
     from distributed import LocalCluster
 
+    blobs.set_many({f"many/{number:03}": "1" for number in range(100)})
     with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
         ran = storage("sync", url, other, "--dask", cluster.scheduler_address, "--json")
         assert ran.status == 0, ran.err
         assert cluster.scheduler.transition_counter > 0
-    assert ran.objects[-1]["copied"] == 3
+    *ranges, summary = ran.objects
+    assert summary["copied"] == 103
+    assert 8 <= len(ranges) <= 20
     assert contents(Storage(other)) == contents(blobs)
 
 
