@@ -13,10 +13,6 @@ class Filter:
     stand for anything but a slash, ``**`` for anything, ``[abc]`` for one character; ``\`` takes the next one literally. A
     pattern with a slash is matched against the whole key, one without against the last segment; one that ends in a slash
     takes everything below.
-
-    Attributes:
-        include: the patterns.
-        exclude: the patterns.
     """
 
     def __init__(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> None:

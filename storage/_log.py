@@ -109,13 +109,6 @@ def watched() -> bool:
 class CallRecord:
     """Measures one call, and tells of it when it ends, also when it fails.
 
-    Args:
-        method: the method's name.
-        backend: the scheme of the backend.
-        storage_type: the blobs' storage type, where there is one.
-        key: the blob's key, where there is one.
-        url: the store's, without its query.
-
     Attributes:
         size: bytes moved, where that is known.
     """

@@ -82,10 +82,7 @@ def sign(keys: SigningKeys, base_url: str, path: str, options: SignOptions, now:
     """A request that ``verify`` accepts from now until ``options.expires_in`` seconds later.
 
     Args:
-        keys: those of the store.
         base_url: where the server is, without a slash at its end.
-        path: below the root of the store.
-        options: what to bind.
         now: seconds since 1970.
 
     Raises:
@@ -156,8 +153,6 @@ def verify(
     """Verifies a request against its signed URL, and returns all that was signed.
 
     Args:
-        keys: those of the store that the URL names.
-        method: the request's.
         path: decoded, below the root of the store.
         query: as it came, without the question mark.
         headers: the request's: names in lower case, each with all of its values.
@@ -192,7 +187,6 @@ def verify_form(keys: SigningKeys, path: str, fields: Sequence[tuple[str, str]],
     where that is ``None``, as what its key says.
 
     Args:
-        keys: those of the store that the URL names.
         path: of the URL, decoded, below the root of the store.
         fields: every field that comes before ``file``, in any order, names in any case.
         now: seconds since 1970.

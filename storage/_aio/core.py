@@ -132,7 +132,6 @@ def iterated(
     """A method of ``Storage`` that gives an iterator, as one that gives an asynchronous iterator.
 
     Args:
-        method: the method.
         at_once: how many items one turn of a worker thread takes.
     """
 

@@ -55,8 +55,6 @@ def translate(exc: Exception, backend: Backend, subject: object) -> Exception:
     May ask the backend whether its bucket is there.
 
     Args:
-        exc: what was raised.
-        backend: what raised it.
         subject: the call that failed; its ``str`` begins the message.
     """
     kind = kind_of(exc, backend)

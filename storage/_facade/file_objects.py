@@ -33,9 +33,6 @@ class BlobReader(io.RawIOBase):
     """Reads one version of a blob, in the ranges that :class:`Windows` chooses. It belongs to the process that opened it.
 
     Args:
-        fetch: gets a range.
-        size: bytes of the blob.
-        name: the key.
         parallel: whether several requests at once pay off.
     """
 

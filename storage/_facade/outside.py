@@ -16,8 +16,6 @@ def files_outside(core: Core, backend: Backend, name: str, most: int = _MOST) ->
     """A message with the number of these files and the remedy; ``None``: there are no such files.
 
     Args:
-        core: a store.
-        backend: one of its backends.
         name: of the method that asks.
         most: counts no further.
     """

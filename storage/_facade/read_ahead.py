@@ -48,8 +48,6 @@ class Windows:
     - a tenth of what it has read since it jumped last, else. What it then leaves unread costs a tenth at most.
 
     Args:
-        fetch: gets a range.
-        size: of the blob.
         parallel: whether several requests at once pay off.
     """
 

@@ -15,7 +15,6 @@ def executor_of(processes: int | None, dask: str | None, ray: bool) -> Iterator[
     """The executor of the options; ``None`` without any.
 
     Args:
-        processes: how many processes of this machine.
         dask: the address of a Dask scheduler.
         ray: whether to use the Ray cluster that ``RAY_ADDRESS`` names, or one on this machine.
     """

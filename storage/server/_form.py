@@ -37,9 +37,7 @@ async def post_form(
     """Stores the file of a form: all of it or nothing.
 
     Args:
-        backend: to store in.
         verify: says what the fields before the file allow, or raises ``RefusedError``.
-        request: the form.
         max_bytes: a longer file is refused, whatever the form allows.
         stall_seconds: seconds without a byte after which the client is given up.
 

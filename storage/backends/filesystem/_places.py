@@ -21,7 +21,6 @@ class Place:
     """The directory and name of a blob's file, there or yet to be made.
 
     Attributes:
-        path: the blob's path.
         fd: the directory that holds the file: that of ``path``, or the directory with the blob's own name in it.
         name: the file's name in there.
         st: what has that name; ``None``: nothing.

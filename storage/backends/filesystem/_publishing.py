@@ -36,7 +36,6 @@ def publish(tree: Tree, path: str, staged: Staged, *, instead_of: os.stat_result
     """Gives the finished ``staged`` the name ``path``, durably, under its options, and closes it.
 
     Args:
-        staged: the file with its body.
         instead_of: the file that it must replace, whose inode is still in use.
 
     Raises:

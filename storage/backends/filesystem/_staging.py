@@ -169,8 +169,6 @@ def write_own(
     """Writes a file of the store's own, whole.
 
     Args:
-        path: of the file, in a directory of the store's own.
-        data: its content.
         mode: who may read and write it, before the umask.
         replace: whether it takes the place of one that is there.
         fsync: whether it is on the medium on return.

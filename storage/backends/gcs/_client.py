@@ -140,13 +140,7 @@ def is_google(url: str) -> bool:
 
 
 class Session:
-    """Sends requests, over one :class:`Connection` a process.
-
-    Args:
-        settings: what the connection is made from.
-        retries: of every operation.
-        timeout: of every request.
-    """
+    """Sends requests, over one :class:`Connection` a process."""
 
     def __init__(self, settings: Settings, retries: Retries, timeout: Timeout) -> None:
         self.settings: Settings = settings
@@ -210,9 +204,6 @@ class Session:
         """One try of one request.
 
         Args:
-            method: in upper case.
-            target: path and query.
-            body: whole.
             headers: besides those of every request.
             ok: the statuses to return.
             stream: leave the body to be read, and the connection to be given back, by the caller.

@@ -20,8 +20,6 @@ def combined(first: int, second: int, length: int) -> int:
     """The CRC32C of two pieces one after the other.
 
     Args:
-        first: of the first piece.
-        second: of the second piece.
         length: bytes of the second piece.
     """
     return _apply(_zeros(length), first) ^ second

@@ -54,10 +54,6 @@ class Authority:
     Args:
         credentials: of google-auth, with their scopes.
         request: what fetches tokens.
-
-    Attributes:
-        credentials: as given.
-        request: as given.
     """
 
     def __init__(self, credentials: Any, request: Any) -> None:

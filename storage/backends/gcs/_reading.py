@@ -25,8 +25,6 @@ class Reading:
     """The bytes of a blob from ``start`` to ``end``. The first answer's status is known once it is made.
 
     Args:
-        session: to send requests with.
-        path: of the blob.
         start: of the range, in bytes; negative: counted from the blob's end, and then there is no ``end``.
         end: of the range, not included; ``None``: to the end of the blob.
         generation: the only one to read; ``None``: the one that is there, and then no other.

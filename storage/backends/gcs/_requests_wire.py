@@ -48,7 +48,6 @@ class RequestsWire:
     Args:
         endpoint: scheme, host, port and path.
         connections: how many are kept.
-        timeout: of every request.
         client_certificate: present the one that the machine is configured for.
     """
 

@@ -14,11 +14,8 @@ def client(bucket: str, credentials: Any, project: str | None, endpoint: str | N
     """The SDK's client.
 
     Args:
-        bucket: for messages.
         credentials: ``None``: anonymous.
-        project: ``None``: none.
         endpoint: of another server than Google's; ``None``: as the SDK chooses it.
-        universe: the universe's domain.
     """
     anonymous: Any = AnonymousCredentials
     options = {}
