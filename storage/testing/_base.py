@@ -17,8 +17,6 @@ from storage import Storage, UnsupportedOperationError
 from storage.testing._harness import Harness, Lack
 from storage.testing._tables import folded
 
-__all__ = ["LACK_PROPERTY", "Suite", "apart", "still_running"]
-
 LACK_PROPERTY = "storage-lack"
 PLUGIN = "pytest_storage_facade"
 

@@ -15,8 +15,6 @@ from storage.testing._base import Suite, still_running
 from storage.testing._sources import Boom
 from storage.testing._spy import Spy
 
-__all__ = ["BatchTests"]
-
 T = TypeVar("T")
 
 

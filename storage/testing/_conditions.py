@@ -20,8 +20,6 @@ from storage import (
 from storage.testing._base import Suite
 from storage.testing._harness import Lack
 
-__all__ = ["ConditionTests"]
-
 THREADS = 16
 
 

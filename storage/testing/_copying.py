@@ -18,8 +18,6 @@ from storage import (
 from storage.testing._base import Suite
 from storage.testing._harness import Lack
 
-__all__ = ["CopyTests", "TypeTests"]
-
 OPTIONS: dict[str, Any] = {
     "content_type": "text/own",
     "cache_control": "max-age=1",

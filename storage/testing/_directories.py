@@ -12,8 +12,6 @@ from storage.testing._base import Suite
 from storage.testing._harness import Lack
 from storage.testing._spy import Spy
 
-__all__ = ["DirectoryTests"]
-
 TREE = {"a.txt": b"one", "css/b.css": b"two", "css/deep/ü x.bin": bytes(1000), "z": b""}
 
 

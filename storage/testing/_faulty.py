@@ -13,8 +13,6 @@ from storage import Storage, StorageError, UnavailableError
 from storage.backends import Backend, Chunks, Download, PutOptions, Stat, Writer
 from storage.testing._spy import Spy
 
-__all__ = ["Call", "FaultyBackend", "Rule"]
-
 T = TypeVar("T")
 
 _NAMES: Final[Mapping[str, str]] = {

@@ -13,8 +13,6 @@ from storage.testing._base import Suite
 from storage.testing._harness import Lack
 from storage.testing._sources import Boom, Minimal, difference, pattern
 
-__all__ = ["FileTests"]
-
 
 class FileTests(Suite):
     """The contract: ``open``."""

@@ -9,8 +9,6 @@ from storage.testing._harness import Lack
 from storage.testing._http import altered, repath, send, send_request
 from storage.testing._signing import SigningSuite
 
-__all__ = ["ForgingTests"]
-
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH")
 
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from storage import Storage
 
-__all__ = ["Harness", "Lack"]
-
 
 class Lack(Enum):
     """What a store may lack. The value says what the suite asserts instead.

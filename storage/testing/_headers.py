@@ -10,8 +10,6 @@ from storage import Storage
 from storage.testing._base import Suite
 from storage.testing._harness import Lack
 
-__all__ = ["HeaderTests"]
-
 CONTENT_TYPES = {
     "a.txt": "text/plain",
     "a.json": "application/json",

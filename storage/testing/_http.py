@@ -10,8 +10,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from storage import SignedRequest
 
-__all__ = ["Answer", "altered", "repath", "send", "send_request"]
-
 
 class Answer(NamedTuple):
     """What came back."""

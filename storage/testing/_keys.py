@@ -15,8 +15,6 @@ from storage.testing._harness import Lack
 from storage.testing._spy import Spy
 from storage.testing._tables import INVALID_KEYS, INVALID_PREFIXES, KEYS, LONGEST_KEY, folded
 
-__all__ = ["KeyTests"]
-
 
 class KeyTests(Suite):
     """The contract: keys."""

@@ -14,8 +14,6 @@ from storage import InvalidStorageTypeError, ObjectInfo, Storage
 from storage.testing._base import Suite
 from storage.testing._harness import Lack
 
-__all__ = ["ListingTests"]
-
 KEYS = (
     "a", "a b", "a-b", "a.b", "a/b", "a/b/c", "a/c", "a0", "aa", "ab", "b/c/d", "b/c/e", "b/f", "b0/x", "c",
     "\u00e9/x", "\u00e9\u00e9", "\uff5e", "\ufffd", "\U00010000", "\U0001faa3/x",

@@ -25,8 +25,6 @@ from storage.testing._harness import Lack
 from storage.testing._sources import Minimal
 from storage.testing._spy import Spy
 
-__all__ = ["ObjectTests"]
-
 
 class ObjectTests(Suite):
     """The contract: construction, exceptions, the log, ``setup`` and ``check``."""

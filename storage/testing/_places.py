@@ -20,8 +20,6 @@ from storage import Storage
 if TYPE_CHECKING:
     from storage import AsyncStorage
 
-__all__ = ["Place", "close_now", "open_place"]
-
 
 class Place:
     """Makes URLs of stores that nobody had before, and empties them in the end.

@@ -27,8 +27,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["Launch", "answers_http", "free_ports", "run_directory", "shared_server"]
-
 _START_SECONDS = 60.0
 # They outlive their starter on purpose; a Popen that is collected while its process runs warns.
 _supervisors: list[subprocess.Popen[bytes]] = []

@@ -23,8 +23,6 @@ from storage.testing._base import Suite
 from storage.testing._harness import Lack
 from storage.testing._sources import Minimal, difference
 
-__all__ = ["RaceTests", "in_child"]
-
 
 def at_once(functions: Iterable[Callable[[], object]], seconds: float = 120) -> list[object]:
     """Runs all functions at the same moment, each in a thread. Fails if one of them takes longer than ``seconds``.

@@ -15,8 +15,6 @@ from storage import NotFoundError, NotTextError, ObjectInfo, PreconditionFailedE
 from storage.testing._base import Suite
 from storage.testing._sources import Boom, Minimal, difference, pattern
 
-__all__ = ["ReadingTests"]
-
 DATA = b"0123456789"
 RANGES = (
     (0, None), (0, 0), (0, 1), (0, 10), (0, 11), (0, 10**15), (3, None), (3, 5), (9, None), (9, 10), (9, 10**9), (5, 5), (7, 3),

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-__all__ = ["PIECE", "EndedError", "Head", "Pace", "copy", "read_head", "relay_body"]
-
 PIECE = 64 * 1024
 
 

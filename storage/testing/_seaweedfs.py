@@ -10,8 +10,6 @@ from typing import Any
 
 from storage.testing._processes import Launch, free_ports, shared_server
 
-__all__ = ["ACCESS_KEY", "BUCKET", "INSTALL", "REGION", "SECRET_KEY", "find_program", "launch", "running"]
-
 REGION = "us-east-1"
 ACCESS_KEY = "AKIATESTACCESSKEY"
 SECRET_KEY = "test/secret+key-that-must-never-be-seen"  # noqa: S105 (it opens a server on 127.0.0.1, for the time of a test run)

@@ -17,8 +17,6 @@ from storage.testing._http import Answer, send, send_request
 from storage.testing._sources import Minimal, difference, pattern
 from storage.testing._tables import KEYS
 
-__all__ = ["SigningSuite", "SigningTests", "md5"]
-
 
 def md5(data: bytes) -> str:
     """``Content-MD5``."""

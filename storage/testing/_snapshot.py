@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 from storage import NotFoundError, Storage
 
-__all__ = ["Snapshot", "StoredBlob", "assert_stored", "snapshot"]
-
 _SHOWN = 40
 
 

@@ -10,19 +10,6 @@ from typing import Any
 
 from storage import Storage
 
-__all__ = [
-    "BAD_VALUES",
-    "VALUES",
-    "Boom",
-    "Minimal",
-    "OneWay",
-    "breaking_file",
-    "breaking_items",
-    "difference",
-    "pattern",
-    "writes_that_break",
-]
-
 
 class Boom(Exception):  # noqa: N818 (it stands for any exception of the caller's)
     """What a caller's own object raises."""

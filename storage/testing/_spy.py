@@ -9,8 +9,6 @@ from typing import Any, ClassVar, TypeVar
 from storage._backend import Backend, Stat
 from storage.backends._wrapper import Wrapper
 
-__all__ = ["Spy"]
-
 T = TypeVar("T")
 
 

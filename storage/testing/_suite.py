@@ -17,8 +17,6 @@ from storage.testing._reading import ReadingTests
 from storage.testing._signing import SigningTests
 from storage.testing._writing import WritingTests
 
-__all__ = ["Conformance"]
-
 
 class Conformance(
     KeyTests,

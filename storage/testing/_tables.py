@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["INVALID_KEYS", "INVALID_PREFIXES", "KEYS", "LONGEST_KEY", "folded"]
-
 LONGEST_KEY = "/".join(["k" * 255, "e" * 255, "y" * 255, "s" * 128])  # 896 bytes
 
 KEYS = (

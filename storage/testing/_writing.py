@@ -19,8 +19,6 @@ from storage.testing._base import Suite
 from storage.testing._harness import Lack
 from storage.testing._sources import BAD_VALUES, VALUES, Boom, Minimal, difference, pattern, writes_that_break
 
-__all__ = ["WritingTests"]
-
 
 class WritingTests(Suite):
     """The contract: ``set``, ``set_file`` and ``open`` for writing."""
