@@ -56,9 +56,7 @@ class AsyncCore(Facade):
     ) -> None:
         if timeout is None:
             timeout = self.TIMEOUT
-        self._start(
-            Storage(url, auth, retries, timeout=timeout, storage_types=storage_types, backend=backend),
-        )
+        self._start(Storage(url, auth, retries, timeout=timeout, storage_types=storage_types, backend=backend))
 
     def _start(self, sync: Storage) -> None:
         self._sync = sync

@@ -12,6 +12,7 @@ from storage.exceptions import (
     NotFoundError,
     PreconditionFailedError,
     SigningError,
+    StorageError,
     StorageTimeoutError,
     UnavailableError,
     UnsupportedOperationError,
@@ -110,22 +111,27 @@ class _Check:
         """An etag that was true once (a driver may know by itself that no blob has one that is made up), and the present one."""
         return self.put(name, b"older"), self.put(name)
 
-    def _refused(self, call: Callable[[], object]) -> bool:
-        """Whether ``call``, whose condition does not hold, fails for that; another failure is raised."""
+    def _fails(self, kind: type[StorageError], call: Callable[[], object]) -> bool:
+        """Whether ``call`` fails with this class; another failure is raised."""
         try:
             call()
         except Exception as exc:
-            if not issubclass(kind_of(exc, self._backend) or Exception, PreconditionFailedError):
+            if not issubclass(kind_of(exc, self._backend) or Exception, kind):
                 raise
             return True
         return False
 
+    def _is_there(self, path: str) -> bool:
+        return not self._fails(NotFoundError, lambda: self._backend.stat(path))
+
     def _false(self, harm: str, call: Callable[[], object]) -> Iterator[str]:
-        if not self._refused(call):
+        """The finding, if ``call``, whose condition does not hold, goes well."""
+        if not self._fails(PreconditionFailedError, call):
             yield f"the server ignores the condition, so {harm}"
 
     def _true(self, harm: str, call: Callable[[], object]) -> Iterator[str]:
-        if self._refused(call):
+        """The finding, if ``call``, whose condition holds, fails for it."""
+        if self._fails(PreconditionFailedError, call):
             yield f"the server refuses a condition that holds, so {harm}"
 
     # ---- conditions --------------------------------------------------------------------------------------------
@@ -234,15 +240,6 @@ class _Check:
         found, wanted = self._listed()
         if found != wanted and sorted(found) == wanted:
             yield "keys do not come in the order of their UTF-8 bytes"
-
-    def _is_there(self, path: str) -> bool:
-        try:
-            self._backend.stat(path)
-        except Exception as exc:
-            if not issubclass(kind_of(exc, self._backend) or Exception, NotFoundError):
-                raise
-            return False
-        return True
 
     def _batch(self) -> Iterator[str]:
         self.put("many/1")

@@ -130,16 +130,7 @@ class MultipartUpload:
         if not generation.isdecimal():
             _answers.malformed("the end of an upload without a generation")
         moment = _answers.time_of(answer, "date") or datetime.now(timezone.utc)
-        options = self._options
-        return Stat(
-            size,
-            generation,
-            moment,
-            options.content_type,
-            options.cache_control,
-            options.content_encoding,
-            dict(options.metadata),
-        )
+        return Stat(size, generation, moment, *self._options[:3], dict(self._options.metadata))
 
     def _published(self, size: int, crc: int, exc: BaseException) -> Stat:
         """The blob's ``Stat``, if it is what this upload would have made."""
