@@ -76,7 +76,7 @@ class Spelling:
 def _refuse_alias(open_folder: OpenFolder, path: str) -> None:
     for fd, segment in _entered(open_folder, path):
         if segment not in os.listdir(fd):
-            if _look(fd, segment) is None:
+            if _system.look(fd, segment) is None:
                 return
             raise UnsupportedOperationError(
                 f"{path!r}: the file system folds {segment!r} into a name that is there already in another "
@@ -117,21 +117,14 @@ def _enter(fd: int, name: str) -> int | None:
 
 def _finds_both(fd: int, name: str, variant: str) -> bool | None:
     """Whether both spellings in the directory ``fd`` are one file; ``None``: that cannot be told, ``name`` is gone."""
-    before = _look(fd, name)
+    before = _system.look(fd, name)
     while before is not None:
-        other = _look(fd, variant)
-        after = _look(fd, name)
+        other = _system.look(fd, variant)
+        after = _system.look(fd, name)
         if after is not None and os.path.samestat(before, after):
             return other is not None and os.path.samestat(before, other)
         before = after  # it was replaced meanwhile: look again
     return None
-
-
-def _look(fd: int, name: str) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
 
 
 def _other_spelling(name: str) -> str | None:

@@ -128,11 +128,8 @@ def _make_room(tree: Tree, fd: int, name: str) -> None:
     """Turns the blob ``name`` in the directory ``fd`` into a directory that holds it."""
     own = lock(tree, fd)
     try:
-        try:
-            st = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return
-        if is_folder(st):
+        st = _system.look(fd, name)
+        if st is None or is_folder(st):
             return
         if not is_blob(st):
             raise UnsupportedOperationError(

@@ -39,7 +39,7 @@ class Place:
         self.path = path
         self.fd = folder
         name = self.name = path.rpartition("/")[2]
-        self.st = _look(folder, name)
+        self.st = _system.look(folder, name)
         if self.st is None or not is_folder(self.st):
             return
         if claim:
@@ -54,7 +54,7 @@ class Place:
         self.fd = os.open(name, _system.DIRECTORY, dir_fd=folder)
         self.name = BLOB
         try:
-            self.st = _look(self.fd, BLOB)
+            self.st = _system.look(self.fd, BLOB)
         except BaseException:
             self.close()
             raise
@@ -89,13 +89,6 @@ class Place:
             record = _records.fetch(fd) or _sidecars.read(self._tree, self.path, st)
             if _records.to_stat(self.path, st, record).etag != etag:
                 raise PreconditionFailedError
-
-
-def _look(fd: int, name: str) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
 
 
 def vanishes(path: str) -> UnavailableError:

@@ -1,4 +1,4 @@
-"""System calls that Python lacks: an open that follows no link, an exchange of two names, a clone.
+"""System calls that Python lacks, such as an open that follows no link, and some that many modules here make.
 
 Everything here has a portable fallback, or says that it cannot.
 """
@@ -147,6 +147,14 @@ def lock_new(fd: int) -> bool:
         if exc.errno not in _CANNOT_LOCK:
             raise
     return True
+
+
+def look(fd: int, name: str) -> os.stat_result | None:
+    """The state of what is called ``name`` in the directory ``fd``, of a link its own; ``None``: nothing is."""
+    try:
+        return os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
 
 
 def unlock(fd: int) -> None:
