@@ -158,14 +158,6 @@ class SyncError(StorageError):
 
     result: SyncResult | None
 
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        key: str | None = None,
-        storage_type: str | None = None,
-        url: str | None = None,
-        result: SyncResult | None = None,
-    ) -> None:
-        super().__init__(message, key=key, storage_type=storage_type, url=url)
+    def __init__(self, message: str = "", *, result: SyncResult | None = None, **about: str | None) -> None:
+        super().__init__(message, **about)
         self.result = result
