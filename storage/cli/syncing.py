@@ -61,7 +61,9 @@ class Rate(_Float):
 @click.option("--include", metavar="GLOB", multiple=True, help="Look at these keys alone; may be given more than once.")
 @click.option("--exclude", metavar="GLOB", multiple=True, help="Leave these keys alone, on both sides.")
 @click.option("--checksum", is_flag=True, help="Do not trust times: compare bytes where there is no common checksum.")
-@click.option("--concurrency", type=click.IntRange(1), metavar="N", help="How many blobs at once, in each process or worker.")
+@click.option(
+    "--concurrency", type=click.IntRange(1), metavar="N", help="How many blobs at once, in each process or worker."
+)
 @click.option("--bwlimit", type=Rate(), metavar="RATE", help="Bytes a second at most, as in 500K or 10M.")
 @click.option(
     "--processes", type=click.IntRange(1), metavar="N", help="Work in N processes, each on key ranges of its own."
