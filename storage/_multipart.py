@@ -117,6 +117,8 @@ class PartWriter(Generic[T]):
         self._send(data)
 
     def _send(self, data: bytes) -> None:
+        from storage._threads import next_of  # only large blobs pay for the import
+
         if self._pool is None:
             self._begin()
         if self._pool is not None:
@@ -126,7 +128,7 @@ class PartWriter(Generic[T]):
         # Waiting after a part, and not before the next, means that nothing else holds that one meanwhile.
         while self._under_way >= max(1, min(self._in_flight, self._budget // self._part_size)):
             self._under_way -= 1
-            failure = self._ended.get()
+            failure = next_of(self._ended)
             if failure is not None:
                 raise failure
         # A stream that is longer than was said, or of unknown length, must not run out of numbers.

@@ -77,6 +77,8 @@ class Pool:
         stop: ends every call of the pool early.
     """
 
+    _begun = -1  # what `forks.count` was; -1: nothing has begun yet, or all has ended
+
     def __init__(self, threads: int, name: str, stop: Stop | None = None) -> None:
         self.stop = Stop(current.get()) if stop is None else stop
         self._context = copy_context()
@@ -118,8 +120,14 @@ class Pool:
             if task is not None:
                 task.cancel()
         self._release()
-        for thread in self._threads if wait else ():
-            thread.join()
+        try:
+            for thread in self._threads if wait else ():
+                while thread.is_alive():
+                    thread.join(SLICE)  # as in Task.result
+        except BaseException:
+            self.stop.set()
+            raise
+        self._begun = -1
 
     def _release(self) -> None:
         self._queue.put(None)
@@ -133,8 +141,17 @@ class Pool:
         self.close()
 
     def __del__(self) -> None:
-        if self._begun == forks.count:
+        if self._begun == forks.count:  # an interrupt came where it was to be closed
             self._release()
+
+
+def next_of(queue: SimpleQueue[T]) -> T:
+    """The next item, once there is one; ``Stopped`` if the call that waits is stopped."""
+    while True:
+        try:
+            return queue.get(timeout=SLICE)  # as in Task.result
+        except Empty:
+            check()
 
 
 def _work(queue: SimpleQueue[Task[Any] | None]) -> None:

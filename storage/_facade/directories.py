@@ -272,15 +272,16 @@ class _Target:
     def folds_names(self) -> bool:
         """Whether two names that differ in case, or in how a letter is composed, are one file here."""
         probe = f"{RESERVED}{os.urandom(8).hex()}"
-        os.close(os.open(probe + "a", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._root))
         try:
+            os.close(os.open(probe + "a", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._root))
             os.stat(probe + "A", dir_fd=self._root)
         except FileNotFoundError:
             return False
         else:
             return True
         finally:
-            os.unlink(probe + "a", dir_fd=self._root)
+            with suppress(FileNotFoundError):
+                os.unlink(probe + "a", dir_fd=self._root)
 
     @contextmanager
     def replacing(self, name: str) -> Iterator[BinaryIO]:

@@ -200,7 +200,7 @@ class _Scatter:
         self._news: SimpleQueue[int | BaseException | None] = SimpleQueue()
 
     def run(self, chunks: Iterator[bytes]) -> None:
-        from storage._threads import Pool
+        from storage._threads import Pool, next_of
 
         running, moved = min(RANGES_IN_FLIGHT, self._last), 0
         with Pool(running, "storage-range") as pool:
@@ -208,7 +208,7 @@ class _Scatter:
             for _ in range(1, running):
                 pool.submit(self._work, self._back)
             while running:
-                news = self._news.get()
+                news = next_of(self._news)
                 if isinstance(news, int):
                     moved += news
                     self._sink.moved(news)

@@ -113,7 +113,7 @@ def test_where_no_directory_can_be_locked_one_file_is(store, root, monkeypatch):
     store.close()
     fd = os.open(root, os.O_RDONLY)
     own = _folders.lock(store._tree, fd)
-    _folders.unlock(fd, own)
+    _folders.unlock(own, fd)
     monkeypatch.setattr(_system, "lock", lambda fd: False)
     before = descriptors()
     with pytest.raises(UnsupportedOperationError, match="no locks"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import sys
 import time
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.backends._http import BodyCutError, ConnectionLostError, ProtocolError, ReadTimeoutError, TransportError
+from storage.backends._http._parser import Parser
 from tests.http.scripted import by_http_client, coming, ok
 
 _INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
@@ -351,3 +353,17 @@ def test_spoiled_answers_are_refused_or_read_as_the_standard_library_reads_them(
             return
         if status >= 200:  # it stops at interim answers other than "100 Continue"
             assert (answer.status, answer.body) == (status, body)
+
+
+def test_what_llhttp_calls_is_no_python():
+    """An interrupt that came in a function in Python would be swallowed there."""
+    parser, events = Parser(), []
+    parser.head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked", "GET")
+    sys.setprofile(lambda frame, event, arg: events.append((event, getattr(arg, "__name__", frame.f_code.co_name))))
+    try:
+        assert parser.chunked(b"2\r\nab\r\n0\r\n\r\n") == [b"ab"]
+    finally:
+        sys.setprofile(None)
+    assert parser.complete
+    begin, end = events.index(("c_call", "feed_data")), events.index(("c_return", "feed_data"))
+    assert "call" not in {event for event, _ in events[begin:end]}

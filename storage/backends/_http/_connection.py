@@ -10,7 +10,7 @@ from typing import Final
 
 from storage import _stop
 from storage._fork import forks
-from storage.backends._http._dial import Place, dial
+from storage.backends._http._dial import PATIENCE, Place, dial
 from storage.backends._http._errors import (
     BodyCutError,
     ConnectionLostError,
@@ -208,7 +208,8 @@ class Connection:
         try:
             return sock.recv(_RECEIVE)
         except BlockingIOError:
-            raise self._silent() from None
+            self._wait(self._milliseconds - PATIENCE * 1000)
+            return self.receive(_RECEIVE)
         except OSError as exc:
             raise self._lost(exc) from exc
 
@@ -255,12 +256,9 @@ class Connection:
             raise self.failure(ConnectionLostError, "the connection was closed, or is another process's")
         return self._socket
 
-    def _wait(self) -> None:
-        if not _stop.wait_for(self._poll.poll, self._milliseconds):
-            raise self._silent()
-
-    def _silent(self) -> TransportError:
-        return self.failure(ReadTimeoutError, f"sent nothing for {self._place.read_timeout:g} seconds")
+    def _wait(self, milliseconds: float | None = None) -> None:
+        if not _stop.wait_for(self._poll.poll, self._milliseconds if milliseconds is None else milliseconds):
+            raise self.failure(ReadTimeoutError, f"sent nothing for {self._place.read_timeout:g} seconds")
 
     def _lost(self, exc: OSError) -> TransportError:
         let_others_through(exc)

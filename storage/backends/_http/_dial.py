@@ -8,13 +8,16 @@ import socket
 import ssl
 import struct
 import time
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from storage._stop import wait_for
 from storage.backends._http._errors import CertificateError, ConnectError, ConnectTimeoutError, let_others_through
 from storage.backends._http._poll import DO_NOT_WAIT, POLLIN, POLLOUT, new_poll
 
-__all__ = ["Place", "dial", "let_wait"]
+__all__ = ["PATIENCE", "Place", "dial", "let_wait"]
+
+PATIENCE: Final = 0.25
+"""Seconds that a plain ``recv`` waits at most: a Ctrl-C that comes just before one is not seen until it is over."""
 
 
 class Place(NamedTuple):
@@ -57,7 +60,7 @@ def dial(place: Place) -> socket.socket:
         # A request goes out with one call, so there is nothing to wait for before it is sent.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if place.tls is None:
-            let_wait(sock, place.read_timeout)
+            let_wait(sock, min(place.read_timeout, PATIENCE))
             return sock
         return _shake_hands(sock, place, place.tls, deadline)
     except BaseException:

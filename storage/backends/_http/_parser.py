@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
 from httptools import HttpParserError, HttpResponseParser
 
@@ -53,7 +54,20 @@ class Parser:
         extra: whether more followed its end.
     """
 
-    __slots__ = ("_llhttp", "_pieces", "_silent", "complete", "extra", "headers", "keep_alive", "length", "status")
+    __slots__ = (
+        "_llhttp",
+        "_log",
+        "_silent",
+        "complete",
+        "extra",
+        "headers",
+        "keep_alive",
+        "length",
+        "on_body",
+        "on_message_begin",
+        "on_message_complete",
+        "status",
+    )
 
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
@@ -61,9 +75,9 @@ class Parser:
         self.length = 0
         self.keep_alive = False
         self.complete = self.extra = False
-        self._pieces: list[bytes] = []
         self._silent = 0
         self._llhttp: HttpResponseParser
+        self._log: list[bytes | None] = []  # pieces of a body; None: a message has begun or ended
 
     def head(self, data: bytes, method: str) -> None:
         """Parses a whole head, without the empty line at its end.
@@ -108,6 +122,11 @@ class Parser:
     def _begin_chunks(self, head: bytes) -> None:
         self.complete = self.extra = False
         self._silent = 0
+        log = self._log
+        # What llhttp calls only notes that it was called, and is written in C: an interrupt that came in a function in Python
+        # would be swallowed, or be replaced by whatever exception the caller is handling.
+        self.on_message_begin = self.on_message_complete = partial(log.append, None)
+        self.on_body = log.append
         self._llhttp = HttpResponseParser(self)
         self._feed(head + b"\r\n\r\n")
 
@@ -117,13 +136,19 @@ class Parser:
         Raises:
             ProtocolError: they are not well formed.
         """
-        self._pieces = pieces = list[bytes]()
         try:
             self._feed(data)
         except ProtocolError:
-            if not self.complete:
+            if None not in self._log:
                 raise
             self.extra = True  # rubbish behind the end
+        log = self._log
+        if None in log:
+            self.complete = True
+            end = log.index(None)
+            self.extra = self.extra or len(log) > end + 1
+            del log[end:]
+        pieces = cast("list[bytes]", log[:])
         # Sizes and trailers without end would be collected without end.
         self._silent = 0 if pieces else self._silent + len(data)
         if self._silent > MAX_HEAD:
@@ -131,22 +156,11 @@ class Parser:
         return pieces
 
     def _feed(self, data: bytes) -> None:
+        self._log.clear()
         try:
             self._llhttp.feed_data(data)
         except HttpParserError as exc:
             raise ProtocolError(f"the answer is not well-formed HTTP/1.1: {exc}") from None
-
-    # These are called by llhttp.
-
-    def on_message_begin(self) -> None:
-        self.extra = self.complete
-
-    def on_body(self, data: bytes) -> None:
-        if not self.extra:
-            self._pieces.append(data)
-
-    def on_message_complete(self) -> None:
-        self.complete = True
 
 
 def _check_chunked(version: str, headers: dict[str, str]) -> None:

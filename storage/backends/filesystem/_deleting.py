@@ -36,15 +36,10 @@ def delete(tree: Tree, path: str, *, if_match: str | None = None, only: _Conditi
             own = _folders.lock(tree, fd)
             if if_match is not None or only is not None or not _delete_plain_file(tree, fd, path):
                 place = Place(tree, path, fd)
-                st = place.blob()
-                if if_match is not None:
-                    place.check_version(if_match)
-                if only is not None and not only(st):
+                if not _delete_at(tree, place, if_match, only):
                     return False
-                os.unlink(place.name, dir_fd=place.fd)
-                _sidecars.remove(tree, path, st)
             if tree.fsync:
-                own = _folders.unlock(fd, own)
+                own = _folders.unlock(own, fd)
                 _system.sync(fd if place is None else place.fd)
             if place is not None and place.is_inner:
                 _folders.prune(tree, path)
@@ -54,12 +49,25 @@ def delete(tree: Tree, path: str, *, if_match: str | None = None, only: _Conditi
         except CHANGED:
             continue
         finally:
+            if own >= 0:
+                os.close(own)
+            os.close(fd)
             if place is not None:
                 place.close()
-            _folders.release(fd, own)
             if outer >= 0:
                 os.close(outer)
     raise vanishes(path)
+
+
+def _delete_at(tree: Tree, place: Place, if_match: str | None, only: _Condition | None) -> bool:
+    st = place.blob()
+    if if_match is not None:
+        place.check_version(if_match)
+    if only is not None and not only(st):
+        return False
+    os.unlink(place.name, dir_fd=place.fd)
+    _sidecars.remove(tree, place.path, st)
+    return True
 
 
 def delete_batch(tree: Tree, paths: Sequence[str]) -> dict[str, Exception]:
@@ -99,10 +107,12 @@ def _delete_plain_files(tree: Tree, paths: Sequence[str]) -> list[str]:
         own = _folders.lock(tree, fd)
         rest = [path for path in paths if not _delete_plain_file(tree, fd, path)]
         if tree.fsync:
-            own = _folders.unlock(fd, own)
+            own = _folders.unlock(own, fd)
             _system.sync(fd)
     finally:
-        _folders.release(fd, own)
+        if own >= 0:
+            os.close(own)
+        os.close(fd)
     return rest
 
 

@@ -40,9 +40,8 @@ def open_folder(tree: Tree, folder: str) -> int:
         fd = tree.open("", _system.DIRECTORY)
         try:
             for segment in folder.split("/") if folder else ():
-                inner = _enter(tree, fd, segment)
-                os.close(fd)
-                fd = inner
+                outer, fd = fd, _enter(tree, fd, segment)
+                os.close(outer)  # an interrupt that comes now finds the other one to be closed
         except FileNotFoundError:  # somebody removed, as empty, what was just made
             os.close(fd)
             continue
@@ -143,7 +142,7 @@ def _make_room(tree: Tree, fd: int, name: str) -> None:
                 raise _no_room(name, exc) from exc
             _move_inside(tree, fd, name, fd, f"{BESIDE}{os.urandom(12).hex()}")
     finally:
-        unlock(fd, own)
+        unlock(own, fd)
 
 
 def _move_inside(tree: Tree, fd: int, name: str, staging: int, staged: str) -> None:
@@ -216,15 +215,29 @@ def clean_up(tree: Tree) -> None:
 # ---- locking -----------------------------------------------------------------------------------------------------------
 
 
-def lock(tree: Tree, fd: int) -> int:
-    """Waits until nobody else, in whatever process, changes names in the directory ``fd``.
+# Whoever locks a directory closes it in a `finally` whose first call closes the descriptor that holds the lock. Between the last
+# call of a block and the first one of its `finally`, Python lets no interrupt in; anywhere else, one would leave the lock to a
+# descriptor that nobody closes.
+
+
+def lock(tree: Tree, fd: int, other: int | None = None) -> int:
+    """Waits until nobody else, in whatever process, changes names in the directory ``fd``, and in ``other``.
 
     The lock is the directory itself: where it was removed meanwhile, the change that follows finds no directory.
 
     Returns:
-        What :func:`unlock` and :func:`release` take: the descriptor of a file that holds the lock, or -1 if ``fd`` itself does.
+        What :func:`unlock` takes: -1, if the directories themselves are locked till they are closed; else the descriptor of the
+        file that is locked, for the caller to close.
     """
+    if other is not None:
+        st, other_st = os.fstat(fd), os.fstat(other)
+        if os.path.samestat(st, other_st):
+            other = None
+        elif (other_st.st_dev, other_st.st_ino) < (st.st_dev, st.st_ino):  # an order that all keep
+            fd, other = other, fd
     if _system.lock(fd):
+        if other is not None:
+            _system.lock(other)
         return -1
     # NFS locks no directory: one file for all.
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -239,17 +252,11 @@ def lock(tree: Tree, fd: int) -> int:
     return own
 
 
-def unlock(fd: int, own: int) -> int:
-    """Gives back the lock of ``fd``, so that others need not wait for the medium. Returns what :func:`release` then takes."""
+def unlock(own: int, *fds: int) -> int:
+    """Gives back what :func:`lock` took for ``fds``, so that others need not wait for the medium. Returns -1, for ``own``."""
     if own >= 0:
         os.close(own)
     else:
-        _system.unlock(fd)
+        for fd in fds:
+            _system.unlock(fd)
     return -1
-
-
-def release(fd: int, own: int) -> None:
-    """Closes ``fd`` and gives back its lock, if it has one. ``own``: what :func:`lock` returned; -1: it was not called."""
-    if own >= 0:
-        os.close(own)
-    os.close(fd)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-from collections.abc import Iterator
 
 from storage._backend import Changes, PutOptions, Stat
 from storage._descriptors import Descriptor
@@ -90,12 +88,14 @@ def _put(tree: Tree, path: str, staged: Staged, instead_of: os.stat_result | Non
             if place.st is not None:
                 _sidecars.remove(tree, path, place.st)
         if tree.fsync:
-            own = _folders.unlock(fd, own)
+            own = _folders.unlock(own, fd)
             _system.sync(fd if place is None else place.fd)
     finally:
+        if own >= 0:
+            os.close(own)
+        os.close(fd)
         if place is not None:
             place.close()
-        _folders.release(fd, own)
 
 
 def _replace(staged: Staged, fd: int, name: str) -> bool:
@@ -174,19 +174,31 @@ def _try_move(tree: Tree, source: str, target: str, *, overwrite: bool, if_match
     device = tree.file(source).st_dev  # no directory is made for a blob that is not there
     _learn(tree, device)
     tree.spelling.refuse_alias(tree.open_directory, target, device)
-    with contextlib.ExitStack() as stack:
-        fd = stack.enter_context(Descriptor(_folders.open_folder(tree, folder)))
-        source_fd = stack.enter_context(Descriptor(tree.open_directory(source_folder)))
-        with _both_locked(tree, fd, source_fd):
-            tree.spelling.refuse_alias(tree.open_directory, target, device)
-            old = Place(tree, source, source_fd)
-            stack.callback(old.close)
-            new = Place(tree, target, fd, claim=True)
-            stack.callback(new.close)
-            stat = _move(tree, old, new, overwrite=overwrite, if_match=if_match)
+    fd = source_fd = own = -1
+    places: list[Place] = []
+    try:
+        fd = _folders.open_folder(tree, folder)
+        source_fd = tree.open_directory(source_folder)
+        own = _folders.lock(tree, fd, source_fd)
+        tree.spelling.refuse_alias(tree.open_directory, target, device)
+        places.append(old := Place(tree, source, source_fd))
+        places.append(new := Place(tree, target, fd, claim=True))
+        stat = _move(tree, old, new, overwrite=overwrite, if_match=if_match)
         if stat is not None and tree.fsync:
+            own = _folders.unlock(own, fd, source_fd)
             _system.sync(new.fd)
             _system.sync(old.fd)
+    finally:
+        try:
+            if own >= 0:
+                os.close(own)
+            if source_fd >= 0:
+                os.close(source_fd)
+        finally:
+            if fd >= 0:
+                os.close(fd)
+            for place in places:
+                place.close()
     _folders.prune(tree, source if old.is_inner else source_folder)
     return stat
 
@@ -218,19 +230,6 @@ def _move(tree: Tree, old: Place, new: Place, *, overwrite: bool, if_match: str 
         return _records.to_stat(new.path, os.fstat(fd), record)
 
 
-@contextlib.contextmanager
-def _both_locked(tree: Tree, fd: int, other: int) -> Iterator[None]:
-    """Two directories, which may be one, locked in an order that all keep."""
-    st, other_st = os.fstat(fd), os.fstat(other)
-    first, second = (fd, other) if (st.st_dev, st.st_ino) < (other_st.st_dev, other_st.st_ino) else (other, fd)
-    with contextlib.ExitStack() as stack:
-        own = _folders.lock(tree, first)
-        stack.callback(_folders.unlock, first, own)
-        if own < 0 and not os.path.samestat(st, other_st):  # else one lock is for all
-            stack.callback(_folders.unlock, second, _folders.lock(tree, second))
-        yield
-
-
 # ---- update ------------------------------------------------------------------------------------------------------------
 
 
@@ -252,14 +251,14 @@ def update(tree: Tree, path: str, changes: Changes, *, if_match: str | None) -> 
         PreconditionFailedError: it has another etag than ``if_match``.
     """
     for _ in range(TRIES):
+        fd = own = -1
+        place = None
         try:
-            with contextlib.ExitStack() as stack:
-                fd = stack.enter_context(Descriptor(_folders.find_folder(tree, path)))
-                stack.callback(_folders.unlock, fd, _folders.lock(tree, fd))
-                place = Place(tree, path, fd)
-                stack.callback(place.close)
-                place.blob()
-                file = stack.enter_context(Descriptor(place.open()))
+            fd = _folders.find_folder(tree, path)
+            own = _folders.lock(tree, fd)
+            place = Place(tree, path, fd)
+            place.blob()
+            with Descriptor(place.open()) as file:
                 st = os.fstat(file)
                 record = _records.fetch(file)
                 etag = None if record is None else _records.own_etag(record, st)
@@ -277,4 +276,11 @@ def update(tree: Tree, path: str, changes: Changes, *, if_match: str | None) -> 
             return None
         except CHANGED:
             continue
+        finally:
+            if own >= 0:
+                os.close(own)
+            if fd >= 0:
+                os.close(fd)
+            if place is not None:
+                place.close()
     raise vanishes(path)

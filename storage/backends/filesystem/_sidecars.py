@@ -142,7 +142,9 @@ def _forget(tree: Tree, folder: int, name: str) -> bool:
         own = _folders.lock(tree, fd)
         return not _has_body(tree, path, name) and _unlink(folder, name)
     finally:
-        _folders.release(fd, own)
+        if own >= 0:
+            os.close(own)
+        os.close(fd)
 
 
 def _has_body(tree: Tree, path: str, name: str) -> bool:
