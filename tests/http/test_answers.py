@@ -357,13 +357,12 @@ def test_spoiled_answers_are_refused_or_read_as_the_standard_library_reads_them(
 
 def test_what_llhttp_calls_is_no_python():
     """An interrupt that came in a function in Python would be swallowed there."""
-    parser, events = Parser(), []
+    parser, called = Parser(), []
     parser.head(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked", "GET")
-    sys.setprofile(lambda frame, event, arg: events.append((event, getattr(arg, "__name__", frame.f_code.co_name))))
+    sys.setprofile(lambda frame, event, _: called.append(frame.f_code.co_name) if event == "call" else None)
     try:
         assert parser.chunked(b"2\r\nab\r\n0\r\n\r\n") == [b"ab"]
     finally:
         sys.setprofile(None)
     assert parser.complete
-    begin, end = events.index(("c_call", "feed_data")), events.index(("c_return", "feed_data"))
-    assert "call" not in {event for event, _ in events[begin:end]}
+    assert called == ["chunked", "_feed"]
