@@ -365,4 +365,4 @@ def test_what_llhttp_calls_is_no_python():
     finally:
         sys.setprofile(None)
     assert parser.complete
-    assert called == ["chunked", "_feed"]
+    assert set(called) == {"chunked", "_feed", "cast"}
