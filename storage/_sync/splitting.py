@@ -14,7 +14,8 @@ key from their middle on answers it.
     202       4 to 6                 2025             2025/01/00      4
     ========  =====================  ===============  ==============  =============
 
-That makes 100 x 9 x 2 x 4 = 7,200 keys. The characters that may follow at a position are those that some answer had there.
+That makes 100 x 9 x 2 x 4 = 7,200 keys. The characters that may follow at a position are those that some answer had there; at
+first some more questions, in steps that double, look for further ones.
 
 A *cell* is a range of keys whose number was estimated so. At first all keys are one cell. The largest cells are cut in two, at
 the middle child of their highest node, until each is smaller than half a part. Then neighbours are put together to parts.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import InvalidKeyError, InvalidStorageTypeError, KeyRange, Storage, UnavailableError
-from storage._sync.splitting import split
+from storage._sync.splitting import _Surveyor, split
 from tests.sync.key_spaces import SPACES
 from tests.sync.stores import Faulty, filled, store_of
 
@@ -57,6 +57,16 @@ def test_few_keys_are_split_exactly(parts):
     assert len(sizes) == parts
     assert max(sizes) <= 2 * 50 / parts
     assert len(asked) == 1
+
+
+def test_the_example_of_the_module():
+    """A year's months and a hundred keys in each: estimated as the module explains it, with few questions."""
+    keys = [f"{year}/{month:02}/{n:02}" for year in range(2023, 2027) for month in range(1, 13) for n in range(100)]
+    look, asked = listing(keys)
+    cell = _Surveyor(look, "").cell(None, None)
+    assert cell.size == 7_200
+    assert [cell.first[: level.depth] for level in cell.levels] == ["2023/01/", "2023/0", "2023/", "202"]
+    assert len(asked) < 20
 
 
 @pytest.mark.parametrize("name", SPACES)
