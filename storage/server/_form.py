@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from python_multipart.exceptions import FormParserError
@@ -12,7 +12,6 @@ from storage._backend import Backend, PutOptions, Stat
 from storage._content_types import guess_content_type
 from storage._url_signing import Grant, RefusedError
 from storage.server._http import Request
-from storage.server._threads import finish_in_thread, in_thread
 from storage.server._upload import Body
 
 _FILE: Final = "file"
@@ -45,35 +44,27 @@ async def post_form(
         RefusedError: the fields are not what was signed, or the file is longer than it may be; nothing was stored.
         StalledError: the client has gone away; nothing was stored.
     """
-    form = _Form(_content_type(request)[1].get(b"boundary", b""))
-    body: Body | None = None
-    try:
-        more = True
+    form, more = _Form(_content_type(request)[1].get(b"boundary", b"")), True
+    while more and not form.at_file:
+        data, more = await request.read(stall_seconds)
+        form.feed(data)
+    if not form.at_file:
+        form.check_complete()
+        raise RefusedError(400, f"the form has no field {_FILE!r}; nothing was stored")
+    grant = verify(form.fields)
+    options = PutOptions(grant.content_type or guess_content_type(grant.path))
+    limit = max_bytes if grant.max_length is None else min(max_bytes, grant.max_length)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal more
+        yield form.take_file()
         while more:
             data, more = await request.read(stall_seconds)
             form.feed(data)
-            if body is None and form.at_file:
-                grant = verify(form.fields)
-                options = PutOptions(grant.content_type or guess_content_type(grant.path))
-                limit = max_bytes if grant.max_length is None else min(max_bytes, grant.max_length)
-                body = Body(backend, grant.path, options, None, limit, None)
-            if body is not None:
-                body.take(form.take_file())
-                if len(body.pending) >= backend.chunk_size:
-                    await in_thread(body.flush)
-        return await in_thread(_whole(form, body).finish)
-    except BaseException:
-        if body is not None:
-            await finish_in_thread(body.abort)
-        raise
+            yield form.take_file()
+        form.check_complete()
 
-
-def _whole(form: _Form, body: Body | None) -> Body:
-    if not form.complete:
-        raise RefusedError(400, "the form ended early; nothing was stored")
-    if body is None:
-        raise RefusedError(400, f"the form has no field {_FILE!r}; nothing was stored")
-    return body
+    return await Body(backend, grant.path, options, None, limit, None).store(pieces())
 
 
 def _content_type(request: Request) -> tuple[bytes, dict[bytes, bytes]]:
@@ -128,6 +119,11 @@ class _Form:
             self._parser.write(data)
         except FormParserError as exc:
             raise RefusedError(400, _MALFORMED) from exc
+
+    def check_complete(self) -> None:
+        """Raises ``RefusedError`` unless the end of the form has come."""
+        if not self.complete:
+            raise RefusedError(400, "the form ended early; nothing was stored")
 
     def take_file(self) -> bytes:
         """The bytes of the file that have come since the last call."""

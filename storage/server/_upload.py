@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 from storage._backend import Backend, PutOptions, Stat, Writer
@@ -27,26 +28,18 @@ async def upload(backend: Backend, grant: Grant, request: Request, max_bytes: in
     size = _length(request)
     if size is not None and size > max_bytes:
         raise RefusedError(413, f"the body has {size} bytes, at most {max_bytes} are taken")
-    body = Body(backend, grant.path, options, size, max_bytes, wanted)
-    try:
+
+    async def pieces() -> AsyncIterator[bytes]:
         more = True
         while more:
             data, more = await request.read(stall_seconds)
-            body.take(data)
-            if len(body.pending) >= backend.chunk_size:
-                await in_thread(body.flush)
-        return await in_thread(body.finish)
-    except BaseException:
-        await finish_in_thread(body.abort)
-        raise
+            yield data
+
+    return await Body(backend, grant.path, options, size, max_bytes, wanted).store(pieces())
 
 
 class Body:
-    """A body as it comes: a small one is kept for one ``put``, any other goes to a writer in pieces.
-
-    Attributes:
-        pending: what has come and was not written yet.
-    """
+    """A body as it comes: a small one is kept for one ``put``, any other goes to a writer in pieces."""
 
     def __init__(
         self, backend: Backend, path: str, options: PutOptions, size: int | None, max_bytes: int, md5: bytes | None
@@ -58,35 +51,47 @@ class Body:
         self._writer: Writer | None = None
         self._finished = False
         self._count = 0
-        self.pending = bytearray()
+        self._pending = bytearray()
 
-    def take(self, data: bytes) -> None:
+    async def store(self, pieces: AsyncIterator[bytes]) -> Stat:
+        """Stores all of ``pieces``; on any exception, also of theirs, nothing."""
+        try:
+            async for data in pieces:
+                self._take(data)
+                if len(self._pending) >= self._backend.chunk_size:
+                    await in_thread(self._flush)
+            return await in_thread(self._finish)
+        except BaseException:
+            await finish_in_thread(self._abort)
+            raise
+
+    def _take(self, data: bytes) -> None:
         """The next bytes; refuses them where they are too many."""
         self._count += len(data)
         if self._count > self._max_bytes:
             raise RefusedError(413, f"the body has more than {self._max_bytes} bytes, which is all that is taken")
         if self._size is not None and self._count > self._size:
             raise RefusedError(400, f"the body has more bytes than its Content-Length, {self._size}")
-        self.pending += data
+        self._pending += data
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         """Writes what is pending. Blocks."""
         if self._writer is None:
             self._writer = self._backend.writer(self._path, self._options, self._size)
-        data, self.pending = self.pending, bytearray()
+        data, self._pending = self._pending, bytearray()
         self._hash(data)
         self._writer.write(memoryview(data))
 
-    def finish(self) -> Stat:
+    def _finish(self) -> Stat:
         """Publishes all of it, if it is what was announced. Blocks."""
         if self._size is not None and self._count != self._size:
             raise RefusedError(400, f"the body ended after {self._count} of {self._size} bytes; nothing was stored")
-        self._hash(self.pending)
+        self._hash(self._pending)
         if self._wanted is not None and self._md5.digest() != self._wanted:
             raise RefusedError(400, "the body does not match its Content-MD5; nothing was stored, send it again")
         if self._writer is None:
-            return self._backend.put(self._path, bytes(self.pending), self._options)
-        self._writer.write(memoryview(self.pending))
+            return self._backend.put(self._path, bytes(self._pending), self._options)
+        self._writer.write(memoryview(self._pending))
         stat = self._writer.commit()
         self._finished = True
         return stat
@@ -95,7 +100,7 @@ class Body:
         if self._wanted is not None:
             self._md5.update(data)
 
-    def abort(self) -> None:
+    def _abort(self) -> None:
         """Discards all of it, unless it was published. Blocks."""
         if self._writer is not None and not self._finished:
             self._writer.abort()
