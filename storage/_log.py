@@ -103,7 +103,9 @@ def watched() -> bool:
         import logging
 
         _logger = logging.getLogger("storage")
-    return bool(_observers) or (_logger is not None and _logger.isEnabledFor(_DEBUG))
+    if _observers:
+        return True
+    return _logger is not None and _logger.isEnabledFor(_DEBUG)
 
 
 class CallRecord:
