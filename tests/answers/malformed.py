@@ -6,6 +6,8 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import methodcaller
 from typing import Any
 
 from tests.answers.wire import Answer, End, Request, Wire
@@ -364,22 +366,22 @@ altered(
 CONTENT = {"content-type", "content-encoding", "cache-control"}
 
 
+def _changed(change: Callable[[Answer], Answer], request: Request, true: Answer) -> Wire:
+    return Wire(change(true).raw(request.method))
+
+
 def headers_spoilt(true: Answer) -> Iterator[Spoilt]:
     """The true answer with each of its headers missing, empty, garbled and there twice."""
     for name in dict.fromkeys(name for name, _ in true.headers):
         values: dict[str, Callable[[Answer], Answer]] = {
-            "missing": lambda true, name=name: true.without(name),
-            "empty": lambda true, name=name: true.having((name, "")),
-            "garbled": lambda true, name=name: true.having((name, "\xff;=,\"'<")),
-            "of 5,000 digits": lambda true, name=name: true.having((name, "9" * 5_000)),
-            "twice, unlike": lambda true, name=name: true.also((name, "other")),
+            "missing": methodcaller("without", name),
+            "empty": methodcaller("having", (name, "")),
+            "garbled": methodcaller("having", (name, "\xff;=,\"'<")),
+            "of 5,000 digits": methodcaller("having", (name, "9" * 5_000)),
+            "twice, unlike": methodcaller("also", (name, "other")),
         }
         for how, change in values.items():
-            yield Spoilt(
-                f"{name} {how}",
-                lambda request, true, change=change: Wire(change(true).raw(request.method)),
-                strict=False,
-            )
+            yield Spoilt(f"{name} {how}", partial(_changed, change), strict=False)
 
 
 REPLACEMENTS: tuple[Any, ...] = (
@@ -441,6 +443,10 @@ def _on_json(path: tuple[Any, ...], value: Any = None, *, missing: bool = False)
 TEXTS = ("", "x", "-1", "9" * 5_000, "2026-99-99T99:99:99Z", "&#xD7FF;", "%ff%zz", "<b>x</b>", "true", "&undefined;")
 
 
+def _always(text: str, _: str) -> str:
+    return text
+
+
 def xml_spoilt(true: Answer) -> Iterator[Spoilt]:
     """The true answer with the first element of each name missing, with another text, or there twice."""
     import re
@@ -461,10 +467,10 @@ def xml_spoilt(true: Answer) -> Iterator[Spoilt]:
 
         yield Spoilt(f"<{name}> missing", having(lambda _: ""), strict=False)
         yield Spoilt(f"<{name}> twice", having(lambda found: found * 2), strict=False)
-        yield Spoilt(f"<{name}> renamed", having(lambda found, name=name: found.replace(name, "Other")), strict=False)
+        yield Spoilt(f"<{name}> renamed", having(methodcaller("replace", name, "Other")), strict=False)
         for value in TEXTS:
             yield Spoilt(
                 f"<{name}> = {value[:20]!r}",
-                having(lambda _, name=name, value=value: f"<{name}>{value}</{name}>"),
+                having(partial(_always, f"<{name}>{value}</{name}>")),
                 strict=False,
             )

@@ -29,7 +29,7 @@ URLS = {
     "s3": "s3://bucket?region=us-east-1&addressing_style=path&endpoint_url={url}",
     "gs": "gs://bucket?anonymous=true&project=p&endpoint_url={url}",
 }
-SERVICES = {"s3": S3Service, "gs": GCSService}
+SERVICES: dict[str, type[S3Service | GCSService]] = {"s3": S3Service, "gs": GCSService}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,7 +47,7 @@ def _memory() -> Iterator[None]:
 def small_parts() -> Iterator[None]:
     """Parts and ranges of some hundred bytes, so that a large blob is one of 5,000."""
     patch = pytest.MonkeyPatch()
-    patch.setitem(PartWriter.__init__.__kwdefaults__, "part_size", PART)  # type: ignore[index]
+    patch.setitem(PartWriter.__init__.__kwdefaults__ or {}, "part_size", PART)
     patch.setattr("storage._facade.download.RANGE_SIZE", PART)
     yield
     patch.undo()

@@ -155,7 +155,7 @@ class ScriptedServer:
         return wire.end == End.KEEP
 
 
-def _read(file: io.BufferedReader, connection: socket.socket) -> Request | None:
+def _read(file: io.IOBase, connection: socket.socket) -> Request | None:
     """The next request; ``None``: the client is done."""
     first = file.readline()
     if not first.strip():

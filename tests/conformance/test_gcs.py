@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -58,7 +58,7 @@ class OnGCS(Suite):
     def running(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         """Starts emulator and gate, or joins those of this run."""
         with running_gcs(run_directory(tmp_path_factory)) as server:
-            cls.harness.server = server
+            cast("GCSHarness", cls.harness).server = server
             cls.harness.secrets = (server.keys["writer@project-of-tests.iam.gserviceaccount.com"],)
             yield
 

@@ -6,7 +6,7 @@ Over the driver's own transport, and through boto3's client, which moto in the p
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import boto3
 import pytest
@@ -121,7 +121,7 @@ class OnSeaweedFS(Suite):
     @classmethod
     def running(cls, seaweedfs: S3Server) -> Iterator[None]:  # noqa: F811
         """Starts the server, or joins the one of this run."""
-        cls.harness.server = seaweedfs
+        cast("ServerHarness", cls.harness).server = seaweedfs
         cls.harness.start()
         yield
         cls.harness.stop()
@@ -136,7 +136,7 @@ class OnMotoServer(Suite):
     @classmethod
     def running(cls, moto_s3: S3Server) -> Iterator[None]:  # noqa: F811
         """Starts the server, or joins the one of this run."""
-        cls.harness.server = moto_s3
+        cast("ServerHarness", cls.harness).server = moto_s3
         cls.harness.start()
         yield
         cls.harness.stop()

@@ -188,7 +188,8 @@ def test_construction_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_client_for_all_threads(gcs: GCSServer) -> None:
     """However many threads come first at once, one client and one pool are made, the pool with room for all of them."""
     backend = create(StorageURL.parse(gcs.url()), auth=gcs.account())
-    gate, found = threading.Barrier(16), []
+    gate = threading.Barrier(16)
+    found: list[tuple[Any, Any]] = []
 
     def take() -> None:
         gate.wait()

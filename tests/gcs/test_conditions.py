@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -70,12 +71,12 @@ def test_another_version(proxied: Proxied) -> None:
     proxied.honest.set("a", "2", metadata={"m": "2"})
     for etag in (old, "made-up", "0", ""):
         calls: list[Callable[[], object]] = [
-            lambda etag=etag: backend.delete(a, if_match=etag),
-            lambda etag=etag: backend.copy(a, b, overwrite=True, if_match=etag),
-            lambda etag=etag: backend.copy(a, b, overwrite=False, if_match=etag),
-            lambda etag=etag: backend.move(a, b, overwrite=True, if_match=etag),
-            lambda etag=etag: backend.update(a, Changes(content_type="x/y"), if_match=etag),
-            lambda etag=etag: backend.update(a, Changes(metadata={"m": "3"}), if_match=etag),
+            partial(backend.delete, a, if_match=etag),
+            partial(backend.copy, a, b, overwrite=True, if_match=etag),
+            partial(backend.copy, a, b, overwrite=False, if_match=etag),
+            partial(backend.move, a, b, overwrite=True, if_match=etag),
+            partial(backend.update, a, Changes(content_type="x/y"), if_match=etag),
+            partial(backend.update, a, Changes(metadata={"m": "3"}), if_match=etag),
         ]
         for call in calls:
             assert kind(backend, call) is PreconditionFailedError

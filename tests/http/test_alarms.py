@@ -73,10 +73,10 @@ MOMENTS = [before_the_answer, in_the_head, in_the_body, while_sending]
 def test_during_a_request(script: Callable[[Peer], None], secure: bool, tmp_path) -> None:
     """In plain HTTP and in TLS; the connection is not used again."""
     authority = Authority(tmp_path) if secure else None
-    tls = authority and tls_context(str(authority.bundle))
+    tls = tls_context(str(authority.bundle)) if authority else None
     body = LARGE if script is while_sending else b"x"
     with (
-        Server(script, tls=authority and authority.server()) as server,
+        Server(script, tls=authority.server() if authority else None) as server,
         pool_of(server.port, tls=tls, read_timeout=30) as pool,
     ):
         with pytest.raises(TimeoutError, match="the caller's own"):

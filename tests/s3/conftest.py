@@ -10,6 +10,7 @@ import pytest
 from urllib3.util.retry import Retry
 
 from storage import Storage
+from storage.backends.s3 import S3Backend
 from storage.testing.faults import FaultProxy
 from tests.emulators.s3 import S3Server, moto_s3, seaweedfs
 
@@ -64,12 +65,17 @@ def _stub() -> Iterator[tuple[FaultProxy, Storage]]:
             yield proxy, store
 
 
+def believe_the_best(store: Storage) -> None:
+    """Makes a store forget what it has found out about its server."""
+    assert isinstance(store.backend, S3Backend)
+    store.backend._has_batches, store.backend._lister._depth_first = True, None
+
+
 @pytest.fixture
 def stub(_stub: tuple[FaultProxy, Storage]) -> tuple[FaultProxy, Storage]:
     """A proxy with no server behind it, which answers what a test tells it to, and a store that asks it; no retries."""
     proxy, store = _stub
-    store.backend._has_batches = True
-    store.backend._lister._depth_first = None
+    believe_the_best(store)
     proxy.plan = None
     proxy.requests.clear()
     return _stub

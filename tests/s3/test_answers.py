@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import storage as s
 from storage import Storage
 from storage.testing.faults import RESET, Fault, FaultProxy, Request, answer
-from tests.s3.conftest import at_once
+from tests.s3.conftest import at_once, believe_the_best
 
 DATA = bytes(range(256)) * 16
 ETAG = f'"{hashlib.md5(DATA).hexdigest()}"'
@@ -363,7 +363,7 @@ def once(_stub: tuple[FaultProxy, Storage]) -> Iterator[tuple[FaultProxy, Storag
 def test_malformed_answers(once: tuple[FaultProxy, Storage], call: str, answers: list[Any]) -> None:
     """Whatever a server says, nothing but this library's exceptions comes out."""
     proxy, store = once
-    store.backend._has_batches, store.backend._lister._depth_first = True, None
+    believe_the_best(store)
     turn = 0
 
     def plan(_: Request) -> Fault:
@@ -383,7 +383,7 @@ def test_malformed_answers(once: tuple[FaultProxy, Storage], call: str, answers:
 def test_a_login_page(once: tuple[FaultProxy, Storage], call: str) -> None:
     """A page that somebody in between puts in the answer's place is no success, and says nothing about the blob."""
     proxy, store = once
-    store.backend._has_batches = True
+    believe_the_best(store)
     proxy.plan = lambda request: answer(200, b"" if request.method == "HEAD" else HTML, {"Content-Type": "text/html"})
     with pytest.raises(s.UnavailableError):
         CALLS[call](store)

@@ -16,7 +16,7 @@ import pytest
 from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.stub import Stubber
 from moto import mock_aws
-from moto.core import patch_client
+from moto.core.models import patch_client
 
 from storage.backends.s3 import _sdk
 

@@ -194,7 +194,7 @@ def test_ray_workers_that_are_killed(tmp_path, bucket):
 
     def noting():
         note_copies(str(log))
-        work._SYNCED = work.Limit(compared=1_000, jobs=400, size=2**30)  # pieces enough for ten kills
+        vars(work)["_SYNCED"] = work.Limit(compared=1_000, jobs=400, size=2**30)  # pieces enough for ten kills
 
     ray.init(
         num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"worker_process_setup_hook": noting}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from storage.backends.memory import MemoryBackend
 from tests.sync.key_spaces import SPACES, Space, numbers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
 
 
 class MadeUp(MemoryBackend):
@@ -33,7 +35,7 @@ class MadeUp(MemoryBackend):
         self.asked = 0
 
     def scan(self, prefix: str, *, start_after=None, end_before=None, page_size: int = 1000, **_: Any):
-        stat, page_size = Stat(1, "etag", None), min(page_size, self._most)
+        stat, page_size = Stat(1, "etag", LONG_AGO), min(page_size, self._most)
         while True:
             self.asked += 1
             time.sleep(self._latency)
@@ -44,7 +46,7 @@ class MadeUp(MemoryBackend):
             start_after = keys[-1]
 
     def stat(self, path: str) -> Stat:
-        return Stat(1, "etag", None)
+        return Stat(1, "etag", LONG_AGO)
 
 
 def made_up(backend: MadeUp) -> Storage:
