@@ -124,6 +124,9 @@ $(VENV)/.%: pyproject.toml | $(BIN)/python
 
 # uv, which .venv/.uv stands for, fills an environment in a tenth of pip's time, and resolves to the lowest versions, which pip cannot.
 UV := .venv/bin/uv
+# It trusts the certificates that the system does, as pip does where a company has its own.
+export UV_NATIVE_TLS ?= true
+
 $(VENV)/.newest: pyproject.toml
 	@echo "Installing what \`make test\` needs into $(VENV), once …"
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
