@@ -28,26 +28,29 @@ def sync_with_kills(source, target, env, kills, seconds):
     """Kills the sync ``kills`` times, each time after it has copied some more, then lets it end; returns the summaries."""
     done = []
     while True:
-        process = subprocess.Popen(
+        with subprocess.Popen(
             program("sync", source, target, "--type", "data", "--json", "--concurrency", "16"),
             env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
-        copied = 0
-        for line in process.stdout:
-            event = json.loads(line)
-            if event["action"] == "summary":
-                done.append(event)
-            copied += event["action"] == "copied"
-            if kills and copied == seconds:
+        ) as process:
+            try:
+                copied = 0
+                for line in process.stdout:
+                    event = json.loads(line)
+                    if event["action"] == "summary":
+                        done.append(event)
+                    copied += event["action"] == "copied"
+                    if kills and copied == seconds:
+                        process.kill()
+                        break
+                process.stdout.close()
+                err = process.stderr.read()
+            except BaseException:
                 process.kill()
-                break
-        process.stdout.close()
-        err = process.stderr.read()
-        process.stderr.close()
-        if process.wait() == 0:
+                raise
+        if process.returncode == 0:
             return done
         assert process.returncode == -9, err
         assert kills
@@ -55,6 +58,7 @@ def sync_with_kills(source, target, env, kills, seconds):
 
 
 @pytest.mark.marathon
+@pytest.mark.timeout(5400)  # fake-gcs-server looks through all of its blobs for each request
 def test_a_chain_of_services_with_kills(tmp_path, seaweedfs, gcs):  # noqa: F811
     """20,000 files over S3 and Cloud Storage to files again, killed three times on the way, end byte for byte the same."""
     wanted = fill(tmp_path / "from", COUNT)
