@@ -13,8 +13,6 @@ from storage._sync.pace import Abandoned
 from storage._sync.plan import Entry
 from storage._sync_types import SyncEvent, SyncFailure, SyncResult
 
-__all__ = ["Account", "Mark", "Report"]
-
 Report = Callable[[SyncEvent], object]
 
 _DIGEST_BITS: Final = 256

@@ -8,8 +8,6 @@ from string import ascii_lowercase, ascii_uppercase, digits
 from threading import Lock
 from typing import Final
 
-__all__ = ["Alphabets", "before", "next_to", "shared", "upper_bound"]
-
 _RUNS: Final = (digits, ascii_uppercase, ascii_lowercase)
 _SURE: Final = (
     3  # texts after which nothing was found above a character, for it to be taken for the last of its position

@@ -24,8 +24,6 @@ from storage.exceptions import (
     PreconditionFailedError,
 )
 
-__all__ = ["Copier", "Pair", "check_there"]
-
 _NAME: Final = "sync_to"
 _TRIES: Final = 5
 _SMALL: Final = 128 * 1024  # bytes

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["Digest", "md5_of"]
-
 
 def md5_of(data: bytes) -> str:
     """The MD5 of ``data``, in hexadecimal."""

@@ -25,8 +25,6 @@ from storage._threads import Pool
 from storage._types import KeyRange
 from storage.exceptions import NotFoundError
 
-__all__ = ["JOURNAL", "Engine", "Limit", "Options"]
-
 JOURNAL: Final = "storage-sync~/"
 """What the keys of the journal begin with, in the type ``tmp``: a sync leaves such blobs alone on both sides."""
 

@@ -18,8 +18,6 @@ from storage._sync.stores import Store
 from storage._types import KeyRange
 from storage.exceptions import AlreadyExistsError
 
-__all__ = ["Done", "Journal", "missing", "name_of", "part_done"]
-
 _TYPE: Final = "tmp"
 _RANGES: Final = "ranges/"
 _GOOD_FOR: Final = timedelta(days=1)

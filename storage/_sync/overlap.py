@@ -9,8 +9,6 @@ from storage._facade.routes import Route
 from storage._sync.copying import Pair
 from storage.exceptions import ConfigurationError
 
-__all__ = ["check_apart"]
-
 
 class _Place(NamedTuple):
     """Where the blobs of a route are: a server with its bucket, the bucket's name, and the path in it."""

@@ -10,8 +10,6 @@ from typing import Final, ParamSpec, TypeVar
 
 from storage.exceptions import UnavailableError
 
-__all__ = ["Abandoned", "Limiter", "Pace"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
-__all__ = ["Entry", "OutOfOrder", "Verdict", "checked_order", "compare", "entry_of", "is_md5", "merge"]
-
 _MD5 = re.compile(r"[0-9a-f]{32}").fullmatch
 _PARTS = re.compile(r"[0-9a-f]{32}-[0-9]+").fullmatch
 _SECOND: Final = 1_000_000  # microseconds; some services tell whole seconds

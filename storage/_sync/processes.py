@@ -8,8 +8,6 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
-__all__ = ["Processes"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -18,8 +18,6 @@ from storage._sync_types import SyncResult
 from storage._types import KeyRange
 from storage.exceptions import SyncError
 
-__all__ = ["sync"]
-
 
 def sync(
     source: Core,

@@ -37,8 +37,6 @@ from storage._facade.listing import Scan
 from storage._sync.alphabets import Alphabets, before, next_to, shared, upper_bound
 from storage._types import KeyRange
 
-__all__ = ["Look", "split", "split_keys"]
-
 Look = Callable[["str | None", "str | None", int], Sequence[str]]
 """``look(start_after, end_before, limit)``: the first keys between two bounds, in order."""
 

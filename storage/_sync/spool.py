@@ -15,8 +15,6 @@ from typing_extensions import Self
 
 from storage._sync.plan import Entry
 
-__all__ = ["Spool", "sorted_on_disk"]
-
 _CHUNK: Final = 5_000  # entries that are sorted in memory at once: about 2 MB
 _LINE: Final = 100  # rows to a line of the file: what a reader holds
 _FAN_IN: Final = 64  # files that are merged at once, well below any limit of open files

@@ -21,8 +21,6 @@ from storage._stop import SLICE, check, current
 from storage._types import KeyRange
 from storage.exceptions import StorageError, UnavailableError
 
-__all__ = ["Piece", "Spread", "Task", "Work", "ranges_for", "run_task"]
-
 _RANGES: Final = 64  # to begin with: enough for as many workers, until it is known how many there are
 _FIRST: Final = 8  # ranges for each worker to begin with, where it is known: the last one is a small part of the whole
 _TO_A_WORKER: Final = 2  # tasks that should be at hand for each worker

@@ -19,8 +19,6 @@ from storage._sync.work import DeleteWork, MapWork, SyncWork, samples_of
 from storage._sync_types import SyncEvent, SyncResult
 from storage._types import KeyRange
 
-__all__ = ["spread_delete", "spread_map", "spread_sync"]
-
 _NOTHING: Final = f"{0:064x}"  # a digest that adds nothing
 
 

@@ -14,8 +14,6 @@ from storage._facade.listing import Listing
 from storage._facade.many import Many
 from storage.exceptions import ConfigurationError
 
-__all__ = ["Sent", "Store", "check_sendable"]
-
 T = TypeVar("T", bound="Closable")
 
 _OPEN: Final = 16  # stores that a worker keeps open

@@ -23,8 +23,6 @@ from storage._sync_types import SyncResult
 from storage._types import KeyRange
 from storage.exceptions import NotFoundError, StorageError, UnavailableError
 
-__all__ = ["DeleteWork", "MapWork", "Mapped", "Sample", "SyncWork", "samples_of"]
-
 _PATIENCE: Final = 30.0  # seconds for which a call is made again, with pauses that grow from half a second on
 # A piece should be short: what a dying worker has not finished is done again.
 _SECONDS: Final = 20.0

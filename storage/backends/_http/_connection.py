@@ -22,8 +22,6 @@ from storage.backends._http._errors import (
 from storage.backends._http._parser import MAX_HEAD, Parser
 from storage.backends._http._poll import DO_NOT_WAIT, POLLIN, POLLOUT, new_poll
 
-__all__ = ["Connection"]
-
 _RECEIVE: Final = 64 * 1024  # bytes: a small answer comes whole with one call
 _SEND: Final = 256 * 1024  # bytes of a large body that one call is given
 _JOIN: Final = 64 * 1024  # bytes of body that are copied behind the head, so that one call sends both

@@ -14,8 +14,6 @@ from storage._stop import wait_for
 from storage.backends._http._errors import CertificateError, ConnectError, ConnectTimeoutError, let_others_through
 from storage.backends._http._poll import DO_NOT_WAIT, POLLIN, POLLOUT, new_poll
 
-__all__ = ["PATIENCE", "Place", "dial", "let_wait"]
-
 PATIENCE: Final = 0.25
 """Seconds that a plain ``recv`` waits at most: a Ctrl-C that comes just before one is not seen until it is over."""
 

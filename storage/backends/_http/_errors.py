@@ -14,18 +14,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "BodyCutError",
-    "CertificateError",
-    "ConnectError",
-    "ConnectTimeoutError",
-    "ConnectionLostError",
-    "ProtocolError",
-    "ReadTimeoutError",
-    "TransportError",
-    "let_others_through",
-]
-
 
 class TransportError(Exception):
     """A request that got no whole answer. Its message names host and port, never the target or a header.

@@ -10,8 +10,6 @@ from httptools import HttpParserError, HttpResponseParser
 
 from storage.backends._http._errors import ProtocolError
 
-__all__ = ["CHUNKED", "MAX_HEAD", "UNTIL_CLOSE", "Parser"]
-
 MAX_HEAD: Final = 64 * 1024  # bytes: of an answer's head, and of what a chunked body holds between two pieces of data
 _MAX_HEADERS: Final = 256
 _MAX_LENGTH: Final = 18  # digits

@@ -6,8 +6,6 @@ import select
 import socket
 from typing import Any, Final
 
-__all__ = ["DO_NOT_WAIT", "POLLIN", "POLLOUT", "new_poll"]
-
 POLLIN: Final[int] = getattr(select, "POLLIN", 1)
 POLLOUT: Final[int] = getattr(select, "POLLOUT", 4)
 

@@ -16,8 +16,6 @@ from storage.backends._http._response import Response
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-__all__ = ["Pool", "header_lines"]
-
 _PORTS: Final = {"http": 80, "https": 443}
 _WITH_BODY: Final = frozenset({"PUT", "POST", "PATCH"})
 _IDLE_SECONDS: Final = 60.0  # then something between may have forgotten a connection, and nobody would say so

@@ -14,8 +14,6 @@ from storage.backends._http._parser import CHUNKED, UNTIL_CLOSE
 if TYPE_CHECKING:
     from typing_extensions import Self  # 8 ms
 
-__all__ = ["Answer", "Response"]
-
 _RECEIVE: Final = 256 * 1024  # bytes
 _TRUSTED: Final = 64 * 1024 * 1024  # bytes: up to this length, memory for a body is taken before it comes
 

@@ -6,8 +6,6 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["http_date", "iso_time"]
-
 _MONTHS: Final = dict(zip("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), range(1, 13), strict=True))  # noqa: SIM905
 
 

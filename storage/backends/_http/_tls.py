@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-__all__ = ["tls_context"]
-
 _contexts: Final[dict[tuple[str | None, float, int], SSLContext]] = {}
 
 

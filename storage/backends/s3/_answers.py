@@ -10,8 +10,6 @@ from storage.backends._http import Answer
 from storage.backends.s3._headers import etag_of, quoted, stat_of
 from storage.exceptions import IntegrityError, PreconditionFailedError, UnavailableError
 
-__all__ = ["Asked", "Window", "expect", "found", "head", "window"]
-
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _LENGTH: Final = re.compile(r"\d{1,18}")
 

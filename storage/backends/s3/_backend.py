@@ -26,8 +26,6 @@ from storage.backends.s3._settings import POOL_SIZE, Settings
 from storage.backends.s3._wire import client_error
 from storage.exceptions import PreconditionFailedError, StorageError, UnavailableError
 
-__all__ = ["S3Backend"]
-
 T = TypeVar("T")
 
 _MULTIPART_FROM: Final = 4 * PART_SIZE  # bytes: below it, whole bodies that are in memory anyway go up in one request

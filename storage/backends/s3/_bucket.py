@@ -10,8 +10,6 @@ from storage.backends.s3._errors import code_of
 from storage.backends.s3._requests import Requests
 from storage.exceptions import UnavailableError
 
-__all__ = ["ABORT_DAYS", "setup", "sweep"]
-
 ABORT_DAYS = 7
 """Days after which the lifecycle rule ends an upload in parts that nobody completed."""
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-__all__ = ["DOCUMENTS", "Call", "query"]
-
 DOCUMENTS: Final = frozenset(
     {
         "complete_multipart_upload",

@@ -12,8 +12,6 @@ from typing import Any, Final, Literal
 from storage.backends.s3._headers import md5_of
 from storage.exceptions import IntegrityError
 
-__all__ = ["Checksum", "Kind", "check_upload", "checksum_of", "upload_headers"]
-
 Kind = Literal["md5", "crc32"]
 """What an upload carries: every server that is not AWS's knows Content-MD5, and AWS keeps a CRC-32."""
 

@@ -14,8 +14,6 @@ from storage.backends.s3 import _sdk
 from storage.backends.s3._sdk_wire import keep_body
 from storage.backends.s3._settings import POOL_SIZE, Settings, given_keys, is_boto3_session
 
-__all__ = ["SharedClient", "is_aws"]
-
 _AWS_HOSTS: Final = (
     ".amazonaws.com",
     ".amazonaws.com.cn",

@@ -20,8 +20,6 @@ from storage.backends.s3._requests import Requests
 from storage.backends.s3._writing import Condition, S3Parts, put
 from storage.exceptions import PreconditionFailedError, UnsupportedOperationError
 
-__all__ = ["COPY_LIMIT", "COPY_PART", "THROUGH_CLIENT", "Copier"]
-
 _MIB = 1024 * 1024
 
 COPY_LIMIT = 5 * 1024 * _MIB

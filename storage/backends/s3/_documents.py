@@ -19,20 +19,6 @@ from storage.exceptions import UnavailableError
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-__all__ = [
-    "MAX_DOCUMENT",
-    "Page",
-    "Part",
-    "complete_upload",
-    "completed_etag",
-    "copy_result",
-    "delete_objects",
-    "error",
-    "failed_deletions",
-    "listing",
-    "upload_id",
-]
-
 T = TypeVar("T")
 
 MAX_DOCUMENT: Final = 64 * 1024 * 1024  # bytes: a listing of 1,000 keys has some hundred KiB, a hostile answer no end

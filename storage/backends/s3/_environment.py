@@ -14,8 +14,6 @@ from typing import Final, NamedTuple
 
 from storage.backends.s3._sigv4 import Keys
 
-__all__ = ["Configuration", "configuration"]
-
 # Variables that are read here, or that change nothing about how S3 is reached.
 _KNOWN: Final = frozenset(
     {

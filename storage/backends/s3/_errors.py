@@ -25,8 +25,6 @@ from storage.exceptions import (
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-__all__ = ["CODES", "classify", "code_of", "is_transient", "kind_of", "response_of", "status_of", "was_sent"]
-
 # Every error code that the drivers' requests can get, and statuses, for answers without one.
 _BY_CLASS: dict[type[StorageError], str] = {
     NotFoundError: "NoSuchKey NoSuchVersion",

@@ -23,8 +23,6 @@ from storage.backends.s3._settings import Settings, given_keys, is_boto3_session
 from storage.backends.s3._sigv4 import Keys, Secrets
 from storage.backends.s3._wire import Target, Wire
 
-__all__ = ["Gate"]
-
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _HOST_LABEL: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 # Directory buckets, and buckets on Outposts, are signed otherwise.

@@ -13,23 +13,6 @@ from storage._metadata import RESERVED, decode_value, encode_value
 from storage.backends._http import http_date
 from storage.exceptions import UnavailableError
 
-__all__ = [
-    "META",
-    "Encryption",
-    "add_nonce",
-    "answered_at",
-    "conditions",
-    "copied",
-    "etag_of",
-    "md5_of",
-    "new_nonce",
-    "nonce_of",
-    "put_headers",
-    "quoted",
-    "stat_of",
-    "written",
-]
-
 _UTC: Final = timezone.utc
 
 META: Final = "x-amz-meta-"

@@ -14,8 +14,6 @@ from storage.backends.s3._order import LAST, DepthFirst
 from storage.backends.s3._requests import Requests
 from storage.exceptions import UnavailableError
 
-__all__ = ["Bounds", "Lister"]
-
 Entry = tuple[str, "Stat | None"]
 
 # What cannot stand in the XML that repeats a bound, or in a URL; the bound that a server is given ends before it.

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from storage._backend import Stat
 
-__all__ = ["LAST", "DepthFirst", "Fetch"]
-
 Entry = tuple[str, "Stat | None"]
 
 Fetch = Callable[[str, "str | None", "int | None"], Iterator[tuple[list[Entry], bool]]]

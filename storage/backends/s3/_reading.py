@@ -17,8 +17,6 @@ from storage.backends.s3._headers import stat_of
 from storage.backends.s3._requests import Requests
 from storage.exceptions import IntegrityError, PreconditionFailedError, UnavailableError
 
-__all__ = ["get", "read", "stream"]
-
 _CHUNK: Final = 256 * 1024  # bytes: as fast as larger ones, and ten streams at once hold little
 _SMALL: Final = 1024 * 1024  # bytes: below it, a body that was cut is read anew
 _CHECKED: Final = {"x-amz-checksum-mode": "ENABLED"}

@@ -17,8 +17,6 @@ from storage.backends.s3._settings import Settings
 from storage.backends.s3._wire import ElsewhereError
 from storage.exceptions import UnavailableError
 
-__all__ = ["Requests"]
-
 # How Ceph's gateway numbers requests. It compares `If-Match` on a write with the bare etag.
 _CEPH: Final = re.compile(r"tx[0-9a-f]{17,}-")
 

@@ -8,8 +8,6 @@ from datetime import datetime
 from types import FunctionType
 from typing import Any, Final
 
-__all__ = ["core_of", "expiry_of", "intercepted", "is_foreign", "strangers", "watch"]
-
 # What tests and tracers replace: where one of these is not botocore's own, a request must pass through it.
 _PARTS: Final = (
     ("botocore.client", "BaseClient", "__init__"),

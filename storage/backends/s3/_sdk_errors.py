@@ -15,8 +15,6 @@ from storage.exceptions import (
     UnavailableError,
 )
 
-__all__ = ["classify", "was_sent"]
-
 _READERS = ("botocore.parsers", "botocore.handlers")
 # In order: a class before the classes it is derived from.
 _KINDS: tuple[tuple[tuple[type[BaseException], ...], type[StorageError]], ...] = (

@@ -13,8 +13,6 @@ from storage.backends.s3._calls import DOCUMENTS, Call
 from storage.backends.s3._headers import META
 from storage.exceptions import UnsupportedOperationError
 
-__all__ = ["SdkAnswer", "SdkWire", "keep_body"]
-
 # The SDK names the kind of listing itself, and counts a checksum whose algorithm is named.
 _SDKS_OWN: Final = ("list-type", "x-amz-checksum-crc32")
 _SUMS: Final = ("content-md5", "x-amz-sdk-checksum-algorithm")  # which it adds where a request must have one

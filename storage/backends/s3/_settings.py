@@ -10,8 +10,6 @@ from storage._frozen import Frozen
 from storage._retry import Timeout
 from storage.exceptions import ConfigurationError
 
-__all__ = ["POOL_SIZE", "Settings", "given_keys", "is_boto3_session"]
-
 POOL_SIZE: Final = 64
 """Connections kept open: as many calls as pay off at once."""
 

@@ -17,8 +17,6 @@ from storage.backends.s3._errors import classify
 from storage.backends.s3._headers import Encryption
 from storage.exceptions import AuthenticationError, SigningError, UnsupportedOperationError
 
-__all__ = ["sign", "sign_form"]
-
 _OPERATIONS: Final = {"GET": "get_object", "HEAD": "head_object", "PUT": "put_object"}
 _PARAMETERS: Final = {
     "x-amz-server-side-encryption": "ServerSideEncryption",

@@ -16,8 +16,6 @@ from storage.backends._http import header_lines
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["EMPTY", "UNSIGNED", "Keys", "Secrets", "canonical_request", "hash_of", "sign"]
-
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 """In place of a body's hash: the body is checked by another header, and travels over TLS."""
 

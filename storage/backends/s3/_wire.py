@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from storage._retry import Timeout
 
-__all__ = ["ElsewhereError", "Target", "Wire", "client_error"]
-
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.~/-]*")
 _UNSIGNED_BODIES: Final = frozenset({"put_object", "upload_part"})
 _BARE: Final = {"delete=": "delete", "uploads=": "uploads"}  # as every client sends them; they are signed with the sign

@@ -36,8 +36,6 @@ from storage.exceptions import (
     UnavailableError,
 )
 
-__all__ = ["Condition", "S3Parts", "put"]
-
 # How far apart two times of one server may be that mean the same moment: they come in whole seconds.
 _GRAIN: Final = timedelta(seconds=2)
 
