@@ -192,8 +192,9 @@ class _Scatter:
         from queue import SimpleQueue  # 2 ms, which only large blobs need
 
         self._backend, self._path, self._found, self._sink = backend, path, found, sink
-        # The ranges that nobody has taken, by number: two numbers, however large a size the server claims.
-        self._first, self._last = 0, _range_count(found.size)
+        # The bytes that nobody has taken: two numbers, however large a size the server claims.
+        self._first, self._last = 0, found.size
+        self._workers = min(RANGES_IN_FLIGHT, _range_count(found.size))
         self._lock = threading.Lock()
         self._tally = backend.tally(found)
         # Bytes moved, or what ended a worker: `None` is a good end.
@@ -202,7 +203,7 @@ class _Scatter:
     def run(self, chunks: Iterator[bytes]) -> None:
         from storage._threads import Pool, next_of
 
-        running, moved = min(RANGES_IN_FLIGHT, self._last), 0
+        running, moved = self._workers, 0
         with Pool(running, "storage-range") as pool:
             pool.submit(self._work, self._front, chunks)
             for _ in range(1, running):
@@ -253,16 +254,20 @@ class _Scatter:
                     position += len(chunk)
 
     def _take(self, *, front: bool) -> tuple[int, int] | None:
+        """The next range, begin and end; ``None``: all are taken."""
         with self._lock:
-            if self._first == self._last:
+            left = self._last - self._first
+            if not left:
                 return None
+            size = min(left, RANGE_SIZE)
+            if self._found.size > RANGE_SIZE * self._workers:
+                # The last ones are smaller, so that no worker has a long one left when the others have ended.
+                size = min(size, max(left // self._workers, RANGE_SIZE // 4))
             if front:
-                number = self._first
-                self._first += 1
-            else:
-                self._last -= 1
-                number = self._last
-        return _range(number, self._found.size)
+                self._first += size
+                return self._first - size, self._first
+            self._last -= size
+            return self._last, self._last + size
 
     def _write(self, position: int, chunk: bytes) -> None:
         _stop.check()
