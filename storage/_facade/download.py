@@ -80,6 +80,11 @@ class Sink:
         except BaseException as exc:
             raise CallerFault(exc) from exc
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether there is a ``progress``."""
+        return self._progress is not None
+
     def moved(self, count: int) -> None:
         """Tells ``progress``."""
         if self._progress is not None:
@@ -197,13 +202,14 @@ class _Scatter:
         self._workers = min(RANGES_IN_FLIGHT, _range_count(found.size))
         self._lock = threading.Lock()
         self._tally = backend.tally(found)
-        # Bytes moved, or what ended a worker: `None` is a good end.
+        self._moved = 0
+        # Bytes moved, if anybody wants to know, or what ended a worker: `None` is a good end.
         self._news: SimpleQueue[int | BaseException | None] = SimpleQueue()
 
     def run(self, chunks: Iterator[bytes]) -> None:
         from storage._threads import Pool, next_of
 
-        running, moved = self._workers, 0
+        running = self._workers
         with Pool(running, "storage-range") as pool:
             pool.submit(self._work, self._front, chunks)
             for _ in range(1, running):
@@ -211,14 +217,13 @@ class _Scatter:
             while running:
                 news = next_of(self._news)
                 if isinstance(news, int):
-                    moved += news
                     self._sink.moved(news)
                 elif news is None:
                     running -= 1
                 else:
                     raise news
-        if moved != self._found.size:
-            raise _wrong_length(self._found.size, f"{moved:,} bytes came")
+        if self._moved != self._found.size:
+            raise _wrong_length(self._found.size, f"{self._moved:,} bytes came")
         if self._tally is not None:
             self._tally.check()
 
@@ -275,4 +280,7 @@ class _Scatter:
             if self._tally is not None:
                 self._tally.add(position, chunk)
             self._sink.write_at(position, chunk)
-            self._news.put(len(chunk))
+            with self._lock:
+                self._moved += len(chunk)
+            if self._sink.is_watched:  # each time wakes the caller's thread
+                self._news.put(len(chunk))
