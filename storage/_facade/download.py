@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from storage import _stop
-from storage._backend import Backend, Stat
+from storage._backend import Backend, Chunks, Stat
 from storage.exceptions import IntegrityError, PreconditionFailedError
 
 if TYPE_CHECKING:  # only large blobs pay for the import
@@ -191,14 +191,13 @@ def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iter
 
 
 class _Scatter:
-    """Writes ranges at their places: the stream that is open already from the front, others from the end, till they meet."""
+    """Writes ranges at their places: the first one comes from the stream that is open already."""
 
     def __init__(self, backend: Backend, path: str, found: Stat, sink: Sink) -> None:
         from queue import SimpleQueue  # 2 ms, which only large blobs need
 
         self._backend, self._path, self._found, self._sink = backend, path, found, sink
-        # The bytes that nobody has taken: two numbers, however large a size the server claims.
-        self._first, self._last = 0, found.size
+        self._position = 0  # where the bytes begin that nobody has taken
         self._workers = min(RANGES_IN_FLIGHT, _range_count(found.size))
         self._lock = threading.Lock()
         self._tally = backend.tally(found)
@@ -206,14 +205,15 @@ class _Scatter:
         # Bytes moved, if anybody wants to know, or what ended a worker: `None` is a good end.
         self._news: SimpleQueue[int | BaseException | None] = SimpleQueue()
 
-    def run(self, chunks: Iterator[bytes]) -> None:
+    def run(self, chunks: Chunks) -> None:
         from storage._threads import Pool, next_of
 
         running = self._workers
+        _, end = self._take() or (0, 0)
         with Pool(running, "storage-range") as pool:
-            pool.submit(self._work, self._front, chunks)
+            pool.submit(self._work, self._begin, chunks, end)
             for _ in range(1, running):
-                pool.submit(self._work, self._back)
+                pool.submit(self._work, self._go_on)
             while running:
                 news = next_of(self._news)
                 if isinstance(news, int):
@@ -235,20 +235,22 @@ class _Scatter:
         else:
             self._news.put(None)
 
-    def _front(self, chunks: Iterator[bytes]) -> None:
-        position = end = 0
-        for chunk in exactly(chunks, self._found.size):
-            while position + len(chunk) > end:
-                taken = self._take(front=True)
-                if taken is None:  # the rest is with the others
-                    self._write(position, chunk[: end - position])
-                    return
-                end = taken[1]
-            self._write(position, chunk)
-            position += len(chunk)
+    def _begin(self, chunks: Chunks, end: int) -> None:
+        """Takes the first range from ``chunks``, and no more: the service reads ahead for a stream what others ask for, too."""
+        position = 0
+        with closing(chunks):
+            for chunk in chunks:
+                piece = chunk[: end - position]
+                self._write(position, piece)
+                position += len(piece)
+                if position == end:
+                    break
+            else:
+                raise _wrong_length(self._found.size, f"{position:,} bytes came")
+        self._go_on()
 
-    def _back(self) -> None:
-        while (taken := self._take(front=False)) is not None:
+    def _go_on(self) -> None:
+        while (taken := self._take()) is not None:
             position, end = taken
             stat, chunks = self._backend.stream(self._path, position, end, self._found.etag)
             with closing(chunks):
@@ -258,21 +260,18 @@ class _Scatter:
                     self._write(position, chunk)
                     position += len(chunk)
 
-    def _take(self, *, front: bool) -> tuple[int, int] | None:
+    def _take(self) -> tuple[int, int] | None:
         """The next range, begin and end; ``None``: all are taken."""
         with self._lock:
-            left = self._last - self._first
+            begin, left = self._position, self._found.size - self._position
             if not left:
                 return None
             size = min(left, RANGE_SIZE)
             if self._found.size > RANGE_SIZE * self._workers:
                 # The last ones are smaller, so that no worker has a long one left when the others have ended.
                 size = min(size, max(left // self._workers, RANGE_SIZE // 4))
-            if front:
-                self._first += size
-                return self._first - size, self._first
-            self._last -= size
-            return self._last, self._last + size
+            self._position += size
+        return begin, begin + size
 
     def _write(self, position: int, chunk: bytes) -> None:
         _stop.check()
