@@ -102,13 +102,14 @@ class S3Backend(Backend):
 
     def _look(self, path: str, read: Callable[[Answer], T]) -> T:
         """What ``read`` makes of the answer to a HEAD."""
-        attempts = self._requests.attempts()
+        attempts: Attempts | None = None
         call = Call("head_object", "HEAD", path)
         while True:
             try:
                 return read(self._requests.once(call))
             except Exception as exc:
                 self._look_closer(path, exc)
+                attempts = attempts or self._requests.attempts()
                 self._requests.failed(attempts, exc)
 
     def delete(self, path: str, *, if_match: str | None = None) -> None:

@@ -29,7 +29,7 @@ def get(requests: Requests, path: str, start: int, end: int | None, if_match: st
 
 def read(requests: Requests, path: str, asked: Asked) -> tuple[bytes, Answer | None]:
     """The bytes of a range, and the answer that brought them; ``None`` where it begins past the end."""
-    attempts = requests.attempts()
+    attempts: Attempts | None = None
     call = _call(requests, path, asked)
     while True:
         try:
@@ -46,8 +46,10 @@ def read(requests: Requests, path: str, asked: Asked) -> tuple[bytes, Answer | N
                 if asked.if_match is not None or code_of(exc) != "InvalidRange":
                     _past_the_end(requests, path, asked)
                 return b"", None
+            attempts = attempts or requests.attempts()
             requests.failed(attempts, exc)
             continue
+        attempts = attempts or requests.attempts()
         try:
             return b"".join(Body(requests, path, part, answer, attempts)), answer
         except IntegrityError as exc:

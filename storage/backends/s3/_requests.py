@@ -39,7 +39,7 @@ class Requests:
         self._retries = retries
 
     def attempts(self) -> Attempts:
-        """The tries of a new operation."""
+        """The tries of a new operation. What is asked most often makes them at the first failure."""
         return Attempts(self._retries)
 
     def once(self, call: Call, *, stream: bool = False) -> Answer:

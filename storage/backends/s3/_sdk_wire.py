@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
+from storage import _stop
 from storage._backend import trace
 from storage.backends.s3 import _sdk
 from storage.backends.s3._calls import DOCUMENTS, Call
@@ -49,6 +50,7 @@ class SdkWire:
 
     def send(self, call: Call, *, stream: bool = False) -> SdkAnswer:
         """Makes a request; ``stream``: the answer's body is left to ``read``. Raises what botocore raises."""
+        _stop.check()
         client = self._client()
         parameters = self._parameters(client, call)
         _raw.wanted = call.name in DOCUMENTS

@@ -106,7 +106,7 @@ def put(
     condition = Condition(requests, path, options)
     sums = upload_headers(data, requests.gate.checksums)
     common = {**put_headers(options, headers, condition.nonce), **sums}
-    attempts = requests.attempts()
+    attempts: Attempts | None = None
     while True:
         call = Call(
             "put_object",
@@ -123,6 +123,7 @@ def put(
             if answer.body and error(answer.body) is not None:
                 raise UnavailableError("the service reports an error in an answer with a status of success")  # noqa: TRY301
         except Exception as exc:
+            attempts = attempts or requests.attempts()
             if condition.failed_by(exc):
                 if condition.reworded(exc):
                     continue
@@ -134,6 +135,7 @@ def put(
         except IntegrityError as exc:
             if condition.headers:
                 raise  # what is there now is this write's own, and no condition holds for another try
+            attempts = attempts or requests.attempts()
             requests.failed(attempts, exc)
             continue
         return written(answer.headers, len(data), options, etag)
