@@ -116,13 +116,14 @@ class Connection:
         else:
             self._queue(head, body)
         sent = self._send(sock)
-        for _ in range(_MAX_INTERIM):
-            self._read_head(sock, method)
-            if self.parser.status >= 200:
-                break
+        interim = 0
+        self._read_head(sock, method)
+        while self.parser.status < 200:
+            interim += 1
+            if interim == _MAX_INTERIM:
+                raise self.failure(ProtocolError, f"{_MAX_INTERIM} interim answers came, and no real one")
             sent = sent or self._send(sock)
-        else:
-            raise self.failure(ProtocolError, f"{_MAX_INTERIM} interim answers came, and no real one")
+            self._read_head(sock, method)
         self._unsent.clear()
         # A server that answers before it has the whole request reads no other one.
         self.reusable = sent and self.parser.keep_alive

@@ -11,7 +11,7 @@ from storage._retry import Attempts
 from storage.backends._http import Answer
 from storage.backends.s3._answers import Asked, Window, head, window
 from storage.backends.s3._calls import Call
-from storage.backends.s3._checksums import Checksum, checksum_of
+from storage.backends.s3._checksums import Checksum, check_whole, checksum_of
 from storage.backends.s3._errors import code_of, status_of
 from storage.backends.s3._headers import stat_of
 from storage.backends.s3._requests import Requests
@@ -66,11 +66,8 @@ def _all(requests: Requests, answer: Answer, part: Window) -> bytes:
             raise UnavailableError(f"a body was cut: {len(data)} of {wanted} bytes came")
     else:
         data = _exactly(answer, wanted)
-    if part.whole:
-        checksum = checksum_of(part.etag, answer.headers) if requests.compare else None
-        if checksum is not None:
-            checksum.update(data)
-            checksum.check()
+    if part.whole and requests.compare:
+        check_whole(data, part.etag, answer.headers)
     return data[part.skip :] if part.skip else data
 
 

@@ -48,6 +48,8 @@ class Condition:
         nonce: marks the blob as this write's own; ``None`` where that is not needed.
     """
 
+    __slots__ = ("_began", "_options", "_path", "_requests", "headers", "nonce")
+
     def __init__(self, requests: Requests, path: str, options: PutOptions, *, marked: bool = False) -> None:
         self._requests, self._path, self._options = requests, path, options
         self.headers = conditions(options)
@@ -113,7 +115,7 @@ def put(
             "PUT",
             path,
             "",
-            {**common, **condition.headers},
+            {**common, **condition.headers} if condition.headers else common,
             data,
             repeatable=not condition.headers,
         )
