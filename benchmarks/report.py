@@ -63,8 +63,12 @@ class Section(NamedTuple):
 _CORES = "client, proxy and server share the cores, and what the others leave bounds the rate: the CPU column is the client's"
 _COLD = (
     "after each wait for the server the caches are the server's, and what a call does in Python takes three to four times "
-    "what it takes in a loop; the Rust library does its part on threads of its own, which touch less memory"
+    "what it takes in a loop. Of the 230 µs of a set (on a busy machine), 45 are its three system calls (25 to send, 13 to wait "
+    "and receive, 7 to look whether the connection was closed), 40 the signature with two SHA-256, 40 the check and the "
+    "splitting of the answer's head, 18 the MD5 that is sent and compared with the etag, which obstore does not do, and 90 the "
+    "key, the options, the headers and the results in some sixty functions"
 )
+_COLD_TLS = f"{_COLD}. TLS adds 45, 10 to send and 35 to receive: a MemoryBIO takes as much (0.95 to 1.02)"
 
 
 _SECTIONS = (
@@ -104,8 +108,8 @@ _SECTIONS = (
         "durable",
         "The default, which survives a power failure. The bare calls are open, write, fsync, rename, and fsync of the directory.",
         "wall",
-        "the disk takes as long as it likes for an fsync: compare the quartiles; and `sync` lists both stores, looks "
-        "at the source again and reads each copy back, which the bare threads do not",
+        "the disk takes as long as it likes for an fsync: compare the quartiles; and `sync` lists and compares both stores, "
+        "writes down what it will do, and looks at the source again: twice the CPU of the bare threads, of which one runs at a time",
     ),
     Section(
         "Listing directories",
@@ -122,7 +126,9 @@ _SECTIONS = (
         "`delete` here is two requests: it tells whether there was a blob.",
         why=_COLD,
     ),
-    Section("S3 over TLS, one small blob", "s3.tls", "s3", "The same, with a certificate that is checked.", why=_COLD),
+    Section(
+        "S3 over TLS, one small blob", "s3.tls", "s3", "The same, with a certificate that is checked.", why=_COLD_TLS
+    ),
     Section(
         "S3, listing", "s3.list", "s3", "Pages of 1,000 keys.", why="the rest is what a page of keys takes in Python"
     ),
