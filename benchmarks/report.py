@@ -109,7 +109,7 @@ _SECTIONS = (
         "The default, which survives a power failure. The bare calls are open, write, fsync, rename, and fsync of the directory.",
         "wall",
         "the disk takes as long as it likes for an fsync: compare the quartiles; and `sync` lists and compares both stores, "
-        "writes down what it will do, and looks at the source again: twice the CPU of the bare threads, of which one runs at a time",
+        "notes what to do, and looks at the source again: twice the CPU of the bare threads, of which one runs at a time",
     ),
     Section(
         "Listing directories",
