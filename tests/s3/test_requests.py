@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 import re
-import threading
 from pathlib import Path
 
 import pytest
 
 from storage import NotFoundError
-from storage._facade.download import _Scatter
 from storage.testing.faults import FaultProxy
 from tests.s3.conftest import at_once
 
@@ -55,31 +53,7 @@ def test_the_table_has_these_calls() -> None:
     assert list(table()) == list(CALLS)
 
 
-@pytest.fixture
-def shared_evenly(monkeypatch) -> None:
-    """Of a blob that comes in ranges, the stream that is open already brings the first, and others bring the rest.
-
-    Whoever is quicker takes more otherwise, so that a request is saved, or made once more.
-    """
-    begun, ended = threading.Event(), threading.Event()
-    front, back = _Scatter._front, _Scatter._back
-
-    def paced(chunks):
-        yield next(chunks)
-        begun.set()
-        assert ended.wait(30)
-        yield from chunks
-
-    def work(self):
-        assert begun.wait(30)
-        back(self)
-        ended.set()
-
-    monkeypatch.setattr(_Scatter, "_front", lambda self, chunks: front(self, paced(chunks)))
-    monkeypatch.setattr(_Scatter, "_back", work)
-
-
-def test_requests_a_call(open_store, proxy, tmp_path, monkeypatch, shared_evenly) -> None:
+def test_requests_a_call(open_store, proxy, tmp_path, monkeypatch) -> None:
     """Each call makes as many requests as the page says."""
     monkeypatch.chdir(tmp_path)
     store = open_store(proxy.url)
