@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -178,11 +179,18 @@ def _environment(directory, wheel, extra, others):
     for distribution in [*_needed(own, extra), *beside, *(needed for each in beside for needed in _needed(each, ""))]:
         for file in distribution.files or ():
             if ".." not in file.parts and file.parts[0] != "__pycache__" and file.suffix != ".pyc":
-                link = site / file
-                link.parent.mkdir(parents=True, exist_ok=True)
-                if not link.exists():
-                    link.symlink_to(Path(str(distribution.locate_file(file))).resolve())
+                real = Path(str(distribution.locate_file(file))).resolve()
+                _link(site / file, real)
+                compiled = cache_from_source(str(real)) if file.suffix == ".py" else ""
+                if os.path.exists(compiled):
+                    _link(Path(cache_from_source(str(site / file))), Path(compiled))
     return str(directory / "bin" / "python")
+
+
+def _link(link, real):
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.exists():
+        link.symlink_to(real)
 
 
 def _needed(own, extra):

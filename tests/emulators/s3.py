@@ -78,12 +78,14 @@ def moto_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield S3Server(facts["endpoint_url"])
 
 
-# Its server speaks HTTP/1.0 unless it is told: a connection and a thread for each request take longer than the request.
+# Its server speaks HTTP/1.0 unless it is told: a connection and a thread for each request take longer than the request. Nobody
+# reads its log.
 _MOTO = """
 import sys
 from moto.server import main
 from werkzeug.serving import WSGIRequestHandler
 WSGIRequestHandler.protocol_version = "HTTP/1.1"
+WSGIRequestHandler.log_request = lambda *_: None
 main(sys.argv[1:])
 """
 
