@@ -220,18 +220,23 @@ async def test_timeouts_of_asyncio(storage, backend, anyio_backend):
 
 async def test_a_call_cancelled_before_a_thread_was_free_never_runs(storage, backend):
     """With all threads busy, a call whose task gives up is not made later."""
-    backend.seconds = 0.3
     await storage.set("key", "old")
+    busy, go_on = threading.Semaphore(0), threading.Event()
 
-    async def cancelled() -> None:
-        with anyio.move_on_after(0.01):
-            await storage.set("late", "x")
+    def hold() -> None:
+        busy.release()
+        assert go_on.wait(30)
 
+    backend._wait = hold
     async with anyio.create_task_group() as tasks:
         for _ in range(8):
             tasks.start_soon(storage.get, "key")
-        await anyio.sleep(0.05)
-        tasks.start_soon(cancelled)
+        for _ in range(backend.concurrency):
+            await anyio.to_thread.run_sync(busy.acquire)
+        with anyio.move_on_after(0.01) as scope:
+            await storage.set("late", "x")
+        go_on.set()
+    assert scope.cancelled_caught
     assert not await storage.exists("late")
 
 
