@@ -18,6 +18,8 @@ pytest_plugins = ["pytest_storage_facade"]
 
 # What the library or an SDK reads: a developer's own account must never be met by a test.
 _TELLING = ("STORAGE_", "AWS_", "BOTO_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "GCE_METADATA_")
+# What makes a terminal's width and colours other than a test expects them.
+_LOOKS = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "PAGER")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
 # No deadline: the machine is shared, and a slow example is no wrong one.
@@ -31,8 +33,9 @@ settings.register_profile(
 def pytest_configure(config: pytest.Config) -> None:
     """Cleans the environment before any fixture of a session runs, and chooses how many examples hypothesis tries."""
     for name in list(os.environ):
-        if name.startswith(_TELLING) or name in _PROXIES:
+        if name.startswith(_TELLING) or name in (*_PROXIES, *_LOOKS):
             del os.environ[name]
+    os.umask(0o022)
     home = tempfile.TemporaryDirectory(prefix="storage-home-")
     config.add_cleanup(home.cleanup)
     os.environ["HOME"] = home.name

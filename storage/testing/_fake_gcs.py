@@ -72,4 +72,5 @@ def launch(data: Path, buckets: Sequence[str] = (BUCKET,)) -> Launch:
 
     argv = [str(program), "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port),
             "-external-url", url, "-public-host", url.removeprefix("http://"), "-log-level", "warn"]  # fmt: skip
-    return Launch(argv, ready, facts={"url": url})
+    # It gives local times out as those of UTC.
+    return Launch(argv, ready, env={"TZ": "UTC"}, facts={"url": url})

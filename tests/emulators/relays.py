@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import sys
@@ -53,24 +54,35 @@ class _Relay:
 def _both_ways(client: socket.socket, server: socket.socket, *, once: bool = False) -> None:
     """Passes bytes on until the server has no more; ``once``: and says that no further request is taken."""
 
-    def up() -> None:
-        with suppress(OSError, ValueError):
-            while piece := client.recv(_PIECE):
+    # In one thread: an end of TLS is not for two at once, one of which reads while the other writes.
+    sources = [client, server]
+    while True:
+        for source in _readable(sources):
+            piece = source.recv(_PIECE)
+            if source is server:
+                if not piece:
+                    return
+                if once:
+                    line, end, rest = piece.partition(b"\r\n")
+                    piece, once = (line + b"\r\nConnection: close" + end + rest), False
+                client.sendall(piece)
+                continue
+            try:
+                if not piece:
+                    raise OSError
                 server.sendall(piece)
-            server.shutdown(socket.SHUT_WR)
+            except (
+                OSError
+            ):  # the client has no more, or the server takes no more: what it answers is passed on all the same
+                sources = [server]
+                with suppress(OSError):
+                    server.shutdown(socket.SHUT_WR)
 
-    threading.Thread(target=up, daemon=True).start()
-    try:
-        while piece := server.recv(_PIECE):
-            if once:
-                line, end, rest = piece.partition(b"\r\n")
-                piece, once = (line + b"\r\nConnection: close" + end + rest), False
-            client.sendall(piece)
-    finally:
-        # A socket that a thread reads from is not closed before that thread has an answer.
-        for each in (client, server):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+
+def _readable(sources: list[socket.socket]) -> list[socket.socket]:
+    """Waits until one of them has something. What TLS has decrypted already, nothing shows from outside."""
+    held: list[socket.socket] = [each for each in sources if isinstance(each, ssl.SSLSocket) and each.pending()]
+    return held or select.select(sources, [], [])[0]
 
 
 class ForwardProxy(_Relay):

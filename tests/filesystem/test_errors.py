@@ -55,7 +55,7 @@ def test_a_good_url_gives_each_option_and_touches_nothing(root):
     )
     assert store.root == f"{root.parent}/x y"
     assert (store.serve_url, store.secret_file) == ("http://h:1", "/s")
-    assert store.location == f"file://{root.parent}/x%20y"
+    assert store.location == f"{root.parent.as_uri()}/x%20y"
     assert not os.path.lexists(store.root)
 
 

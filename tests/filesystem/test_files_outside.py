@@ -25,7 +25,7 @@ def test_one_warning(photos, caplog, name):
         assert list(store.iter_list(storage_type="tmp")) == []
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert str(photos) in record.getMessage()
+    assert photos.as_uri() in record.getMessage()
     assert "?types=data:" in record.getMessage()
 
 

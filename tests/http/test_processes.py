@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import random
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from storage.backends._http import ConnectionLostError, ReadTimeoutError, TransportError, tls_context
+from storage.testing._races import in_child
 from tests.http.certificates import Authority
 from tests.http.scripted import Server, ok, pool_of
 
@@ -40,24 +40,7 @@ def ask(pool, target: str) -> bool:
 
 def in_a_child(work) -> None:
     """Runs ``work`` in a fork; it must be true there, in time."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = 0 if work() else 2
-        finally:
-            os._exit(code)
-    deadline = time.monotonic() + 30
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            assert os.waitstatus_to_exitcode(status) == 0
-            return
-        if time.monotonic() > deadline:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
-            raise AssertionError("the child hangs")
-        time.sleep(0.005)
+    assert in_child(lambda: str(work()))() == "True"
 
 
 def test_64_threads_get_their_own_answers(tls):

@@ -181,7 +181,7 @@ def test_embedded_default(value, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     if value is not None:
         monkeypatch.setenv("STORAGE_URL", value)
-    assert default_url() == f"file://{tmp_path}/data/storage-facade"
+    assert default_url() == f"{tmp_path.as_uri()}/data/storage-facade"
     assert not (tmp_path / "data").exists()
 
 
