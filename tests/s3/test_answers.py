@@ -387,3 +387,14 @@ def test_a_login_page(once: tuple[FaultProxy, Storage], call: str) -> None:
     proxy.plan = lambda request: answer(200, b"" if request.method == "HEAD" else HTML, {"Content-Type": "text/html"})
     with pytest.raises(s.UnavailableError):
         CALLS[call](store)
+
+
+def test_what_is_elsewhere_leaves_no_connection_open(proxy: FaultProxy, store: Storage) -> None:
+    proxy.plan = lambda _: blob()
+    assert store.get_bytes("k") == DATA
+    gate = store.backend._requests.gate  # type: ignore[attr-defined]
+    left = gate.wire()
+    (connection,) = left._pool._idle
+    gate.elsewhere("eu-west-1")
+    assert gate.wire() is not left
+    assert connection._socket is None

@@ -87,7 +87,8 @@ class Gate:
     def elsewhere(self, region: str | None) -> None:
         """Called when boto3 has found the bucket where the wire did not; the next request goes to this region."""
         self._detours += 1
-        self._region, self._wire = region, None
+        self._region = region
+        self._leave_wire()
         if self._detours > _DETOURS:
             self.shut("the server goes on redirecting")
 
@@ -115,10 +116,13 @@ class Gate:
 
     def close(self) -> None:
         """Closes every connection. The next request opens new ones."""
+        self._leave_wire()
+        self.shared.close()
+
+    def _leave_wire(self) -> None:
         wire, self._wire = self._wire, None
         if wire is not None:
             wire.close()
-        self.shared.close()
 
     # ---- the decision ------------------------------------------------------------------------------------------
 
