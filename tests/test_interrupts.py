@@ -93,16 +93,16 @@ def profiled(places: Places, operation: Operation, store: Storage, directory: Pa
     return None
 
 
-def whole(store: Storage) -> Iterator[str]:
-    """What is wrong with the store after an interrupt."""
+def whole(store: Storage, others: set[threading.Thread]) -> Iterator[str]:
+    """What is wrong with the store after an interrupt. ``others``: threads that are none of its calls'."""
     for key, values in VALUES.items():
         found = [store.get_bytes(key)] if store.exists(key) else []
         if not set(found) <= values:
             yield f"{key!r} is torn"
     deadline = time.monotonic() + 10
-    while names := [thread.name for thread in threading.enumerate() if thread.name.startswith("storage-")]:
+    while threads := [thread for thread in set(threading.enumerate()) - others if thread.name.startswith("storage-")]:
         if time.monotonic() > deadline:
-            yield f"threads go on: {names}"
+            yield f"threads go on: {threads}"
             return
         time.sleep(0.01)
 
@@ -139,6 +139,7 @@ def interrupt_each(fresh: Callable[[Operation], Storage], directory: Path, one_i
     """Interrupts at each place that an operation reaches and no operation before it did; or one in so many of them."""
     tried: set[Place] = set()
     found: list[str] = []
+    others = set(threading.enumerate())
     for operation in OPERATIONS:
         if operation.free or operation.name in DROPPED:
             continue
@@ -152,7 +153,7 @@ def interrupt_each(fresh: Callable[[Operation], Storage], directory: Path, one_i
             places = Places(place)
             began = time.monotonic()
             gave = repr(profiled(places, operation, store, directory))
-            faults = list(whole(store))
+            faults = list(whole(store, others))
             if places.reached and gave != "Interrupt()":
                 faults.append(f"gave {gave}")
             if time.monotonic() - began > 5:
