@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial, update_wrapper
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
-from storage._backend import Backend, SigningKeys, Stat, Tally, servable
+from storage._backend import (
+    Backend,
+    Changes,
+    Download,
+    FormOptions,
+    PutOptions,
+    Setup,
+    SigningKeys,
+    SignOptions,
+    Stat,
+    Tally,
+    Writer,
+    servable,
+)
 from storage._retry import Retries, Timeout
+from storage._types import SignedForm, SignedRequest
 from storage._urls import StorageURL, factory_for
 from storage.exceptions import StorageError
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -21,18 +33,6 @@ def open_inner(
     """The backend of ``NAME+SCHEME://…``: that of ``SCHEME://…``, without the query parameters that are the wrapper's own."""
     inner = url.without(*own).__replace__(scheme=url.scheme.partition("+")[2])
     return factory_for(inner.scheme)(inner, auth=auth, retries=retries, timeout=timeout)
-
-
-def _passed_on(method: Callable[Concatenate[Backend, P], T]) -> Callable[Concatenate[Wrapper, P], T]:
-    """A method of the protocol, as a call of the same method of the backend inside."""
-    name = method.__name__
-
-    def call(self: Wrapper, /, *args: P.args, **options: P.kwargs) -> T:
-        path = args[0] if args and isinstance(args[0], str) else None
-        inside: Callable[P, T] = getattr(self._backend, name)
-        return self._run(name, path, partial(inside, *args, **options))
-
-    return update_wrapper(call, method, updated=())  # not what marks it as abstract
 
 
 class Wrapper(Backend):
@@ -64,28 +64,55 @@ class Wrapper(Backend):
     def location(self) -> str:
         return self._backend.location
 
-    put = _passed_on(Backend.put)
-    writer = _passed_on(Backend.writer)
-    get = _passed_on(Backend.get)
-    stream = _passed_on(Backend.stream)
-    stat = _passed_on(Backend.stat)
-    probe = _passed_on(Backend.probe)
-    delete = _passed_on(Backend.delete)
-    delete_unseen = _passed_on(Backend.delete_unseen)
-    delete_batch = _passed_on(Backend.delete_batch)
-    copy = _passed_on(Backend.copy)
-    move = _passed_on(Backend.move)
-    update = _passed_on(Backend.update)
-    scan = _passed_on(Backend.scan)
-    sign = _passed_on(Backend.sign)
-    sign_form = _passed_on(Backend.sign_form)
-    bucket_exists = _passed_on(Backend.bucket_exists)
-    is_there = _passed_on(Backend.is_there)
-    setup = _passed_on(Backend.setup)
-    sweep = _passed_on(Backend.sweep)
-    lint = _passed_on(Backend.lint)
-    examine = _passed_on(Backend.examine)
-    count_outside = _passed_on(Backend.count_outside)
+    # ---- one blob ----------------------------------------------------------------------------------------------
+
+    def put(self, path: str, data: bytes, options: PutOptions) -> Stat:
+        return self._run("put", path, lambda: self._backend.put(path, data, options))
+
+    def writer(self, path: str, options: PutOptions, size: int | None = None) -> Writer:
+        return self._run("writer", path, lambda: self._backend.writer(path, options, size))
+
+    def get(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> bytes:
+        return self._run("get", path, lambda: self._backend.get(path, start, end, if_match))
+
+    def stream(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
+        return self._run("stream", path, lambda: self._backend.stream(path, start, end, if_match))
+
+    def tally(self, found: Stat) -> Tally | None:
+        return self._backend.tally(found)
+
+    def stat(self, path: str) -> Stat:
+        return self._run("stat", path, lambda: self._backend.stat(path))
+
+    def probe(self, path: str) -> object:
+        return self._run("probe", path, lambda: self._backend.probe(path))
+
+    def delete(self, path: str, *, if_match: str | None = None) -> None:
+        return self._run("delete", path, lambda: self._backend.delete(path, if_match=if_match))
+
+    def delete_unseen(self, path: str, etag: str) -> None:
+        return self._run("delete", path, lambda: self._backend.delete_unseen(path, etag))
+
+    def delete_batch(self, paths: Sequence[str]) -> Mapping[str, Exception]:
+        return self._run("delete_batch", None, lambda: self._backend.delete_batch(paths))
+
+    def copy(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
+        return self._run(
+            "copy", source, lambda: self._backend.copy(source, target, overwrite=overwrite, if_match=if_match)
+        )
+
+    def move(self, source: str, target: str, *, overwrite: bool, if_match: str | None = None) -> Stat:
+        return self._run(
+            "move", source, lambda: self._backend.move(source, target, overwrite=overwrite, if_match=if_match)
+        )
+
+    def update(self, path: str, changes: Changes, *, if_match: str | None = None) -> Stat:
+        return self._run("update", path, lambda: self._backend.update(path, changes, if_match=if_match))
+
+    # ---- listing, signing --------------------------------------------------------------------------------------
+
+    def scan(self, prefix: str, **options: Any) -> Iterator[Iterable[tuple[str, Stat | None]]]:
+        return self._run("scan", prefix, lambda: self._backend.scan(prefix, **options))
 
     def _signing_keys(self, *, create: bool = False) -> SigningKeys | None:
         served = servable(self._backend)
@@ -95,14 +122,40 @@ class Wrapper(Backend):
             return served.signing_keys(create=False)
         return self._run("sign", None, lambda: served.signing_keys(create=True))
 
-    def tally(self, found: Stat) -> Tally | None:
-        return self._backend.tally(found)
+    def sign(self, path: str, options: SignOptions) -> SignedRequest:
+        return self._run("sign", path, lambda: self._backend.sign(path, options))
+
+    def sign_form(self, path: str, options: FormOptions) -> SignedForm:
+        return self._run("sign_form", path, lambda: self._backend.sign_form(path, options))
+
+    # ---- errors, the bucket itself -----------------------------------------------------------------------------
 
     def classify(self, exc: BaseException) -> type[StorageError] | None:
         return self._backend.classify(exc)
 
     def explain(self, exc: BaseException) -> str | None:
         return self._backend.explain(exc)
+
+    def bucket_exists(self) -> bool:
+        return self._run("bucket_exists", None, self._backend.bucket_exists)
+
+    def is_there(self) -> bool:
+        return self._run("is_there", None, self._backend.is_there)
+
+    def setup(self, wanted: Setup) -> Sequence[str]:
+        return self._run("setup", None, lambda: self._backend.setup(wanted))
+
+    def sweep(self) -> Sequence[str]:
+        return self._run("sweep", None, self._backend.sweep)
+
+    def lint(self, prefix: str) -> Sequence[str]:
+        return self._run("lint", prefix, lambda: self._backend.lint(prefix))
+
+    def examine(self) -> Sequence[str]:
+        return self._run("examine", None, self._backend.examine)
+
+    def count_outside(self, prefixes: Sequence[str], most: int | None = None) -> int:
+        return self._run("count_outside", None, lambda: self._backend.count_outside(prefixes, most))
 
     def close(self) -> None:
         self._backend.close()
