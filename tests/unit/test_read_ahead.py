@@ -195,8 +195,9 @@ def test_a_reader_that_jumps_moves_at_most_a_tenth_more_than_one_window(data):
             places += [(start + n * step, step) for n in range(data.draw(st.integers(1, 60)))]
         with file:
             model = read_at(file, places)
-        # A step back within the run goes on in its large window, where the model begins a small one.
-        assert asked.moved <= 1.1 * model + read_ahead._LAST_WINDOW
+        # A jump within the run goes on in its large window, where the model begins a small one; and what it passes over (that
+        # window, and the tenth that is fetched ahead) counts as read.
+        assert asked.moved <= 1.1 * (model + read_ahead._LAST_WINDOW) + 0.01 * model
 
 
 def test_one_that_looks_at_the_front_and_jumps_moves_what_one_window_moves():
