@@ -9,9 +9,8 @@ from threading import Lock
 from typing import Final
 
 _RUNS: Final = (digits, ascii_uppercase, ascii_lowercase)
-_SURE: Final = (
-    3  # texts after which nothing was found above a character, for it to be taken for the last of its position
-)
+# After so many texts with nothing above a character, it is taken for the last of its position.
+_SURE: Final = 3
 _LAST: Final = "\U0010ffff"
 
 

@@ -14,7 +14,7 @@ from storage._retry import Attempts, Retries, outcome_unknown
 from storage._types import SignedForm, SignedRequest
 from storage.backends._http import Answer
 from storage.backends.s3 import _bucket, _listing, _reading, _signing, _writing
-from storage.backends.s3._answers import expect, found, head
+from storage.backends.s3._answers import check_deleted, found, head
 from storage.backends.s3._calls import Call
 from storage.backends.s3._checksums import upload_headers
 from storage.backends.s3._copying import Copier
@@ -129,7 +129,7 @@ class S3Backend(Backend):
             headers = {} if if_match is None else self._requests.if_match(if_match)
             call = Call("delete_object", "DELETE", path, "", headers, repeatable=if_match is None)
             try:
-                expect(self._requests.once(call), 204)
+                check_deleted(self._requests.once(call))
             except Exception as exc:
                 if status_of(exc) in (404, 412) and code_of(exc) != "NoSuchBucket":
                     if if_match is None:

@@ -54,13 +54,10 @@ class Requests:
 
     def send(self, call: Call) -> Answer:
         """As ``once``, tried as often as the caller allows."""
-        return self.send_within(self.attempts(), call)
-
-    def send_within(self, attempts: Attempts, call: Call, *, stream: bool = False) -> Answer:
-        """As ``send``, as one step of an operation whose tries are counted together."""
+        attempts = self.attempts()
         while True:
             try:
-                return self.once(call, stream=stream)
+                return self.once(call)
             except Exception as exc:
                 self.failed(attempts, exc)
 
