@@ -16,8 +16,10 @@ try:
     import anyio
     import anyio.to_thread
     from anyio.lowlevel import RunVar
-except ModuleNotFoundError as exc:
-    raise MissingDependencyError("AsyncStorage needs the package 'anyio': pip install 'storage-facade[async]'") from exc
+except ModuleNotFoundError:
+    _has_anyio = False  # which `from storage import *` does not need
+else:
+    _has_anyio = True
 
 T = TypeVar("T")
 
@@ -59,8 +61,10 @@ class Workers:
     """Runs blocking calls in at most ``limit`` threads of their own, in whichever event loop it is used."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
         self._crews: dict[AbstractEventLoop, Crew] = {}
+        if not _has_anyio:
+            raise MissingDependencyError("AsyncStorage needs the package 'anyio': pip install 'storage-facade[async]'")
+        self._limit = limit
         self._limiter: RunVar[anyio.CapacityLimiter] = RunVar("storage-workers")
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:

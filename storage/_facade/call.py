@@ -24,23 +24,16 @@ class Call:
 
     Every exception of the backend that leaves one of its methods has been translated, and carries the key, the storage type
     and the URL.
-
-    Attributes:
-        name: the method's name.
-        route: where the blobs of the storage type live.
-        path: the key (or the prefix) below the root of the backend.
-        key: the key of the blob; ``None``: the call is about more than one.
-        storage_type: the storage type; ``None``: the call is about all of them.
     """
 
     __slots__ = ("key", "name", "path", "route", "storage_type")
 
     def __init__(self, name: str, route: Route, path: str, key: str | None, storage_type: str | None) -> None:
-        self.name = name
+        self.name = name  # of the method
         self.route = route
-        self.path = path
-        self.key = key
-        self.storage_type = storage_type
+        self.path = path  # of the key or the prefix, below the root of the backend
+        self.key = key  # None: the call is about more than one blob
+        self.storage_type = storage_type  # None: the call is about all of them
 
     @classmethod
     def about(cls, core: Core, name: str, key: str, storage_type: str) -> Call:

@@ -18,15 +18,7 @@ if TYPE_CHECKING:
 
 
 class Core:
-    """A URL opened. Takes the arguments of ``Storage``.
-
-    Attributes:
-        backend: the backend of the URL.
-        routes: where the blobs of each storage type live.
-        url: the URL for messages, without its query.
-        given_url: the URL with its query; ``None`` where a ready backend was given.
-        warned_of_files: whether the log has the warning that files lie beside the blobs.
-    """
+    """A URL opened. Takes the arguments of ``Storage``."""
 
     def __init__(
         self,
@@ -44,14 +36,14 @@ class Core:
                 raise TypeError(f"backend must be a storage.backends.Backend, not {type(backend).__name__}")
         place = parse_url(url) if backend is None else backend
         tries, seconds = parse_retries(retries), parse_timeout(timeout)
-        self.warned_of_files = False
-        self.given_url = place.full() if isinstance(place, StorageURL) else None
+        self.warned_of_files = False  # by storage._facade.outside
+        self.given_url = place.full() if isinstance(place, StorageURL) else None  # with its query
         self._has_auth = auth is not None
         self._given_backend = backend
         types = dict(storage_types) if isinstance(storage_types, Mapping) else storage_types
         self._recipe = (self.given_url, None, tries, seconds, types, backend)
         self.backend, self.routes = build_routes(place, storage_types, auth=auth, retries=tries, timeout=seconds)
-        self.url = str(place) if isinstance(place, StorageURL) else place.location
+        self.url = str(place) if isinstance(place, StorageURL) else place.location  # for messages, without its query
 
     def route(self, storage_type: str) -> Route:
         """The route of a storage type; ``InvalidStorageTypeError`` where this store has no such type."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from storage._descriptors import Descriptor
 from storage._facade.call import Call
@@ -21,22 +21,7 @@ from storage._keys import RESERVED, check_key
 from storage._types import ObjectInfo
 from storage.exceptions import InvalidKeyError, PreconditionFailedError, UnsupportedOperationError
 
-if TYPE_CHECKING:
-    from typing_extensions import Self  # 8 ms
-
-_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
-
-
-class LocalFile(NamedTuple):
-    """A regular file below a directory.
-
-    Attributes:
-        path: where it is.
-        relative: its path below the directory, with slashes.
-    """
-
-    path: str
-    relative: str
+_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 
 
 class Directories(Files):
@@ -136,21 +121,16 @@ def store_directory(
     skipped: Callable[[str], object] | None = None,
     **options: Any,
 ) -> Iterator[ObjectInfo]:
-    """As ``set_dir``, with the options of ``set``. Gives each new blob, in order.
-
-    Args:
-        wanted: told each relative path.
-        skipped: called with the path of whatever is neither a regular file nor a directory.
-        options: those of ``set``, for each file.
-    """
+    """As ``set_dir``, with the options of ``set``. Gives each new blob, in order. ``wanted``, ``skipped``: as ``local_files``."""
     call = Call.about_prefix(core_of(store), "set_dir", prefix, storage_type)
-    for file in local_files(directory, wanted, skipped):
+    for _, name in local_files(directory, wanted, skipped):
         if not call.route.raw:
-            check_key(prefix + file.relative)
+            check_key(prefix + name)
     tell = _in_turn(progress)
 
-    def store_one(file: LocalFile) -> ObjectInfo:
-        return store.set_file(prefix + file.relative, file.path, storage_type, progress=tell, **options)
+    def store_one(file: tuple[str, str]) -> ObjectInfo:
+        path, name = file
+        return store.set_file(prefix + name, path, storage_type, progress=tell, **options)
 
     yield from ordered_map(store_one, local_files(directory, wanted), how_many(call.route.backend, concurrency))
 
@@ -164,19 +144,19 @@ def write_files(
     concurrency: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Iterator[ObjectInfo]:
-    """As ``get_dir``, for keys that the caller names. Gives each blob that was written, in order.
-
-    Args:
-        names: gives the rest of each key, in order; called twice.
-    """
+    """As ``get_dir``. ``names`` gives the rest of each key, in order; it is called twice. Gives each blob that was written."""
     route = core.route(storage_type)
+    if os.open not in os.supports_dir_fd:
+        raise UnsupportedOperationError(
+            "get_dir: this system cannot open files without following links; use get_file for each key"
+        )
     os.makedirs(directory, exist_ok=True)
-    with _Target(directory) as target:
-        _check_names(names(), prefix, folds=target.folds_names())
+    with Descriptor(os.open(directory, _DIRECTORY)) as root:
+        _check_names(names(), prefix, folds=_folds_names(root))
         tell = _in_turn(progress)
 
         def fetch(name: str) -> ObjectInfo:
-            with target.replacing(name) as file:
+            with _new_file(root, os.fspath(directory), name) as file:
                 return write_out(Call.about(core, "get_dir", prefix + name, storage_type), Sink.new_file(file, tell))
 
         def fetch_one_version(name: str) -> ObjectInfo:
@@ -190,28 +170,28 @@ def write_files(
 
 def local_files(
     directory: str | os.PathLike[str], wanted: Callable[[str], bool], skipped: Callable[[str], object] | None = None
-) -> Iterator[LocalFile]:
-    """The regular files below a directory whose relative path is ``wanted``, in order, without links.
+) -> Iterator[tuple[str, str]]:
+    """The regular files below a directory, in order: the path of each, and its path below the directory, with slashes.
 
-    What a store in this directory keeps of its own is left out too.
+    Links, and what a store in this directory keeps of its own, are left out.
 
     Args:
-        wanted: told each relative path.
+        wanted: told each relative path; false: leave the file out.
         skipped: called with the path of whatever is neither a regular file nor a directory.
     """
 
-    def walk(where: str, above: str) -> Iterator[LocalFile]:
+    def walk(where: str, above: str) -> Iterator[tuple[str, str]]:
         with os.scandir(where) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         for entry in entries:
             relative = above + entry.name
             if entry.name.startswith(RESERVED):
-                continue  # of a store in this directory, as a sync leaves it out too
+                continue
             if entry.is_dir(follow_symlinks=False):
                 yield from walk(entry.path, relative + "/")
             elif entry.is_file(follow_symlinks=False):
                 if wanted(relative):
-                    yield LocalFile(entry.path, relative)
+                    yield entry.path, relative
             elif skipped is not None:
                 skipped(entry.path)
 
@@ -252,76 +232,62 @@ def _one_file(prefix: str, one: str, other: str) -> InvalidKeyError:
     )
 
 
-class _Target:
-    """The directory that blobs are written into. No link below it is followed."""
+def _folds_names(root: int) -> bool:
+    """Whether two names that differ in case, or in how a letter is composed, are one file in the directory."""
+    probe = f"{RESERVED}{os.urandom(8).hex()}"
+    try:
+        os.close(os.open(probe + "a", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=root))
+        os.stat(probe + "A", dir_fd=root)
+    except FileNotFoundError:
+        return False
+    else:
+        return True
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(probe + "a", dir_fd=root)
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
-        if os.open not in os.supports_dir_fd:
-            raise UnsupportedOperationError(
-                "get_dir: this system cannot open files without following links; use get_file for each key"
-            )
-        self._directory = os.fspath(directory)
 
-    def __enter__(self) -> Self:
-        self._root = os.open(self._directory, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        os.close(self._root)
-
-    def folds_names(self) -> bool:
-        """Whether two names that differ in case, or in how a letter is composed, are one file here."""
-        probe = f"{RESERVED}{os.urandom(8).hex()}"
+@contextmanager
+def _new_file(root: int, directory: str, name: str) -> Iterator[BinaryIO]:
+    """A new file that takes the place of ``name`` below the directory when the block ends well. No link is followed."""
+    *folders, own_name = parts = name.split("/")
+    temporary = f"{RESERVED}{os.urandom(12).hex()}"
+    with Descriptor(_open_folder(root, directory, folders)) as parent:
         try:
-            os.close(os.open(probe + "a", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._root))
-            os.stat(probe + "A", dir_fd=self._root)
-        except FileNotFoundError:
-            return False
-        else:
-            return True
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(probe + "a", dir_fd=self._root)
-
-    @contextmanager
-    def replacing(self, name: str) -> Iterator[BinaryIO]:
-        """A new file beside its place, that takes the place of ``name`` when the block ends well."""
-        *folders, own_name = parts = name.split("/")
-        temporary = f"{RESERVED}{os.urandom(12).hex()}"
-        with Descriptor(self._open_folder(folders)) as parent:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=parent), "w+b") as file:
+                yield file
             try:
-                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-                with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=parent), "w+b") as file:
-                    yield file
-                try:
-                    os.rename(temporary, own_name, src_dir_fd=parent, dst_dir_fd=parent)
-                except OSError as error:
-                    raise self._named(error, parts) from None
-            finally:
-                with suppress(OSError):
-                    os.unlink(temporary, dir_fd=parent)
-
-    def _open_folder(self, folders: list[str]) -> int:
-        """The folder of a file, made if it is not there, reached without following a link."""
-        here = os.dup(self._root)
-        for depth, folder in enumerate(folders, 1):
-            try:
-                with suppress(FileExistsError):
-                    os.mkdir(folder, dir_fd=here)
-                below = os.open(folder, _DIRECTORY, dir_fd=here)
+                os.rename(temporary, own_name, src_dir_fd=parent, dst_dir_fd=parent)
             except OSError as error:
-                raise self._named(error, folders[:depth]) from None
-            finally:
-                os.close(here)
-            here = below
-        return here
+                raise _named(error, directory, parts) from None
+        finally:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=parent)
 
-    def _named(self, error: OSError, parts: list[str]) -> OSError:
-        """The error, with the path that the caller knows."""
-        path = os.path.join(self._directory, *parts)
-        if os.path.islink(path):
-            return OSError(error.errno, "a symbolic link stands in the way, and is not followed", path)
-        return OSError(error.errno, os.strerror(error.errno or 0), path)
+
+def _open_folder(root: int, directory: str, folders: list[str]) -> int:
+    """The folder of a file, made if it is not there, reached without following a link."""
+    here = os.dup(root)
+    for depth, folder in enumerate(folders, 1):
+        try:
+            with suppress(FileExistsError):
+                os.mkdir(folder, dir_fd=here)
+            below = os.open(folder, _DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+        except OSError as error:
+            raise _named(error, directory, folders[:depth]) from None
+        finally:
+            os.close(here)
+        here = below
+    return here
+
+
+def _named(error: OSError, directory: str, parts: list[str]) -> OSError:
+    """The error, with the path that the caller knows."""
+    path = os.path.join(directory, *parts)
+    if os.path.islink(path):
+        return OSError(error.errno, "a symbolic link stands in the way, and is not followed", path)
+    return OSError(error.errno, os.strerror(error.errno or 0), path)
 
 
 def _in_turn(progress: Callable[[int], object] | None) -> Callable[[int], object] | None:

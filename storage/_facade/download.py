@@ -48,7 +48,7 @@ class Sink:
         self, file: Any, progress: Callable[[int], object] | None = None, *, descriptor: int | None = None
     ) -> None:
         self._file = file
-        self._progress = progress
+        self.progress = progress
         self.descriptor = descriptor
 
     @classmethod
@@ -80,16 +80,11 @@ class Sink:
         except BaseException as exc:
             raise CallerFault(exc) from exc
 
-    @property
-    def is_watched(self) -> bool:
-        """Whether there is a ``progress``."""
-        return self._progress is not None
-
     def moved(self, count: int) -> None:
         """Tells ``progress``."""
-        if self._progress is not None:
+        if self.progress is not None:
             try:
-                self._progress(count)
+                self.progress(count)
             except BaseException as exc:
                 raise CallerFault(exc) from exc
 
@@ -194,7 +189,7 @@ class _Scatter:
     """Writes ranges at their places: the first one comes from the stream that is open already."""
 
     def __init__(self, backend: Backend, path: str, found: Stat, sink: Sink) -> None:
-        from queue import SimpleQueue  # 2 ms, which only large blobs need
+        from queue import SimpleQueue  # as storage._threads: only large blobs pay for it
 
         self._backend, self._path, self._found, self._sink = backend, path, found, sink
         self._position = 0  # where the bytes begin that nobody has taken
@@ -281,5 +276,5 @@ class _Scatter:
             self._sink.write_at(position, chunk)
             with self._lock:
                 self._moved += len(chunk)
-            if self._sink.is_watched:  # each time wakes the caller's thread
+            if self._sink.progress is not None:  # each time wakes the caller's thread
                 self._news.put(len(chunk))

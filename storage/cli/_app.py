@@ -94,12 +94,7 @@ def app(ctx: click.Context, debug: bool) -> None:
 
 
 def command(name: str, *examples: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Makes a function a command of the program.
-
-    Args:
-        name: as it is typed.
-        examples: whole command lines, shown in its help.
-    """
+    """Makes a function a command of the program. ``examples``: whole command lines, shown in its help."""
 
     def register(function: Callable[..., Any]) -> click.Command:
         made = click.command(name, cls=Command)(function)
@@ -111,15 +106,9 @@ def command(name: str, *examples: str) -> Callable[[Callable[..., Any]], click.C
 
 
 class Place(NamedTuple):
-    """The store and the storage type that a command is about, and how it prints what it finds there.
+    """The store and the storage type that a command is about, and how it prints what it finds there."""
 
-    Attributes:
-        url: a URL or a path; ``None``: as ``Storage()``.
-        storage_type: the value of ``--type``.
-        as_json: whether to print JSON.
-    """
-
-    url: str | None
+    url: str | None  # or a path; None: as Storage()
     storage_type: str
     as_json: bool
 

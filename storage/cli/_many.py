@@ -41,16 +41,10 @@ class Outcome:
 
 
 class Glob(NamedTuple):
-    """A pattern of ``--glob``, which is matched against whole keys.
+    """A pattern of ``--glob``, which is matched against whole keys."""
 
-    Attributes:
-        pattern: as it was typed.
-        prefix: every key that matches begins with this text.
-        matches: whether a key matches.
-    """
-
-    pattern: str
-    prefix: str
+    pattern: str  # as it was typed
+    prefix: str  # every key that matches begins with this text
     matches: Callable[[str], bool]
 
     @classmethod
@@ -89,17 +83,11 @@ def nothing(store: Storage, storage_type: str, what: str, why: str) -> NotFoundE
 
 
 class Selection(NamedTuple):
-    """Keys that a command takes.
+    """Keys that a command takes."""
 
-    Attributes:
-        folder: that all of them are in: empty, or with a slash at its end.
-        keys: gives them, in order.
-        none: the error if there are none.
-    """
-
-    folder: str
-    keys: Callable[[], Iterator[str]]
-    none: NotFoundError
+    folder: str  # that all of them are in: empty, or with a slash at its end
+    keys: Callable[[], Iterator[str]]  # in order
+    none: NotFoundError  # the error if there are none
 
 
 def select(store: Storage, storage_type: str, key: str, *, glob: bool) -> Selection:

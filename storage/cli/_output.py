@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from storage import StorageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -118,23 +121,27 @@ def human(size: float) -> str:
 def transfer_progress(what: str, total: int | None) -> Iterator[Callable[[int], object] | None]:
     """Shows a progress bar for one transfer on a terminal; gives the function to call with bytes moved, or ``None``.
 
-    Args:
-        what: is being moved.
-        total: bytes; ``None``: not known.
+    ``total``: bytes; ``None``: not known.
     """
     if not on_terminal():
         yield None
         return
+    with progress_bar() as bar:
+        task = bar.add_task(what, total=total, blobs="")
+        yield lambda count: bar.advance(task, count)
+
+
+def progress_bar(*, count_bytes: bool = True) -> Progress:
+    """A bar on standard error: description, bar, the task's field ``blobs``, bytes if they are counted, time left."""
     from rich.console import Console  # 50 ms, which only a terminal needs
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (
+    return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
+        TextColumn("{task.fields[blobs]}", markup=False),
+        *((DownloadColumn(binary_units=True), TransferSpeedColumn()) if count_bytes else ()),
         TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda count: bar.advance(task, count)

@@ -23,8 +23,6 @@ from storage.cli._app import (
 from storage.cli._many import Outcome, all_keys, over_keys, select
 from storage.cli._status import NOT_THERE, Ended
 
-__all__: list[str] = []
-
 
 @store_command(
     "set",
@@ -50,32 +48,22 @@ def set_(
     file: str | None,
     text: str | None,
     recursive: bool,
-    content_type: str | None,
-    cache_control: str | None,
-    content_encoding: str | None,
+    concurrency: int | None,
     metadata: Sequence[str],
     no_overwrite: bool,
-    if_match: str | None,
-    concurrency: int | None,
+    **options: Any,
 ) -> None:
     """Store a file, a text, or standard input.
 
     Without FILE, or with '-', standard input is stored. The blob is replaced whole or not at all. With -r every name is checked
     before anything is sent; links are not followed, and what is left out is named.
     """
-    options: dict[str, Any] = {
-        "content_type": content_type,
-        "cache_control": cache_control,
-        "content_encoding": content_encoding,
-        "metadata": _metadata(metadata),
-        "overwrite": not no_overwrite,
-        "if_match": if_match,
-    }
+    options |= {"metadata": _metadata(metadata), "overwrite": not no_overwrite}
     if text is not None and file is not None:
         usage("FILE and --text exclude each other.")
     with place.opened() as store:
         if recursive:
-            if text is not None or file in (None, "-") or if_match is not None:
+            if text is not None or file in (None, "-") or options["if_match"] is not None:
                 usage("-r stores a folder: name it as FILE, without --text and --if-match.")
             _folders.upload_folder(place, store, key, str(file), concurrency, options)
             return

@@ -17,8 +17,6 @@ from storage.cli import _output
 from storage.cli._app import Place, complete_keys, concurrency_option, glob_option, opened, store_command, usage
 from storage.cli._many import Outcome, Selection, each, folder, select
 
-__all__: list[str] = []
-
 _TRIES = 3
 
 

@@ -15,8 +15,6 @@ from storage.cli import _output
 from storage.cli._app import Place, complete_keys, glob_option, store_command
 from storage.cli._many import Glob
 
-__all__: list[str] = []
-
 _FIELDS = ObjectInfo.__match_args__
 _NO_COLUMNS = " " * 34  # the width of size and time
 

@@ -13,8 +13,6 @@ from storage.cli import _output
 from storage.cli._app import Place, complete_keys, glob_option, keys_from_option, store_command, usage
 from storage.cli._many import Outcome, nothing, over_keys
 
-__all__: list[str] = []
-
 
 @store_command(
     "rm",

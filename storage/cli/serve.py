@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from storage import Storage
     from storage.server._http import ASGIApp
 
-__all__ = ["serve"]
-
 _LOOPBACK = ("127.0.0.1", "::1")
 _MAX_UPLOAD = 5 * 1024**3
 

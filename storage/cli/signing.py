@@ -14,8 +14,6 @@ from storage.cli import _output
 from storage.cli._app import Place, complete_keys, keys_from_option, store_command, usage
 from storage.cli._many import over_keys
 
-__all__: list[str] = []
-
 _EXPIRES: dict[str, Any] = {
     "type": int,
     "metavar": "SECONDS",
@@ -46,34 +44,19 @@ def _print(place: Place, request: SignedRequest, key: str) -> None:
 
 @store_command("sign", "storage sign reports/a.csv", 'curl -O "$(storage sign reports/a.csv --expires 600)"')
 @click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
-@click.option("--expires", **_EXPIRES)
+@click.option("--expires", "expires_in", **_EXPIRES)
 @click.option("--download-name", metavar="NAME", help="A browser saves the blob under this name.")
 @click.option("--content-disposition", metavar="D", help="The response's Content-Disposition.")
 @click.option("--content-type", metavar="T", help="The response's Content-Type.")
 @keys_from_option
-def sign(
-    place: Place,
-    keys: Sequence[str],
-    expires: int,
-    download_name: str | None,
-    content_disposition: str | None,
-    content_type: str | None,
-    keys_from: str | None,
-) -> None:
+def sign(place: Place, keys: Sequence[str], keys_from: str | None, **options: Any) -> None:
     """Print a URL that anyone can GET until it expires.
 
     It is a secret: whoever has it can read the blob. Whether there is one is not checked.
     """
 
     def signed(store: Storage, key: str) -> SignedRequest:
-        return store.sign_download(
-            key,
-            place.storage_type,
-            expires_in=expires,
-            content_disposition=content_disposition,
-            content_type=content_type,
-            download_name=download_name,
-        )
+        return store.sign_download(key, place.storage_type, **options)
 
     with place.opened() as store:
         _check_served(store, place.storage_type)
@@ -87,20 +70,12 @@ def sign(
     'curl -T a.csv "$(storage upload-url inbox/a.csv)"',
 )
 @click.argument("key", shell_complete=complete_keys)
-@click.option("--expires", **_EXPIRES)
+@click.option("--expires", "expires_in", **_EXPIRES)
 @click.option("--content-type", metavar="T", help="The type that has to be sent; another is refused.")
 @click.option("--content-length", type=click.IntRange(0), metavar="BYTES", help="The length that has to be sent.")
 @click.option("--content-md5", metavar="BASE64", help="The MD5 that the bytes must have.")
 @click.option("--no-overwrite", is_flag=True, help="Refuse the upload if there is a blob by then.")
-def upload_url(
-    place: Place,
-    key: str,
-    expires: int,
-    content_type: str | None,
-    content_length: int | None,
-    content_md5: str | None,
-    no_overwrite: bool,
-) -> None:
+def upload_url(place: Place, key: str, no_overwrite: bool, **options: Any) -> None:
     """Print a URL that anyone can PUT a blob to until it expires.
 
     It is a secret. What is bound into it has to be sent as headers: --json shows them, and else they are named on standard
@@ -108,15 +83,7 @@ def upload_url(
     """
     with place.opened() as store:
         _check_served(store, place.storage_type)
-        request = store.sign_upload(
-            key,
-            place.storage_type,
-            expires_in=expires,
-            content_type=content_type,
-            content_length=content_length,
-            content_md5=content_md5,
-            overwrite=not no_overwrite,
-        )
+        request = store.sign_upload(key, place.storage_type, overwrite=not no_overwrite, **options)
     _print(place, request, key)
     if not place.as_json and request.headers:
         # Names and values are no secret without the URL.

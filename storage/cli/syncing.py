@@ -19,8 +19,6 @@ from storage.cli._app import command, is_folder, json_option, opened, usage
 from storage.cli._executors import executor_of
 from storage.cli._status import FAILED, Ended
 
-__all__: list[str] = []
-
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?(?:/s)?", re.IGNORECASE)
 _DONE = {"copied": "copy", "deleted": "delete", "same": "same", "kept": "keep", "vanished": "gone"}
 
@@ -75,21 +73,15 @@ class Rate(_Float):
 @click.option("--url", metavar="URL", help="SRC_URL, where only DST_URL is given.")
 def sync(
     urls: Sequence[str],
+    url: str | None,
     storage_type: str | None,
-    prefix: str,
-    delete: bool,
-    dry_run: bool,
-    include: Sequence[str],
-    exclude: Sequence[str],
-    checksum: bool,
-    concurrency: int | None,
-    bwlimit: float | None,
     processes: int | None,
     dask: str | None,
     ray: bool,
+    dry_run: bool,
     verbose: bool,
     as_json: bool,
-    url: str | None,
+    **options: Any,
 ) -> None:
     """Copy to another store what is missing or different there, and verify it.
 
@@ -111,26 +103,13 @@ def sync(
     """
     first, second = _both(urls, url)
     with opened(first) as source, opened(second) as target, executor_of(processes, dask, ray) as executor:
-        storage_type = storage_type or _common_type(first, second, source, target)
+        storage_type = storage_type or _common_type(first, second, source)
         printed = _printer(as_json=as_json, lines=verbose or dry_run)
         failed: SyncError | None = None
         with _progress(printed, quiet=dry_run, of_ranges=executor is not None) as (report, progress):
             try:
-                result = source.sync_to(
-                    target,
-                    storage_type,
-                    prefix=prefix,
-                    delete=delete,
-                    dry_run=dry_run,
-                    include=include,
-                    exclude=exclude,
-                    checksum=checksum,
-                    concurrency=concurrency,
-                    bwlimit=bwlimit,
-                    executor=executor,
-                    report=report,
-                    progress=progress,
-                )
+                options |= {"dry_run": dry_run, "executor": executor, "report": report, "progress": progress}
+                result = source.sync_to(target, storage_type, **options)
             except SyncError as exc:
                 if exc.result is None:
                     raise
@@ -152,13 +131,13 @@ def _both(urls: Sequence[str], url: str | None) -> tuple[str, str]:
     return words[0], words[1]
 
 
-def _common_type(first: str, second: str, source: Storage, target: Storage) -> str | None:
+def _common_type(first: str, second: str, source: Storage) -> str | None:
+    """The type to sync where none is named: ``data`` if one side is a plain folder; ``None``: all."""
     if not (is_folder(first) or is_folder(second)):
         return None
     if not is_folder(first) and len(source.storage_types) > 1:
         others = ", ".join(repr(name) for name in source.storage_types if name != "data")
         _output.note(f"{second!r} is a plain folder, which holds type 'data' alone: left out are {others}")
-    del target
     return "data"
 
 
@@ -197,22 +176,8 @@ def _ranges(event: SyncEvent) -> str:
 
 def _summary(result: SyncResult, *, as_json: bool) -> None:
     if as_json:
-        _output.emit_json(
-            {
-                "action": "summary",
-                "copied": result.copied,
-                "copied_bytes": result.copied_bytes,
-                "deleted": result.deleted,
-                "same": result.same,
-                "vanished": result.vanished,
-                "kept": result.kept,
-                "failed": result.failed,
-                "compared": result.compared,
-                "dry_run": result.dry_run,
-                "resumed": result.resumed,
-                "digest": result.digest,
-            }
-        )
+        counts = {name: value for name, value in vars(result).items() if name != "failures"}  # they were printed
+        _output.emit_json({"action": "summary", **counts})
     would = "would be " if result.dry_run else ""
     parts = [f"{result.copied:,} {would}copied ({_output.human(result.copied_bytes)})"]
     compared = ", ".join(f"{count:,} by {what}" for what, count in sorted(result.compared.items()))
@@ -259,18 +224,7 @@ def _progress(
     if quiet or not _output.on_terminal():
         yield printed, None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    bytes_columns = () if of_ranges else (DownloadColumn(binary_units=True), TransferSpeedColumn())
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[blobs]}", markup=False),
-        *bytes_columns,
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with _output.progress_bar(count_bytes=not of_ranges) as bar:
         task = bar.add_task("comparing", total=None, blobs="")
         done = of = 0
         began = time.monotonic()

@@ -13,8 +13,6 @@ from storage.cli import _doctor, _output
 from storage.cli._app import Place, app, store_command, usage
 from storage.cli._status import FAILED, Ended
 
-__all__: list[str] = []
-
 
 @store_command(
     "setup",

@@ -162,4 +162,4 @@ def test_without_anyio():
     with mock.patch.dict(sys.modules, {"anyio": None}):
         del sys.modules["storage._aio.threads"]
         with pytest.raises(MissingDependencyError, match=r"storage-facade\[async\]"):
-            importlib.import_module("storage._aio.threads")
+            importlib.import_module("storage._aio.threads").Workers(1)

@@ -383,6 +383,13 @@ def test_doctor_counts_files_beside_the_blobs(storage, store, tmp_path):
     assert "?types=data:" in line
 
 
+def test_doctor_leaves_nothing_in_a_folder(storage, tmp_path):
+    """It looks: no key to sign with is made for it."""
+    (tmp_path / "a.txt").write_text("mine")
+    assert storage("doctor", "--url", str(tmp_path)).status == 0
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
 def test_doctor_finds_a_secret_that_others_can_read(storage, store, tmp_path):
     """A secret that other users can read signs for them: that is wrong, and the line says what to run."""
     store.get_upload_url("k")

@@ -1,8 +1,9 @@
-"""Without any extra: memory and files, and the pip line for the rest."""
+"""Without any extra: memory and files, every public name, and the pip line for the rest."""
 
 import tempfile
 
 import storage
+from storage import *  # noqa: F403 (no name of the package needs an extra to be imported)
 from storage import AlreadyExistsError, MissingDependencyError, Storage
 
 for url in ("memory://", "file://" + tempfile.mkdtemp(), None):
@@ -22,7 +23,7 @@ for url, extra in {"s3://b": "s3", "gs://b": "gcs"}.items():
         said = str(error)
     assert f"pip install 'storage-facade[{extra}]'" in said
 try:
-    storage.AsyncStorage
+    storage.AsyncStorage("memory://")
 except MissingDependencyError as error:
     said = str(error)
 assert "storage-facade[async]" in said
