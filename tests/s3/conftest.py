@@ -10,7 +10,6 @@ import pytest
 from urllib3.util.retry import Retry
 
 from storage import Storage
-from storage.backends.s3 import S3Backend
 from storage.testing.faults import FaultProxy
 from tests.emulators.s3 import S3Server, moto_s3, seaweedfs
 
@@ -56,26 +55,22 @@ def store(open_store: OpenStore, proxy: FaultProxy) -> Storage:
 
 
 @pytest.fixture(scope="module")
-def _stub() -> Iterator[tuple[FaultProxy, Storage]]:
+def silent_proxy() -> Iterator[FaultProxy]:
+    """A proxy with no server behind it."""
     with FaultProxy("http://127.0.0.1:9", hold=30) as proxy:
-        url = f"s3://bucket/p?region=us-east-1&endpoint_url={quote(proxy.url, safe=':/')}"
-        with Storage(
-            url, {"access_key_id": "AKIASTUB", "secret_access_key": "stub-secret"}, 0, timeout=(2, 0.5)
-        ) as store:
-            yield proxy, store
+        yield proxy
 
 
-def believe_the_best(store: Storage) -> None:
-    """Makes a store forget what it has found out about its server."""
-    assert isinstance(store.backend, S3Backend)
-    store.backend._has_batches, store.backend._lister._depth_first = True, None
+def stub_store(proxy: FaultProxy) -> Storage:
+    """A store that tries once. Each test opens its own: a store remembers what it has found out about its server."""
+    url = f"s3://bucket/p?region=us-east-1&endpoint_url={quote(proxy.url, safe=':/')}"
+    return Storage(url, {"access_key_id": "AKIASTUB", "secret_access_key": "stub-secret"}, 0, timeout=(2, 0.5))
 
 
 @pytest.fixture
-def stub(_stub: tuple[FaultProxy, Storage]) -> tuple[FaultProxy, Storage]:
-    """A proxy with no server behind it, which answers what a test tells it to, and a store that asks it; no retries."""
-    proxy, store = _stub
-    believe_the_best(store)
-    proxy.plan = None
-    proxy.requests.clear()
-    return _stub
+def stub(silent_proxy: FaultProxy) -> Iterator[tuple[FaultProxy, Storage]]:
+    """A proxy with no server behind it, which answers what a test tells it to, and a store that asks it."""
+    silent_proxy.plan = None
+    silent_proxy.requests.clear()
+    with stub_store(silent_proxy) as store:
+        yield silent_proxy, store

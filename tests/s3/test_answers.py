@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import storage as s
 from storage import Storage
 from storage.testing.faults import RESET, Fault, FaultProxy, Request, answer
-from tests.s3.conftest import at_once, believe_the_best
+from tests.s3.conftest import at_once, stub_store
 
 DATA = bytes(range(256)) * 16
 ETAG = f'"{hashlib.md5(DATA).hexdigest()}"'
@@ -349,22 +349,13 @@ STATUSES = st.sampled_from(
 )
 
 
-@pytest.fixture(scope="module")
-def once(_stub: tuple[FaultProxy, Storage]) -> Iterator[tuple[FaultProxy, Storage]]:
-    """The stub, for all examples of a test."""
-    yield _stub
-    _stub[0].plan = None
-
-
 # Where an answer redirects boto3 is asked, which closes no connection whose answer it cannot read.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("call", CALLS)
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(answers=st.lists(st.tuples(STATUSES, st.sampled_from(BODIES), HEADERS), min_size=1, max_size=3))
-def test_malformed_answers(once: tuple[FaultProxy, Storage], call: str, answers: list[Any]) -> None:
+def test_malformed_answers(silent_proxy: FaultProxy, call: str, answers: list[Any]) -> None:
     """Whatever a server says, nothing but this library's exceptions comes out."""
-    proxy, store = once
-    believe_the_best(store)
     turn = 0
 
     def plan(_: Request) -> Fault:
@@ -373,18 +364,16 @@ def test_malformed_answers(once: tuple[FaultProxy, Storage], call: str, answers:
         turn += 1
         return answer(status, b"" if status in (204, 304) else body, headers)
 
-    proxy.plan = plan
-    with contextlib.suppress(s.StorageError):
+    silent_proxy.plan = plan
+    with stub_store(silent_proxy) as store, contextlib.suppress(s.StorageError):
         CALLS[call](store)
 
 
 @pytest.mark.parametrize(
     "call", [name for name in CALLS if name not in ("get", "iter", "get_file", "range", "suffix", "exists")]
 )
-def test_a_login_page(once: tuple[FaultProxy, Storage], call: str) -> None:
+def test_a_login_page(proxy: FaultProxy, store: Storage, call: str) -> None:
     """A page that somebody in between puts in the answer's place is no success, and says nothing about the blob."""
-    proxy, store = once
-    believe_the_best(store)
     proxy.plan = lambda request: answer(200, b"" if request.method == "HEAD" else HTML, {"Content-Type": "text/html"})
     with pytest.raises(s.UnavailableError):
         CALLS[call](store)
