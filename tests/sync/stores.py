@@ -11,16 +11,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from storage import Storage, UnavailableError
+from storage import Storage, SyncEvent, SyncResult, UnavailableError
 from storage._sync.copying import Copier, Pair
 from storage.backends import Download, PutOptions, Stat
 from storage.backends.memory import MemoryBackend
 
 __all__ = [
+    "BLOBS",
     "Faulty",
+    "actions",
     "aged",
     "contents",
     "digests",
+    "events",
     "fill",
     "filled",
     "make_md5_store",
@@ -28,6 +31,8 @@ __all__ = [
     "rested",
     "store_of",
 ]
+
+BLOBS = {"a": "1", "a-b": "22", "a/b": "333", "z/é ü": "4444", "empty": ""}
 
 
 class Faulty(MemoryBackend):
@@ -181,3 +186,14 @@ def note_copies(log: str) -> None:
         return copy(self, pair, key)
 
     Copier.copy = noted  # type: ignore[method-assign]
+
+
+def events(source: Storage, target: Storage, **options: Any) -> tuple[SyncResult, list[SyncEvent]]:
+    """The result and the events of a sync."""
+    seen: list[SyncEvent] = []
+    return source.sync_to(target, report=seen.append, **options), seen
+
+
+def actions(seen: list[SyncEvent]) -> set[tuple[str, str | None, str]]:
+    """What was done, and with which blob."""
+    return {(event.action, event.storage_type, event.key) for event in seen if event.key is not None}

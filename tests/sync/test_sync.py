@@ -1,8 +1,7 @@
-"""``Storage.sync_to``: what is copied, what is deleted, and what a sync says of itself."""
+"""``Storage.sync_to``: what is copied, between which places, and what a sync says of itself."""
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from datetime import timedelta
 
@@ -10,35 +9,16 @@ import pytest
 
 from storage import (
     AlreadyExistsError,
-    BucketNotFoundError,
     ConfigurationError,
-    IntegrityError,
     InvalidKeyError,
     InvalidStorageTypeError,
-    PreconditionFailedError,
     Storage,
     SyncError,
-    SyncEvent,
-    UnavailableError,
 )
 from storage._sync.pace import Limiter
-from storage.testing._base import still_running
-from tests.sync.stores import Faulty, aged, contents, filled, make_md5_store, rested, store_of
+from tests.sync.stores import BLOBS, Faulty, aged, contents, events, filled, make_md5_store, rested, store_of
 
-BLOBS = {"a": "1", "a-b": "22", "a/b": "333", "z/é ü": "4444", "empty": ""}
-
-
-def events(source, target, **options):
-    """The result and the events of a sync."""
-    seen: list[SyncEvent] = []
-    return source.sync_to(target, report=seen.append, **options), seen
-
-
-def actions(seen):
-    return {(event.action, event.storage_type, event.key) for event in seen if event.key is not None}
-
-
-# ---- copying -------------------------------------------------------------------------------------------------------
+# ---- copying --------------------------------------------------------------------------------------------------------
 
 
 def test_everything_goes_along():
@@ -257,326 +237,7 @@ def test_foreign_headers_are_a_failure_of_one_blob():
     assert caught.value.result.copied == 4
 
 
-# ---- comparing -----------------------------------------------------------------------------------------------------
-
-
-def test_equal_checksums_need_no_time():
-    """Two services whose etags are MD5s are compared by them, whatever their clocks say."""
-    source, target = store_of(make_md5_store()), store_of(make_md5_store())
-    filled(target, {"a": "same", "b": "diff"})
-    filled(source, {"a": "same", "b": "DIFF"})
-    result = source.sync_to(target)
-    assert (result.copied, result.same) == (1, 1)
-    assert target.get("b") == "DIFF"
-    assert sum(result.compared.values()) == 2
-    assert "size and time" not in result.compared
-
-
-def test_other_headers_of_the_same_bytes_are_copied():
-    """Bytes that were written again with other headers are noticed where the source is younger."""
-    source, target = store_of(make_md5_store()), store_of(make_md5_store())
-    filled(source, {"a": "1", "b": "1"})
-    source.sync_to(target)
-    source.set("a", "1", metadata={"new": "x"})
-    source.set("b", "1")
-    result, seen = events(source, target)
-    assert target.info("a").metadata == {"new": "x"}
-    assert (result.copied, result.same, result.compared) == (1, 1, {"checksum": 2})
-    assert [event.reason for event in seen if event.action == "copied"] == ["other headers"]
-
-
-def test_etags_that_only_look_like_checksums():
-    """A store whose etags look like MD5s and are not (encrypted buckets) is found out, and not copied again and again."""
-
-    class Encrypted(Faulty):
-        def put(self, path, data, options):
-            super().put(path, data, options)
-            data, stat = self._blobs[path]
-            stat = stat._replace(etag=hashlib.md5(b"secret" + data).hexdigest())
-            self._blobs[path] = (data, stat)
-            return stat
-
-    blobs = {str(number): f"{number:03}" for number in range(50)}
-    source, target = rested(filled(store_of(make_md5_store()), blobs)), store_of(Encrypted())
-    source.sync_to(target, concurrency=1)
-    assert contents(target) == contents(source)
-    result = source.sync_to(target, concurrency=1)
-    assert (result.copied, result.same) == (0, 50)
-    assert result.compared == {"content": 1, "size and time": 49}
-
-
-def test_checksums_that_differ_at_a_younger_destination():
-    """A destination that was changed by somebody is brought back, though it is younger, where checksums can tell."""
-    source, target = store_of(make_md5_store()), store_of(make_md5_store())
-    filled(source, {"a": "1", "b": "2", "c": "3"})
-    source.sync_to(target)
-    filled(target, {"a": "x", "b": "y"})
-    result = source.sync_to(target, concurrency=1)
-    assert contents(target) == contents(source)
-    assert (result.copied, result.same) == (2, 1)
-
-
-def test_checksum_does_not_trust_time():
-    """With ``checksum`` a changed destination is found by reading, where the services have no common checksum."""
-    source, target = rested(filled(store_of(), BLOBS)), store_of()
-    source.sync_to(target)
-    target.set("a", "x")
-    assert source.sync_to(target).copied == 0  # it is younger
-    result, seen = events(source, target, checksum=True)
-    assert target.get("a") == "1"
-    assert (result.copied, result.same, result.compared) == (1, 4, {"content": 5})
-    assert actions(seen) >= {("copied", "data", "a"), ("same", "data", "a/b")}
-
-
-# ---- dry runs ------------------------------------------------------------------------------------------------------
-
-
-def test_dry_run_does_nothing_and_tells_all():
-    """A dry run says exactly what the next run does, and changes nothing."""
-    source, target = filled(store_of(), BLOBS), store_of()
-    filled(target, {"a": "x", "gone": "1", "gone/2": "22"})
-    before = contents(target)
-    planned, would = events(source, target, delete=True, dry_run=True)
-    assert contents(target) == before
-    assert planned.dry_run
-    done, did = events(source, target, delete=True)
-    assert actions(would) == actions(did)
-    assert {(e.key, e.size, e.reason) for e in would if e.key} == {(e.key, e.size, e.reason) for e in did if e.key}
-    assert (planned.copied, planned.copied_bytes, planned.deleted) == (done.copied, done.copied_bytes, done.deleted)
-
-
-# ---- deleting ------------------------------------------------------------------------------------------------------
-
-
-def test_delete():
-    """With ``delete`` the destination becomes what the source is; without, nothing is ever deleted."""
-    source, target = filled(store_of(), BLOBS), filled(store_of(), {"old": "1", "a/old": "1"})
-    assert source.sync_to(target).deleted == 0
-    assert set(target.list()) == {*BLOBS, "old", "a/old"}
-    result = source.sync_to(target, delete=True)
-    assert contents(target) == contents(source)
-    assert result.deleted == 2
-
-
-def test_delete_asks_the_source_again():
-    """A blob that the source got after it was listed is not deleted at the destination."""
-    backend = Faulty()
-    source, target = filled(store_of(backend), {"x": "1"}), filled(store_of(), {"late": "old", "gone": "1"})
-    backend.on_stream = lambda _path, _count: source.set("late", "new")  # while something else is copied
-    result = source.sync_to(target, delete=True)
-    assert target.get("late") == "old"
-    assert (result.deleted, result.kept) == (1, 1)
-    assert not target.exists("gone")
-
-
-def test_a_listing_that_fails_deletes_nothing():
-    """A source's listing that ends early proves nothing about the rest."""
-    backend = Faulty()
-    source, target = filled(store_of(backend), BLOBS), filled(store_of(), {**BLOBS, "old": "1"})
-    for number in range(len(BLOBS)):
-        backend.cut_after = number
-        with pytest.raises(UnavailableError):
-            source.sync_to(target, delete=True)
-        assert set(target.list()) == {*BLOBS, "old"}
-
-
-@pytest.mark.parametrize("when", ["before", "meanwhile"])
-def test_a_source_that_is_gone_deletes_nothing(when):
-    """Without its bucket the source says of every key that it is not there: that proves nothing."""
-    backend = Faulty()
-    source, target = store_of(backend), filled(store_of(), {"x": "1", "y": "1"})
-    if when == "before":
-        backend.there = False
-        with pytest.raises(BucketNotFoundError):
-            source.sync_to(target, delete=True)
-    else:
-        with pytest.raises(SyncError) as caught:
-            source.sync_to(target, delete=True, report=lambda _event: setattr(backend, "there", False))
-        assert all(isinstance(f.error, BucketNotFoundError) for f in caught.value.result.failures)
-    assert target.list() == ["x", "y"]
-
-
-def test_a_missing_directory_deletes_nothing(tmp_path):
-    """A directory that is not there is an empty store to every other call, and none to a sync."""
-    target = filled(store_of(), {"x": "1"})
-    with pytest.raises(BucketNotFoundError):
-        Storage(tmp_path / "typo").sync_to(target, delete=True)
-    assert target.list() == ["x"]
-
-
-def test_a_failure_keeps_what_would_be_deleted():
-    """As long as a blob could not be copied, what is there under another key may be its only copy."""
-    backend = Faulty()
-    source, target = filled(store_of(backend), BLOBS), filled(store_of(), {"old name of a": "1"})
-    backend.broken.add("data/a")
-    with pytest.raises(SyncError) as caught:
-        source.sync_to(target, delete=True)
-    assert caught.value.result.kept == 1
-    assert set(target.list()) == {*BLOBS, "old name of a"} - {"a"}
-    backend.broken.clear()
-    assert source.sync_to(target, delete=True).deleted == 1
-
-
-# ---- listings out of order -----------------------------------------------------------------------------------------
-
-
-def depth_first(path):
-    """SeaweedFS's order: a folder's content before what follows its name."""
-    return path.split("/")
-
-
-@pytest.mark.parametrize("side", ["source", "target", "both"])
-def test_listings_out_of_order(side):
-    """Merged as they come, such listings would copy everything again and delete what is alive."""
-    blobs = {f"{folder}{name}": "1" for folder in ("", "a/", "a-/", "a.", "b") for name in ("a", "b-", "b/c", "z")}
-    ours, theirs = Faulty(), Faulty()
-    source, target = filled(store_of(ours), blobs), filled(store_of(theirs), {"a/old": "1", "a-old": "1", "zz/1": "1"})
-    ours.order = depth_first if side in ("source", "both") else None
-    theirs.order = depth_first if side in ("target", "both") else None
-    result = source.sync_to(target, delete=True)
-    assert (result.copied, result.deleted) == (len(blobs), 3)
-    assert contents(target) == contents(source)
-    theirs.deletes.clear()
-    again = source.sync_to(target, delete=True)
-    assert (again.copied, again.deleted, again.same) == (0, 0, len(blobs))
-    assert theirs.deletes == []
-
-
-# ---- failures ------------------------------------------------------------------------------------------------------
-
-
-def test_one_failure_does_not_stop_the_others():
-    """Everything else is copied, and the error lists what was not, with the reason."""
-    backend = Faulty()
-    source, target = filled(store_of(backend), BLOBS), store_of()
-    backend.broken = {"data/a", "data/a/b"}
-    with pytest.raises(SyncError, match="2 of the blobs failed") as caught:
-        source.sync_to(target)
-    result = caught.value.result
-    assert {(f.key, type(f.error)) for f in result.failures} == {("a", UnavailableError), ("a/b", UnavailableError)}
-    assert (result.copied, result.failed) == (3, 2)
-    assert set(target.list()) == set(BLOBS) - {"a", "a/b"}
-    backend.broken = set()
-    assert source.sync_to(target).copied == 2
-
-
-def test_a_copy_that_is_corrupt_is_made_again():
-    """Other bytes of the right length at the destination are noticed, and replaced."""
-    backend = Faulty()
-    source, target = filled(store_of(), BLOBS), store_of(backend)
-    backend.corrupt = ["data/a", "data/a/b"]
-    assert source.sync_to(target).copied == 5
-    assert contents(target) == contents(source)
-
-
-def test_a_copy_that_stays_corrupt_is_removed():
-    """A wrong copy would pass for the blob at the next run: it is removed, and the failure named."""
-    backend = Faulty()
-    source, target = filled(store_of(), BLOBS), store_of(backend)
-    backend.corrupt = ["data/a", "data/a"]
-    with pytest.raises(SyncError) as caught:
-        source.sync_to(target)
-    assert [(f.key, type(f.error)) for f in caught.value.result.failures] == [("a", IntegrityError)]
-    assert not target.exists("a")
-    assert source.sync_to(target).copied == 1
-    assert contents(target) == contents(source)
-
-
-def test_a_blob_that_goes_meanwhile():
-    """A blob that is deleted at the source after it was listed is no failure."""
-    backend = Faulty()
-    source, target = filled(store_of(backend), {"a": "1", "b": "2"}), store_of()
-    backend.on_stream = lambda _path, _count: source.delete("b", missing_ok=True)
-    result = source.sync_to(target, concurrency=1)
-    assert (result.copied, result.vanished) == (1, 1)
-
-
-def test_a_blob_that_changes_while_it_is_copied():
-    """The copy would be younger than the change, and never be looked at again: so it is made again at once."""
-    backend = Faulty()
-    source, target = filled(store_of(backend), {"a": "old"}), store_of()
-    backend.on_stream = lambda _path, count: count == 1 and source.set("a", "new")
-    assert source.sync_to(target).copied == 1
-    assert target.get("a") == "new"
-
-
-def test_a_blob_that_never_rests():
-    """One that changes all the time is a failure, and the next run finds that it differs."""
-    backend = Faulty()
-    source, target = filled(store_of(backend), {"a": "000"}), store_of()
-    backend.on_stream = lambda _path, count: source.set("a", f"{count:03}")
-    with pytest.raises(SyncError) as caught:
-        source.sync_to(target)
-    assert isinstance(caught.value.result.failures[0].error, PreconditionFailedError)
-    backend.on_stream = None
-    assert source.sync_to(target).copied == 1
-    assert target.get("a") == source.get("a")
-
-
-def test_many_failures_are_counted_and_not_all_kept():
-    """The list of failures is bounded, their number is not."""
-    backend = Faulty()
-    source = filled(store_of(backend), {str(number): "1" for number in range(1_005)})
-    backend.broken = set(backend._blobs)
-    with pytest.raises(SyncError) as caught:
-        source.sync_to(store_of())
-    assert (caught.value.result.failed, len(caught.value.result.failures)) == (1_005, 1_000)
-
-
-def test_the_error_survives_pickling():
-    """A sync in a worker process reports what failed."""
-    import pickle
-
-    backend = Faulty()
-    source = filled(store_of(backend), BLOBS)
-    backend.broken = {"data/a"}
-    with pytest.raises(SyncError) as caught:
-        source.sync_to(store_of())
-    twin = pickle.loads(pickle.dumps(caught.value))
-    assert (str(twin), twin.result.failed, twin.result.failures[0].key) == (str(caught.value), 1, "a")
-
-
-# ---- interruptions -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("concurrency", [1, 4])
-def test_interrupted_and_run_again(concurrency):
-    """Interrupted three times on the way it goes on each time where it stopped, and ends with the same blobs."""
-    blobs = {f"{number % 7}/{number}": str(number) for number in range(400)}
-    source, target = filled(store_of(), blobs), store_of()
-    copied = 0
-    for _ in range(3):
-        count = 0
-
-        def interrupt(event):
-            nonlocal count
-            count += event.action == "copied"
-            if count == 100:
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            source.sync_to(target, concurrency=concurrency, report=interrupt)
-        assert copied + 100 <= len(list(target.iter_list())) <= copied + 100 + concurrency
-        copied = len(list(target.iter_list()))
-    result = source.sync_to(target, concurrency=concurrency)
-    assert (result.copied, result.same) == (400 - copied, copied)
-    assert contents(target) == contents(source)
-
-
-def test_an_interruption_leaves_no_thread():
-    """Nothing runs on after the exception."""
-    source = filled(store_of(), {str(number): "x" for number in range(100)})
-    with pytest.raises(KeyboardInterrupt):
-        source.sync_to(store_of(), concurrency=8, report=_interrupt_at_copies)
-    assert not still_running("storage-batch")
-
-
-def _interrupt_at_copies(event):
-    if event.action == "copied":
-        raise KeyboardInterrupt
-
-
-# ---- places --------------------------------------------------------------------------------------------------------
+# ---- places ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_same_store_is_refused(tmp_path):
@@ -616,7 +277,7 @@ def test_neighbours_are_two_places(tmp_path):
         assert source.sync_to(target).copied == 1
 
 
-# ---- files ---------------------------------------------------------------------------------------------------------
+# ---- files ----------------------------------------------------------------------------------------------------------
 
 
 def test_files_there_and_back(tmp_path):
