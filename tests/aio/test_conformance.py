@@ -1,4 +1,4 @@
-"""The suite of every backend, unchanged, through ``AsyncStorage``."""
+"""The suite of every backend, unchanged, through ``AsyncStorage``; on most of them, whole, as a long proof."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 import pytest
 
 from storage.testing import Conformance
+from storage.testing._files import FileTests
+from storage.testing._reading import ReadingTests
+from storage.testing._writing import WritingTests
 from storage.testing.aio import Asynchronous
 from tests.conformance import test_gcs, test_s3
 from tests.conformance.harnesses import FilesystemHarness, MemoryHarness
@@ -17,6 +20,13 @@ class TestMemoryOnAsyncio(Conformance):
     harness = Asynchronous(MemoryHarness())
 
 
+class TestSeaweedFSStreamsOnAsyncio(test_s3.OnSeaweedFS, WritingTests, ReadingTests, FileTests):
+    """What streams, over a network; the rest of the suite on it is a long proof."""
+
+    harness: ClassVar[Any] = Asynchronous(test_s3.SeaweedFSHarness())
+
+
+@pytest.mark.slow
 class TestSeaweedFSOnAsyncio(test_s3.TestSeaweedFS):
     harness: ClassVar[Any] = Asynchronous(test_s3.SeaweedFSHarness())
 

@@ -15,6 +15,8 @@ from moto import mock_aws
 from storage import Storage
 from storage.testing import Conformance, Harness, Lack
 from storage.testing._base import Suite
+from storage.testing._directories import DirectoryTests
+from storage.testing._listing import ListingTests
 from storage.testing._writing import WritingTests
 from tests.conformance.harnesses import SMALLEST_LARGE, LongListings, with_ranges
 from tests.emulators.s3 import REGION, SECRET_KEY, S3Server, moto_s3, seaweedfs  # noqa: F401
@@ -142,6 +144,13 @@ class OnMotoServer(Suite):
         cls.harness.stop()
 
 
+class TestMotoServerListing(OnMotoServer, ListingTests, DirectoryTests):
+    """It lists in the order of AWS, which SeaweedFS does not; the rest of the suite on it is a long proof."""
+
+    harness = MotoServerHarness()
+
+
+@pytest.mark.slow
 class TestMotoServer(OnMotoServer, Conformance):
     harness = MotoServerHarness()
 
