@@ -81,8 +81,9 @@ def sign(
     headers["x-amz-date"] = stamp
     if keys.token:
         headers["x-amz-security-token"] = keys.token
-    lines = header_lines(sorted(headers.items()))
-    names = ";".join(sorted(headers))
+    pairs = sorted(headers.items())
+    lines = header_lines(pairs)
+    names = ";".join([name for name, _ in pairs])
     request = canonical_request(method, path, query, lines, names, payload)
     inner, outer, scope, credential = _scope(keys.access_key, keys.secret_key, stamp[:8], region)
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hash_of(request.encode())}"

@@ -105,20 +105,13 @@ def put(
     requests: Requests, path: str, data: bytes | memoryview, options: PutOptions, headers: Mapping[str, str]
 ) -> Stat:
     """Stores ``data`` with one request; ``headers`` besides those of the options."""
-    condition = Condition(requests, path, options)
+    condition = None if options.overwrite and options.if_match is None else Condition(requests, path, options)
     sums = upload_headers(data, requests.gate.checksums)
-    common = {**put_headers(options, headers, condition.nonce), **sums}
+    common = {**put_headers(options, headers, condition.nonce if condition else None), **sums}
     attempts: Attempts | None = None
     while True:
-        call = Call(
-            "put_object",
-            "PUT",
-            path,
-            "",
-            {**common, **condition.headers} if condition.headers else common,
-            data,
-            repeatable=not condition.headers,
-        )
+        sent = {**common, **condition.headers} if condition else common
+        call = Call("put_object", "PUT", path, "", sent, data, repeatable=condition is None)
         try:
             answer = requests.once(call)
             etag = etag_of(answer.headers)
@@ -126,7 +119,7 @@ def put(
                 raise UnavailableError("the service reports an error in an answer with a status of success")  # noqa: TRY301
         except Exception as exc:
             attempts = attempts or requests.attempts()
-            if condition.failed_by(exc):
+            if condition and condition.failed_by(exc):
                 if condition.reworded(exc):
                     continue
                 return condition.settle(exc, attempts)
@@ -135,7 +128,7 @@ def put(
         try:
             check_upload(sums, etag, answer.headers)
         except IntegrityError as exc:
-            if condition.headers:
+            if condition:
                 raise  # what is there now is this write's own, and no condition holds for another try
             attempts = attempts or requests.attempts()
             requests.failed(attempts, exc)
