@@ -47,7 +47,7 @@ def check_prefix(prefix: str) -> None:
     """Raises ``InvalidKeyError`` unless ``prefix`` starts some portable key (``""`` starts them all)."""
     if prefix == "" or (isinstance(prefix, str) and len(prefix) < MAX_KEY and _ORDINARY(prefix)):
         return
-    why: str | None = f"a prefix must be a str or None, not {type(prefix).__name__}"
+    why: str | None = f"a prefix must be a str, not {type(prefix).__name__}"
     if isinstance(prefix, str):
         why = reason(prefix)
         # `a/`, `.` and `..` are no keys, and go on in some.

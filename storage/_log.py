@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storage._backend import Stat, trace
+from storage.exceptions import NotFoundError
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -113,7 +114,10 @@ class CallRecord:
 
     Attributes:
         size: bytes moved, where that is known.
+        absent_is_ok: whether ``NotFoundError`` is no failure: the call has another way to say it.
     """
+
+    absent_is_ok = False
 
     def __init__(self, method: str, backend: str, storage_type: str | None, key: str | None, url: str) -> None:
         self._about = (method, backend, storage_type, key, url)
@@ -126,7 +130,8 @@ class CallRecord:
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         # An iterator that is dropped has not failed.
-        self.end(None if kind is None or kind is GeneratorExit else kind.__name__)
+        well = kind is None or kind is GeneratorExit or (self.absent_is_ok and issubclass(kind, NotFoundError))
+        self.end(None if kind is None or well else kind.__name__)
 
     def end(self, failure: str | None = None) -> None:
         """Tells of the call, which ended well unless ``failure`` names an exception."""

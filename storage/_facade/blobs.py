@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from functools import partial
 
 from storage._backend import Stat
 from storage._facade.call import Call, decoded, info_of, run_once
 from storage._facade.core import Facade
 from storage._facade.download import exactly
 from storage._facade.errors import is_absent
-from storage._facade.options import changes_of, check_count, check_etag, check_range, put_options
+from storage._facade.options import changes_of, check_count, check_etag, checked_range, put_options
 from storage._facade.upload import Upload
 from storage._facade.values import Value, chunks_of, rechunk, whole
 from storage._types import ObjectInfo
@@ -92,7 +93,7 @@ class Blobs(Facade):
         route, path = self._core.locate(key, storage_type)
         if start == 0 and end is None:
             return run_once("get_bytes", route, key, storage_type, route.backend.get, path)
-        check_range(start, end)
+        start, end = checked_range(start, end)
         if end is not None and end <= start:
             run_once("get_bytes", route, key, storage_type, route.backend.stat, path)
             return b""
@@ -109,7 +110,7 @@ class Blobs(Facade):
             ValueError: a negative bound (but for ``start=-n`` alone: the last ``n`` bytes), or a ``chunk_size`` below 1.
         """
         call = Call.about(self._core, "iter_bytes", key, storage_type)
-        check_range(start, end)
+        start, end = checked_range(start, end)
         check_count("chunk_size", chunk_size)
         if end is not None and end <= start:
             return _nothing(call)
@@ -119,7 +120,7 @@ class Blobs(Facade):
         """Whether there is a blob. Only absence is ``False``: no permission, no bucket and no network raise."""
         route, path = self._core.locate(key, storage_type)
         try:
-            run_once("exists", route, key, storage_type, route.backend.probe, path)
+            run_once("exists", route, key, storage_type, route.backend.probe, path, absent_is_ok=True)
         except NotFoundError:
             return False
         return True
@@ -187,10 +188,10 @@ class Blobs(Facade):
         route, path = self._core.locate(key, storage_type)
         try:
             if if_match is None:
-                run_once("delete", route, key, storage_type, route.backend.delete, path)
+                run_once("delete", route, key, storage_type, route.backend.delete, path, absent_is_ok=missing_ok)
             else:
-                etag = check_etag(if_match)
-                Call("delete", route, path, key, storage_type).run(lambda: route.backend.delete(path, if_match=etag))
+                delete = partial(route.backend.delete, if_match=check_etag(if_match))
+                run_once("delete", route, key, storage_type, delete, path, absent_is_ok=missing_ok)
         except (NotFoundError, UnavailableError) as exc:
             if not missing_ok or not is_absent(exc, route.backend):
                 raise
@@ -259,21 +260,23 @@ class Blobs(Facade):
         check_etag(if_match)
         backend = source.route.backend
         if backend is not target.route.backend:
-            _, info = carry(source, target, overwrite=overwrite, if_match=if_match)
-            if name == "move":
-                source.do(lambda: backend.delete(source.path, if_match=if_match))
-            return info
-        if source.path == target.path:
-            stat = source.run(backend.stat, source.path)
-            if if_match not in (None, stat.etag):
-                source.fail(PreconditionFailedError())
-            if not overwrite:
-                target.fail(AlreadyExistsError())
-            return target.info(stat)
+            with source.record() as record:
+                _, info = carry(source, target, overwrite=overwrite, if_match=if_match)
+                record.size = info.size
+                if name == "move":
+                    source.do(lambda: backend.delete(source.path, if_match=if_match))
+                return info
         method = backend.copy if name == "copy" else backend.move
 
         def transfer() -> Stat:
-            return method(source.path, target.path, overwrite=overwrite, if_match=if_match)
+            if source.path != target.path:
+                return method(source.path, target.path, overwrite=overwrite, if_match=if_match)
+            stat = backend.stat(source.path)
+            if if_match not in (None, stat.etag):
+                raise PreconditionFailedError
+            if not overwrite:
+                raise AlreadyExistsError
+            return stat
 
         try:
             stat = source.run(transfer)
@@ -303,7 +306,10 @@ def _stream(call: Call, start: int, end: int | None) -> Iterator[bytes]:
 
 
 def carry(source: Call, target: Call, *, overwrite: bool, if_match: str | None) -> tuple[Stat, ObjectInfo]:
-    """Copies a blob between two backends, through this process. Returns the version that was copied, and the copy."""
+    """Copies a blob between two backends, through this process. Returns the version that was copied, and the copy.
+
+    Without an event: it is a step of the user's call.
+    """
     backend = source.route.backend
     stat, chunks = source.do(backend.stream, source.path, 0, None, if_match)
     with closing(chunks):
@@ -314,4 +320,4 @@ def carry(source: Call, target: Call, *, overwrite: bool, if_match: str | None) 
             stat = described
         headers = (stat.content_type, stat.cache_control, stat.content_encoding, stat.metadata)
         options = put_options(target.key or "", *headers, overwrite)
-        return stat, Upload(target, options, stat.size).run(source.each(exactly(chunks, stat.size)))
+        return stat, Upload(target, options, stat.size, event=False).run(source.each(exactly(chunks, stat.size)))

@@ -42,11 +42,9 @@ class Call:
         return cls(name, route, path, key, storage_type)
 
     @classmethod
-    def about_prefix(cls, core: Core, name: str, prefix: str | None, storage_type: str) -> Call:
-        """A call about every blob whose key starts with ``prefix`` (``None``: all)."""
+    def about_prefix(cls, core: Core, name: str, prefix: str, storage_type: str) -> Call:
+        """A call about every blob whose key starts with ``prefix``."""
         route = core.route(storage_type)
-        if prefix is None:
-            prefix = ""
         try:
             if not route.raw or not isinstance(prefix, str):
                 check_prefix(prefix)
@@ -73,14 +71,18 @@ class Call:
 
     # ---- steps on the backend ----------------------------------------------------------------------------------
 
-    def run(self, method: Callable[..., T], *args: object) -> T:
-        """``method(*args)`` of the backend as the whole of the user's call: with its event for the log and for observers."""
+    def run(self, method: Callable[..., T], *args: object, absent_is_ok: bool = False) -> T:
+        """``method(*args)`` of the backend as the whole of the user's call: with its event for the log and for observers.
+
+        ``absent_is_ok``: the user's call does not fail with ``NotFoundError``, so the event does not say so.
+        """
         if not watched():
             try:
                 return method(*args)
             except Exception as exc:
                 self.fail(exc)
         with self.record() as record:
+            record.absent_is_ok = absent_is_ok
             result = self.do(method, *args)
             record.size = moved_bytes(result)
             return result
@@ -130,7 +132,15 @@ class Call:
         return info_of(self.key or "", self.storage_type or "", stat)
 
 
-def run_once(name: str, route: Route, key: str, storage_type: str, method: Callable[..., T], *args: Any) -> T:
+def run_once(
+    name: str,
+    route: Route,
+    key: str,
+    storage_type: str,
+    method: Callable[..., T],
+    *args: Any,
+    absent_is_ok: bool = False,
+) -> T:
     """``Call.run(method, *args)``, but a ``Call`` is made for an event and for an error only.
 
     Making one takes a quarter of the time of a whole ``get`` from memory.
@@ -140,7 +150,7 @@ def run_once(name: str, route: Route, key: str, storage_type: str, method: Calla
             return method(*args)
         except Exception as exc:
             Call(name, route, route.prefix + key, key, storage_type).fail(exc)
-    return Call(name, route, route.prefix + key, key, storage_type).run(method, *args)
+    return Call(name, route, route.prefix + key, key, storage_type).run(method, *args, absent_is_ok=absent_is_ok)
 
 
 def info_of(key: str, storage_type: str, stat: Stat) -> ObjectInfo:

@@ -96,8 +96,6 @@ class Directories(Files):
             OSError: a file cannot be written, or a link stands in the way.
             StorageError: as for :meth:`set_dir`.
         """
-        if not isinstance(prefix, str):
-            raise TypeError(f"prefix must be a str, not {type(prefix).__name__}")
         call = Call.about_prefix(self._core, "get_dir", prefix, storage_type)
         wanted = Filter(include, exclude)
 

@@ -45,7 +45,7 @@ class Listing(Facade):
         if isinstance(limit, int) and limit > _PAGE:
             raise ValueError(f"limit={limit}: use 1 to {_PAGE:,}; iter_list gives all keys")
         check_count("limit", limit, 1, _PAGE)
-        call = Call.about_prefix(self._core, "list", prefix, storage_type)
+        call = self._about("list", prefix, storage_type)
         scan = Scan(call, start_after, end_before, page_size=limit, empty=self._tell_of_files)
         return list_(islice(scan.keys(), limit))
 
@@ -69,7 +69,7 @@ class Listing(Facade):
             InvalidKeyError: a prefix that starts no portable key.
             ValueError: a bound that is no text.
         """
-        call = Call.about_prefix(self._core, "iter_list", prefix, storage_type)
+        call = self._about("iter_list", prefix, storage_type)
         return Scan(call, start_after, end_before, empty=self._tell_of_files).keys()
 
     def iter_info(
@@ -84,7 +84,7 @@ class Listing(Facade):
 
         A listing does not tell ``content_type``, ``cache_control``, ``content_encoding`` and ``metadata``: they are ``None``.
         """
-        call = Call.about_prefix(self._core, "iter_info", prefix, storage_type)
+        call = self._about("iter_info", prefix, storage_type)
         return Scan(call, start_after, end_before, detail=True, empty=self._tell_of_files).infos(storage_type)
 
     def iter_dir(
@@ -107,9 +107,13 @@ class Listing(Facade):
             InvalidKeyError: a prefix that starts no portable key.
             ValueError: a bound that is no text.
         """
-        call = Call.about_prefix(self._core, "iter_dir", prefix, storage_type)
+        call = self._about("iter_dir", prefix, storage_type)
         scan = Scan(call, start_after, end_before, detail=True, delimiter=True, empty=self._tell_of_files)
         return scan.level(storage_type)
+
+    def _about(self, name: str, prefix: str | None, storage_type: str) -> Call:
+        # Only a listing takes None for everything: a program that has lost its prefix must not delete all blobs.
+        return Call.about_prefix(self._core, name, "" if prefix is None else prefix, storage_type)
 
     def _tell_of_files(self, call: Call) -> None:
         warn_once(self._core, call.route.backend, call.name)

@@ -14,6 +14,7 @@ from storage._metadata import MAX_HEADER, check_header, check_metadata
 
 MAX_EXPIRY: Final = 7 * 24 * 3600  # seconds: the longest that SigV4 and V4 allow
 _MD5_BYTES: Final = 16
+_BEYOND: Final = 10**15  # bytes: past the end of every blob; file systems and services count no further than 2**63
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 # Most writes give no option: one frozen value for each content type of the table.
@@ -57,8 +58,10 @@ def put_options(
     return PutOptions(kind, cache_control, content_encoding, check_metadata(metadata), overwrite, if_match)
 
 
-def check_range(start: int, end: int | None) -> None:
-    """Checks a range of bytes. A negative ``start`` without ``end`` means the last bytes; any other negative bound is an error.
+def checked_range(start: int, end: int | None) -> tuple[int, int | None]:
+    """A range of bytes, checked, its bounds no further out than any blob reaches.
+
+    A negative ``start`` without ``end`` means the last bytes; any other negative bound is an error.
 
     Raises:
         ValueError: any other negative bound.
@@ -74,6 +77,7 @@ def check_range(start: int, end: int | None) -> None:
                 f"{name}={value}: count bytes from the start of the blob, 0 or more (start=-n without end means the last n "
                 "bytes); info(key).size is its size"
             )
+    return max(-_BEYOND, min(start, _BEYOND)), None if end is None else min(end, _BEYOND)
 
 
 def check_etag(if_match: str | None) -> str | None:

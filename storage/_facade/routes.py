@@ -164,14 +164,22 @@ def _folder(what: str, path: str, room: int) -> str:
 def _check_disjoint(routes: Mapping[str, Route]) -> None:
     seen: list[tuple[str, Route]] = []
     for name, route in routes.items():
+        place, path = _place(route)
         for other_name, other in seen:
-            if route.backend is not other.backend and (
-                route.backend.private or route.backend.location != other.backend.location
-            ):
-                continue
-            if route.prefix.startswith(other.prefix) or other.prefix.startswith(route.prefix):
+            other_place, other_path = _place(other)
+            if place == other_place and (path.startswith(other_path) or other_path.startswith(path)):
                 raise ConfigurationError(
-                    f"storage types {other_name!r} ({other.prefix!r}) and {name!r} ({route.prefix!r}) overlap: "
+                    f"storage types {other_name!r} ({other_path!r}) and {name!r} ({path!r}) overlap: "
                     "one prefix is empty, repeated, or inside the other; give each a prefix of its own"
                 )
         seen.append((name, route))
+
+
+def _place(route: Route) -> tuple[object, str]:
+    """A store that two routes may share, and the path of this one in it, which ends in a slash unless it is empty."""
+    backend = route.backend
+    if backend.private:
+        return id(backend), route.prefix  # nobody else can reach it
+    if backend.owns_path:
+        return None, f"{backend.location}/{route.prefix}"  # one directory may be inside another
+    return backend.location, route.prefix

@@ -19,13 +19,14 @@ class Upload:
     It belongs to the process that made it: a child after ``fork`` can neither go on with it nor harm it.
     """
 
-    def __init__(self, call: Call, options: PutOptions, size: int | None = None) -> None:
+    def __init__(self, call: Call, options: PutOptions, size: int | None = None, *, event: bool = True) -> None:
+        """``event``: it is the whole of the user's call, and has the event of that for the log and for observers."""
         self._call = call
         self._options, self._size = options, size
         self._pending = bytearray()
         self._writer: Writer | None = None
         self._moved = 0
-        self._record: CallRecord | None = call.record()
+        self._record: CallRecord | None = call.record() if event else None
         self._begun = forks.count
 
     @property

@@ -162,7 +162,9 @@ def _between(
         new = Call.about(core_of(target), "copy", new_key, new_type)
         for _ in range(_TRIES):
             try:
-                stat, info = carry(call, new, overwrite=overwrite, if_match=if_match)
+                with call.record() as record:
+                    stat, info = carry(call, new, overwrite=overwrite, if_match=if_match)
+                    record.size = info.size
             except PreconditionFailedError as exc:
                 if if_match is not None or isinstance(exc, AlreadyExistsError):
                     raise

@@ -15,6 +15,7 @@ from storage import (
     Storage,
     UnsupportedOperationError,
 )
+from storage._urls import StorageURL
 from storage.testing._base import Suite
 from storage.testing._harness import Lack
 
@@ -208,6 +209,7 @@ class TypeTests(Suite):
 
     def test_types_that_cannot_be(self, name: str) -> None:
         """Types that are repeated, inside one another, empty beside others or not portable are a ``ConfigurationError``."""
+        url = StorageURL.parse(self.harness.url(name))
         for types in (
             {"a": "x/", "b": "x"},
             {"a": "x/", "b": "x/y/"},
@@ -220,6 +222,7 @@ class TypeTests(Suite):
             {"": "x"},
             {},
             {"a": 5},
+            {"a": url.full(), "b": url.__replace__(path=f"{url.path.rstrip('/')}/x").full()},
         ):
             with pytest.raises(ConfigurationError) as caught:
                 self.open(name, storage_types=types)

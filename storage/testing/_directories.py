@@ -45,9 +45,10 @@ class DirectoryTests(Suite):
         assert storage.list(storage_type="tmp") == ["p/a"]
         with pytest.raises(ValueError, match="everything"):
             storage.delete_prefix("")
-        for bad in ("/", "a//b"):
+        for bad in ("/", "a//b", None, b"q"):
             with pytest.raises(InvalidKeyError):
-                storage.delete_prefix(bad)
+                storage.delete_prefix(bad)  # type: ignore[arg-type]
+        assert storage.list() == ["q"]
 
     def test_delete_prefix_reports_the_failure(self, storage: Storage, name: str) -> None:
         """What cannot be deleted is an error with its key, once the others have ended."""

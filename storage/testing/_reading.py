@@ -19,6 +19,7 @@ DATA = b"0123456789"
 RANGES = (
     (0, None), (0, 0), (0, 1), (0, 10), (0, 11), (0, 10**15), (3, None), (3, 5), (9, None), (9, 10), (9, 10**9), (5, 5), (7, 3),
     (10, None), (10, 11), (10, 10), (11, None), (10**15, None), (10**12, 10**13), (1, 9),
+    (10**30, None), (0, 10**30), (10**30, 10**31),
 )  # fmt: skip
 
 
@@ -76,7 +77,7 @@ class ReadingTests(Suite):
         """``start=-n`` alone means the last bytes, as in a slice, of an empty blob too."""
         storage.set("a", DATA)
         storage.set("empty", b"")
-        for start in (-1, -3, -len(DATA), -len(DATA) - 1, -(10**15)):
+        for start in (-1, -3, -len(DATA), -len(DATA) - 1, -(10**15), -(10**30)):
             assert storage.get_bytes("a", start=start) == DATA[start:], start
             assert b"".join(storage.iter_bytes("a", start=start, chunk_size=2)) == DATA[start:], start
             assert storage.get_bytes("empty", start=start) == b""

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from storage import ConfigurationError, PreconditionFailedError, Storage, UnsupportedOperationError
+from storage import ConfigurationError, InvalidKeyError, PreconditionFailedError, Storage, UnsupportedOperationError
 from storage.backends.memory import MemoryBackend
 
 
@@ -27,7 +27,6 @@ def store():
         (lambda s: s.setup(cors_origins=[5]), "an origin must be a str, not int"),
         (lambda s: s.set_many([""]), "mapping or pairs"),
         (lambda s: s.set_many(5), "mapping or pairs of key and value, not 5"),
-        (lambda s: s.get_dir(None, "somewhere"), "prefix must be a str, not NoneType"),
         (lambda s: s.set_dir("p/", ".", include=5), "include must be a list of patterns, not 5"),
         (lambda s: s.set_dir("p/", ".", exclude="*.pyc"), "exclude must be a list of patterns"),
         (lambda s: s.get_many("ab"), "keys='ab': use an iterable"),
@@ -121,3 +120,18 @@ def test_storage_types_that_cannot_be(types):
     """Whatever is wrong with them is a ``ConfigurationError``."""
     with pytest.raises(ConfigurationError, match="storage.type"):
         Storage("memory://", storage_types=types)
+
+
+def test_no_prefix_is_not_every_blob(store):
+    """Only a listing takes ``None`` for everything: what copies and deletes does not guess."""
+    for call in (
+        lambda: store.delete_prefix(None),
+        lambda: store.get_dir(None, "somewhere"),
+        lambda: list(store.map_keys(len, None, executor=None)),
+        lambda: store.set_dir(None, "."),
+        lambda: store.split_keys(None, 2),
+        lambda: store.sync_to(Storage("memory://"), prefix=None),
+    ):
+        with pytest.raises(InvalidKeyError, match="a prefix must be a str, not NoneType"):
+            call()
+    assert store.list(None) == ["k"]

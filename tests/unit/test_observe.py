@@ -10,7 +10,16 @@ import time
 import pytest
 
 import storage
-from storage import AsyncStorage, CallEvent, NotFoundError, Storage, observe
+from storage import (
+    AlreadyExistsError,
+    AsyncStorage,
+    CallEvent,
+    NotFoundError,
+    PreconditionFailedError,
+    Storage,
+    UnavailableError,
+    observe,
+)
 from storage.backends import trace
 from storage.backends.memory import MemoryBackend
 from storage.testing import FaultyBackend
@@ -41,6 +50,55 @@ def test_an_event_for_each_call():
     assert {event.url for event in full} == {"memory://"}
     store.set("k", b"")
     assert len(seen) == 5
+
+
+def test_the_outcome_is_that_of_the_call():
+    """An absent blob is no failure where the call does not raise; a copy onto itself may be one."""
+    seen = []
+    store = Storage("memory://")
+    store.set("k", "v")
+    with observe(seen.append):
+        assert not store.exists("absent")
+        store.delete("absent", missing_ok=True)
+        store.delete("absent", missing_ok=True, if_match="1")
+        with pytest.raises(NotFoundError):
+            store.delete("absent")
+        with pytest.raises(AlreadyExistsError):
+            store.copy("k", "k", overwrite=False)
+        with pytest.raises(PreconditionFailedError):
+            store.move("k", "k", if_match="no etag")
+        store.copy("k", "k")
+    assert [(event.method, event.outcome) for event in seen] == [
+        ("exists", "ok"),
+        ("delete", "ok"),
+        ("delete", "ok"),
+        ("delete", "NotFoundError"),
+        ("copy", "AlreadyExistsError"),
+        ("move", "PreconditionFailedError"),
+        ("copy", "ok"),
+    ]
+
+
+def test_a_copy_between_two_backends_has_one_event():
+    """Also one that fails before anything is written, or after everything is."""
+    source = FaultyBackend()
+    store = Storage(backend=source, storage_types={"data": "", "other": MemoryBackend()})
+    store.set("k", b"123")
+    seen = []
+    with observe(seen.append):
+        store.copy("k", "k", new_storage_type="other")
+        with pytest.raises(NotFoundError):
+            store.copy("absent", "k", new_storage_type="other")
+        source.fail("delete")
+        with pytest.raises(UnavailableError):
+            store.move("k", "k", new_storage_type="other")
+    assert [(event.method, event.storage_type, event.bytes, event.outcome) for event in seen] == [
+        ("copy", "data", 3, "ok"),
+        ("copy", "data", None, "NotFoundError"),
+        ("move", "data", 3, "UnavailableError"),
+    ]
+    assert store.exists("k")
+    assert store.exists("k", "other")
 
 
 def test_what_a_callback_raises_is_logged(caplog):
