@@ -35,25 +35,15 @@ class CheckedStat(Stat):
 
 
 class Media(NamedTuple):
-    """The body of a blob that begins to come.
-
-    Attributes:
-        answer: to read it from.
-        skip: how many bytes come first that were not asked for, since the server knows no ranges.
-        first: where the bytes that were asked for begin.
-        after: where they end; ``None``: with the body, whose length the answer does not tell.
-        total: bytes of the whole blob, if that is known.
-        generation: which version it is.
-        crc: the CRC32C of the whole blob, as the service writes it, if it does.
-    """
+    """The body of a blob that begins to come."""
 
     answer: Answer
-    skip: int
-    first: int
-    after: int | None
-    total: int | None
+    skip: int  # bytes that come first and were not asked for, since the server knows no ranges
+    first: int  # where the bytes that were asked for begin
+    after: int | None  # where they end; None: with the body, whose length the answer does not tell
+    total: int | None  # bytes of the whole blob, if that is known
     generation: str
-    crc: str | None
+    crc: str | None  # the CRC32C of the whole blob, as the service writes it, if it does
 
     @property
     def is_whole(self) -> bool:
@@ -162,16 +152,11 @@ def _known(found: Mapping[str, Any], time: str) -> tuple[int, str, datetime]:
         made = iso_time(found[time])
     except (KeyError, ValueError, AttributeError):
         malformed("the description of a blob without its time")
-    if (
-        type(size) is not str
-        or type(generation) is not str
-        or not _NUMBER.fullmatch(size)
-        or not _NUMBER.fullmatch(generation)
-    ):
+    if not all(type(value) is str and _NUMBER.fullmatch(value) for value in (size, generation)):
         malformed("the description of a blob without its size or generation")
     if "size" not in found and found.get("crc32c", _EMPTY) != _EMPTY:
         malformed("the description of a blob without its size")
-    return int(size), generation, made
+    return int(size), str(generation), made
 
 
 def crc_of(answer: Answer) -> str | None:

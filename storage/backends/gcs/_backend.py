@@ -32,7 +32,12 @@ _RACES = 10  # replacements of a blob by others that the beginning of a download
 
 
 class GCSBackend(Backend):
-    """A bucket of Google Cloud Storage. Etags are generations."""
+    """A bucket of Google Cloud Storage. Etags are generations.
+
+    Attributes:
+        parallel_uploads: whether large blobs go up in parallel parts; else, and with a condition, in chunks one after the other.
+            ``None``: where the server is Google's own, since emulators know no such uploads.
+    """
 
     scheme: ClassVar[str] = "gs"
     concurrency = CONCURRENCY
@@ -44,7 +49,7 @@ class GCSBackend(Backend):
         self._session = Session(settings, retries, timeout)
         # What it was made from would write a secret if it were pickled.
         self.private: bool = settings.credentials is not None
-        self._parallel_uploads: bool | None = None
+        self.parallel_uploads: bool | None = None
         self._has_batches = True
 
     @property
@@ -60,27 +65,14 @@ class GCSBackend(Backend):
             return f"gs://{settings.bucket}"
         return f"{settings.endpoint_url}/{quote(settings.bucket)}"
 
-    @property
-    def parallel_uploads(self) -> bool:
-        """Whether large blobs go up in parallel parts; else, and with a condition, in chunks one after the other.
-
-        By default where the server is Google's own: emulators know no such uploads.
-        """
-        if self._parallel_uploads is None:
-            return self._session.connection.is_google
-        return self._parallel_uploads
-
-    @parallel_uploads.setter
-    def parallel_uploads(self, value: bool) -> None:
-        self._parallel_uploads = value
-
     # ---- one blob ----------------------------------------------------------------------------------------------
 
     def put(self, path: str, data: bytes, options: PutOptions) -> Stat:
         return _writing.put(self._session, path, data, options)
 
     def writer(self, path: str, options: PutOptions, size: int | None = None) -> Writer:
-        if self.parallel_uploads and _multipart.suits(options):
+        parallel = self._session.connection.is_google if self.parallel_uploads is None else self.parallel_uploads
+        if parallel and _multipart.suits(options):
             return PartWriter(_multipart.MultipartUpload(self._session, path, options), size)
         return _writing.ResumableWriter(self._session, path, options)
 

@@ -28,44 +28,25 @@ _NONE: Final[Mapping[str, str]] = {}
 
 
 class Settings(NamedTuple):
-    """The settings of a connection.
-
-    Attributes:
-        bucket: its name.
-        credentials: makes them anew in each process; ``None``: google-auth's own chain.
-        project: whose the bucket is, where it is to be made.
-        endpoint_url: of another server than Google's; ``None``: as google-cloud-storage chooses it.
-        anonymous: send no credentials.
-        service_account_email: sign through IAM, as this account.
-    """
+    """The settings of a connection."""
 
     bucket: str
-    credentials: Callable[[], Any] | None = None
-    project: str | None = None
-    endpoint_url: str | None = None
-    anonymous: bool = False
-    service_account_email: str | None = None
+    credentials: Callable[[], Any] | None = None  # makes them anew in each process; None: google-auth's own chain
+    project: str | None = None  # whose the bucket is, where it is to be made
+    endpoint_url: str | None = None  # of another server than Google's; None: as google-cloud-storage chooses it
+    anonymous: bool = False  # send no credentials
+    service_account_email: str | None = None  # sign through IAM, as this account
 
 
 class Connection:
-    """The endpoint, credentials and transport of this process's requests.
-
-    Attributes:
-        endpoint: the service's URL, without a slash at its end.
-        is_google: whether it is Google's own.
-        authority: adds tokens to requests; ``None``: they are anonymous.
-        wire: what sends them.
-        signer: made by the first signature, where the credentials hold no key.
-
-    All targets (``objects`` and the like) are paths below the endpoint.
-    """
+    """The endpoint, credentials and transport of this process's requests."""
 
     def __init__(self, settings: Settings, timeout: Timeout) -> None:
         emulator = os.environ.get("STORAGE_EMULATOR_HOST")
         given = settings.endpoint_url or emulator or os.environ.get("API_ENDPOINT_OVERRIDE")
         anonymous = settings.anonymous or (settings.credentials is None and bool(emulator))
         self.given_endpoint: str | None = given
-        self.authority: Any = None
+        self.authority: Any = None  # adds tokens to requests; None: they are anonymous
         universe = "googleapis.com"
         if not anonymous:
             from storage.backends.gcs import _credentials, _token_request  # 100 ms, which an emulator never needs
@@ -84,9 +65,9 @@ class Connection:
             )
         self.wire: Wire = self._requests(timeout) if needs_requests(self.endpoint) else self._own(timeout)
         self.is_google: bool = is_google(self.endpoint) or universe != "googleapis.com"
-        self.signer: Any = None
+        self.signer: Any = None  # made by the first signature, where the credentials hold no key
         self._named: set[str] = set()  # the kinds of request whose answers come with an id
-        bucket = quote(settings.bucket, safe="")
+        bucket = quote(settings.bucket, safe="")  # the targets of requests are paths below the endpoint
         self.bucket: str = f"/storage/v1/b/{bucket}"
         self.objects: str = f"{self.bucket}/o/"
         self.media: str = f"/download{self.objects}"
@@ -157,9 +138,7 @@ class Session:
         connection = self._connection
         if connection is None:
             with self._lock:
-                connection = self._connection
-                if connection is None:
-                    connection = self._connection = Connection(self.settings, self.timeout)
+                connection = self._connection = self._connection or Connection(self.settings, self.timeout)
         return connection
 
     @property
@@ -260,13 +239,12 @@ class Session:
 
     def failed(self, attempts: Attempts, exc: BaseException) -> None:
         """Waits before the next try, or raises ``exc`` again."""
-        status, retryable, sent, wait = verdict(exc)
-        attempts.failed(exc, status=status, retryable=retryable, wait=wait, sent=sent)
+        attempts.failed(exc, **verdict(exc)._asdict())
 
     def worth_another(self, exc: BaseException) -> bool:
         """Whether another try may mend ``exc``."""
-        status, retryable, _, _ = verdict(exc)
-        return self.retries.retryable(status) if retryable is None else retryable
+        found = verdict(exc)
+        return self.retries.retryable(found.status) if found.retryable is None else found.retryable
 
     def close(self) -> None:
         """Gives the connections back; a later request opens them anew."""

@@ -17,11 +17,7 @@ _Map = tuple[int, ...]
 
 
 def combined(first: int, second: int, length: int) -> int:
-    """The CRC32C of two pieces one after the other.
-
-    Args:
-        length: bytes of the second piece.
-    """
+    """The CRC32C of two pieces one after the other, by the CRC32C of each; ``length``: bytes of the second piece."""
     return _apply(_zeros(length), first) ^ second
 
 

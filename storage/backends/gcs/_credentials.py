@@ -22,12 +22,7 @@ SCOPES: Final = (
 
 
 def find(make: Callable[[], Any] | None, request: Any) -> Any:
-    """The credentials that ``make`` makes, or those of this machine or user, with the scopes that they need.
-
-    Args:
-        make: ``None``: ask google-auth's chain, which may use the network.
-        request: as :class:`google.auth.transport.Request`.
-    """
+    """The credentials that ``make`` makes, or else those of google-auth's chain, which may use the network; with scopes."""
     scoped: Any = with_scopes_if_required
     if make is not None:
         return scoped(make(), scopes=SCOPES)
@@ -49,12 +44,7 @@ def _checked() -> Iterator[None]:
 
 
 class Authority:
-    """Puts tokens into the headers of requests.
-
-    Args:
-        credentials: of google-auth, with their scopes.
-        request: what fetches tokens.
-    """
+    """Puts tokens into the headers of requests. ``request``: what fetches them."""
 
     def __init__(self, credentials: Any, request: Any) -> None:
         self.credentials: Any = credentials

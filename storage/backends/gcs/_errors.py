@@ -104,11 +104,7 @@ _MISSING: Final = ("No such object", "The specified bucket", "Not Found")
 
 
 class MissingError(Exception):
-    """A 404, with the service's words.
-
-    Attributes:
-        reasons: its reasons or codes, in lower case.
-    """
+    """A 404, with the service's words and its reasons or codes, in lower case."""
 
     def __init__(self, message: str, reasons: list[str]) -> None:
         super().__init__(message)
@@ -212,11 +208,9 @@ def _of_answer(status: int, message: str, reasons: list[str]) -> type[StorageErr
 
 
 def _of_status(status: int) -> type[StorageError]:
-    # The service redirects nobody; something on the way does, to its login page.
-    if status >= 500 or status < 400:
-        return _BY_STATUS.get(status, UnavailableError)
-    # What is left is a request that this bucket or account does not take as it is configured.
-    return _BY_STATUS.get(status, ConfigurationError)
+    # The service redirects nobody; something on the way does, to its login page. Any other 4xx is a request that this bucket
+    # or account does not take as it is configured.
+    return _BY_STATUS.get(status, UnavailableError if status >= 500 or status < 400 else ConfigurationError)
 
 
 def _reasons(errors: Iterable[Any]) -> list[str]:
@@ -248,39 +242,37 @@ def _timed_out(exc: BaseException) -> bool:
 
 
 class Verdict(NamedTuple):
-    """An exception as :class:`storage._retry.Attempts` needs it."""
+    """An exception as :meth:`storage._retry.Attempts.failed` needs it."""
 
-    status: int | None
-    retryable: bool | None  # None: the statuses decide
-    sent: bool  # False: the request cannot have been carried out
-    wait: float | None  # seconds that the server asked for
+    status: int | None = None
+    retryable: bool | None = None  # None: the statuses decide
+    sent: bool = True  # False: the request cannot have been carried out
+    wait: float | None = None  # seconds that the server asked for
 
 
 def verdict(exc: BaseException) -> Verdict:  # noqa: PLR0911 (one for each library)
     """Whether another try may mend ``exc``, one of :func:`native`."""
     if isinstance(exc, TransportError):
-        return Verdict(None, False if isinstance(exc, CertificateError) else None, sent=exc.sent, wait=None)
+        return Verdict(retryable=False if isinstance(exc, CertificateError) else None, sent=exc.sent)
     if isinstance(exc, StorageError):
-        return Verdict(None, None, sent=True, wait=None)  # an answer that is not the service's
+        return Verdict()  # an answer that is not the service's
     if isinstance(exc, MissingError):
-        return Verdict(404, None, sent=True, wait=None)
+        return Verdict(404)
     if _is(exc, _API, "GoogleAPICallError"):
         told: Any = exc
         status = status_of(exc) or 500
         later = status < 400 or (status == 403 and not _LATER.isdisjoint(_reasons(told.errors)))
-        return Verdict(status, later or None, sent=True, wait=_retry_after(exc))
+        return Verdict(status, later or None, wait=_retry_after(exc))
     if _is(exc, _AUTH, "RefreshError"):
-        return Verdict(None, bool(exc.retryable), sent=False, wait=None)  # type: ignore[attr-defined]
+        return Verdict(retryable=bool(exc.retryable), sent=False)  # type: ignore[attr-defined]
     if _is(exc, _AUTH, "GoogleAuthError"):
         later = _is(exc, _AUTH, "TransportError") and not _is(exc, _AUTH, "MutualTLSChannelError")
-        return Verdict(None, later, sent=False, wait=None)
+        return Verdict(retryable=later, sent=False)
     # A requests exception that is a ValueError tells of a URL, a header or a body that cannot be.
     if isinstance(exc, ValueError) or "CERTIFICATE_VERIFY_FAILED" in str(exc):
-        return Verdict(None, retryable=False, sent=False, wait=None)
-    unsent = any(
-        _is(inner, _WIRE, "NewConnectionError") or _is(inner, _WIRE, "ConnectTimeoutError") for inner in _causes(exc)
-    )
-    return Verdict(None, None, sent=not unsent, wait=None)
+        return Verdict(retryable=False, sent=False)
+    unconnected = ("NewConnectionError", "ConnectTimeoutError")
+    return Verdict(sent=not any(_is(inner, _WIRE, name) for inner in _causes(exc) for name in unconnected))
 
 
 def _retry_after(exc: Any) -> float | None:

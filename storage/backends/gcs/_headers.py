@@ -43,11 +43,6 @@ def refused(options: PutOptions) -> type[PreconditionFailedError]:
     return PreconditionFailedError if options.overwrite else AlreadyExistsError
 
 
-def new_nonce(options: PutOptions) -> str | None:
-    """A name for this very write, where it may have to be recognised."""
-    return token() if options.if_match is not None or not options.overwrite else None
-
-
 def token() -> str:
     """A random name."""
     return os.urandom(16).hex()  # `secrets` does this too, and takes 5 ms to import

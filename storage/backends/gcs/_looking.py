@@ -15,17 +15,11 @@ _SKEW: Final = timedelta(seconds=2)  # between the clocks of two of the service'
 
 
 class Look(NamedTuple):
-    """A blob as it was found.
+    """A blob as it was found."""
 
-    Attributes:
-        resource: as the service describes it.
-        date: when that was said, by the service's clock; ``None``: it did not tell.
-        monotonic: when it had been said, by ours.
-    """
-
-    resource: dict[str, Any]
-    date: datetime | None
-    monotonic: float
+    resource: dict[str, Any]  # as the service describes it
+    date: datetime | None  # when it said so, by its own clock; None: it did not tell
+    monotonic: float  # when the answer was here, by ours
 
     @property
     def generation(self) -> str:

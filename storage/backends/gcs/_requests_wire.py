@@ -43,13 +43,7 @@ class RequestsAnswer:
 
 
 class RequestsWire:
-    """As :class:`~storage.backends.gcs._wire.Wire`.
-
-    Args:
-        endpoint: scheme, host, port and path.
-        connections: how many are kept.
-        client_certificate: present the one that the machine is configured for.
-    """
+    """As :class:`~storage.backends.gcs._wire.Wire`. ``client_certificate``: present the one that the machine has."""
 
     def __init__(self, endpoint: str, connections: int, timeout: Timeout, *, client_certificate: bool) -> None:
         self.endpoint: str = endpoint

@@ -11,12 +11,7 @@ from storage.exceptions import ConfigurationError
 
 
 def client(bucket: str, credentials: Any, project: str | None, endpoint: str | None, universe: str) -> Any:
-    """The SDK's client.
-
-    Args:
-        credentials: ``None``: anonymous.
-        endpoint: of another server than Google's; ``None``: as the SDK chooses it.
-    """
+    """The SDK's client. ``credentials=None``: anonymous; ``endpoint=None``: as the SDK chooses it."""
     anonymous: Any = AnonymousCredentials
     options = {}
     if endpoint is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from abc import abstractmethod
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final, cast
 from urllib.parse import quote, urlsplit
@@ -117,7 +116,7 @@ def now() -> datetime:
 
 def _signer_for(session: Session, expires_in: int) -> Any:
     signer = _signer(session)
-    if isinstance(signer, _Remote) and expires_in > _IAM_MOST:
+    if isinstance(signer, _Impersonated) and expires_in > _IAM_MOST:
         raise SigningError(
             f"expires_in={expires_in}: what IAM signs may stop working after {_IAM_MOST} seconds; "
             "ask for less, or use a service account's key"
@@ -160,15 +159,15 @@ def _signer(session: Session) -> Any:
     return signer
 
 
-class _Remote:
-    """Signs by asking IAM, with this library's retries."""
+class _Impersonated:
+    """Signs as credentials that act as a service account do: by asking IAM with their own rights, with this library's retries."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, credentials: Any) -> None:
+        self._session, self._credentials = session, credentials
 
-    @abstractmethod
-    def _sign(self, message: bytes) -> bytes:
-        """One try."""
+    @property
+    def signer_email(self) -> str:
+        return str(self._credentials.signer_email)
 
     def sign_bytes(self, message: bytes) -> bytes:
         attempts = self._session.attempts()
@@ -178,23 +177,12 @@ class _Remote:
             except native() as exc:
                 self._session.failed(attempts, exc)
 
-
-class _Impersonated(_Remote):
-    """Credentials that act as a service account sign as it, with the rights of those that they were made from."""
-
-    def __init__(self, session: Session, credentials: Any) -> None:
-        super().__init__(session)
-        self._credentials = credentials
-
-    @property
-    def signer_email(self) -> str:
-        return str(self._credentials.signer_email)
-
     def _sign(self, message: bytes) -> bytes:
+        """One try."""
         return cast("bytes", self._credentials.sign_bytes(message))
 
 
-class _IAM(_Remote):
+class _IAM(_Impersonated):
     """Signs as ``email``, or as the credentials' own service account, through IAM's ``signBlob``."""
 
     def __init__(self, session: Session, email: str | None) -> None:
@@ -202,12 +190,12 @@ class _IAM(_Remote):
 
         from storage.backends.gcs._credentials import Authority
 
-        super().__init__(session)
         authority = session.connection.authority
         credentials: Any = authority.credentials
         if isinstance(credentials, Scoped):  # a client of Cloud Storage has the scopes of that alone
             scoped: Any = credentials.with_scopes  # without types
             credentials = scoped([_IAM_SCOPE])
+        super().__init__(session, credentials)
         self._authority = Authority(credentials, authority.request)
         self._email = email
         self._lock = threading.Lock()
@@ -220,16 +208,14 @@ class _IAM(_Remote):
             return self._email
 
     def _own_email(self) -> str:
-        credentials = self._authority.credentials
-        email = getattr(credentials, "service_account_email", None)
-        if email == "default":  # a machine of Google's learns its account's name when it gets the first token
-            attempts = self._session.attempts()
-            while email == "default":
-                try:
-                    credentials.refresh(self._authority.request)
-                except native() as exc:
-                    self._session.failed(attempts, exc)
-                email = credentials.service_account_email
+        credentials = self._credentials
+        email, attempts = getattr(credentials, "service_account_email", None), self._session.attempts()
+        while email == "default":  # a machine of Google's learns its account's name when it gets the first token
+            try:
+                credentials.refresh(self._authority.request)
+            except native() as exc:
+                self._session.failed(attempts, exc)
+            email = credentials.service_account_email
         if not email:
             kind = type(credentials)
             raise SigningError(
@@ -240,7 +226,7 @@ class _IAM(_Remote):
 
     def _sign(self, message: bytes) -> bytes:
         email, authority = self.signer_email, self._authority
-        url = IAM_URL.format(universe=authority.credentials.universe_domain, email=email)
+        url = IAM_URL.format(universe=self._credentials.universe_domain, email=email)
         body = json.dumps({"payload": base64.b64encode(message).decode()}).encode()
         headers = {**JSON, **authority.headers("POST", url)}
         said = authority.request(url, "POST", body, headers, timeout=self._session.timeout.read)

@@ -25,8 +25,7 @@ class TokenResponse(NamedTuple):
 class TokenRequest(transport.Request):
     """As :class:`google.auth.transport.requests.Request`, which it leaves proxies and client certificates to.
 
-    Args:
-        timeout: where google-auth asks for none.
+    ``timeout`` holds where google-auth asks for none.
     """
 
     def __init__(self, timeout: Timeout) -> None:

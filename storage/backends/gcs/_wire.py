@@ -83,12 +83,7 @@ def new_pool(scheme: str, host: str, port: int | None, timeout: Timeout, connect
 
 
 class PoolWire:
-    """The :class:`Wire` over this library's own transport.
-
-    Args:
-        pool: of connections to the endpoint's host.
-        base: the endpoint's path, without a slash at its end.
-    """
+    """The :class:`Wire` over this library's own transport. ``base``: the endpoint's path, without a slash at its end."""
 
     def __init__(self, pool: Pool, base: str) -> None:
         self.pool: Pool = pool

@@ -23,7 +23,6 @@ from storage.backends.gcs._headers import (
     condition,
     description,
     encoded_crc,
-    new_nonce,
     refused,
     token,
 )
@@ -47,7 +46,7 @@ class Write:
     def __init__(self, session: Session, path: str, options: PutOptions) -> None:
         self.session, self.path, self.options = session, path, options
         self.condition = condition(options)
-        self.nonce = new_nonce(options)
+        self.nonce = token() if self.condition else None  # a name for this very write, which may have to be recognised
         session.object(path)  # raises for what is no name
 
     def target(self, kind: str) -> str:
@@ -58,16 +57,8 @@ class Write:
         """The object resource to send."""
         return json.dumps(description(self.path, self.options, self.nonce, crc)).encode()
 
-    def made(self, answer: Answer, crc: int, size: int) -> Stat:
-        """The new blob's ``Stat``, once its size and checksum are compared.
-
-        Raises:
-            IntegrityError: the service has other bytes than were sent.
-        """
-        return self.compared(_answers.resource(_answers.json_object(answer), self.path), crc, size)
-
     def compared(self, resource: dict[str, Any], crc: int, size: int) -> Stat:
-        """As :meth:`made`."""
+        """The new blob's ``Stat``; ``IntegrityError`` where the service has other bytes than were sent."""
         stat = _answers.stat_of(resource)
         if stat.crc not in (None, encoded_crc(crc)) or stat.size != size:
             raise IntegrityError(
@@ -128,7 +119,7 @@ def put(session: Session, path: str, data: bytes, options: PutOptions) -> Stat:
     while True:
         try:
             answer = session.send("POST", target, body, headers, ok=_CREATED, repeatable=repeatable)
-            return write.made(answer, crc, len(data))
+            return write.compared(_answers.resource(_answers.json_object(answer), path), crc, len(data))
         except native() as exc:
             found = write.settle(exc, began, lost=attempts.lost)
             if found is not None:
