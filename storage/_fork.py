@@ -17,14 +17,10 @@ class Inherited(Protocol):
 
 
 class Forks:
-    """The one place of this library that the system calls after a fork.
-
-    Attributes:
-        count: forks between the process that imported this library and this one.
-    """
+    """The one place of this library that the system calls after a fork."""
 
     def __init__(self) -> None:
-        self.count: int = 0
+        self.count: int = 0  # forks between the process that imported this library and this one
         self._watched: WeakSet[Inherited] = WeakSet()
         self._kept: list[Any] = []
         if hasattr(os, "register_at_fork"):
@@ -51,11 +47,6 @@ forks = Forks()
 
 
 def check_owner(begun: int, what: object) -> None:
-    """Raises ``UnsupportedOperationError`` in a child of the process in which ``what`` was begun.
-
-    Args:
-        begun: ``forks.count`` at that time.
-        what: names it.
-    """
+    """Raises ``UnsupportedOperationError`` in a child of the process in which ``what`` was begun, at ``forks.count == begun``."""
     if begun != forks.count:
         raise UnsupportedOperationError(f"{what}: it was begun before this process was forked; begin it here")

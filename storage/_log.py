@@ -110,19 +110,14 @@ def watched() -> bool:
 
 
 class CallRecord:
-    """Measures one call, and tells of it when it ends, also when it fails.
+    """Measures one call, and tells of it when it ends, also when it fails."""
 
-    Attributes:
-        size: bytes moved, where that is known.
-        absent_is_ok: whether ``NotFoundError`` is no failure: the call has another way to say it.
-    """
-
-    absent_is_ok = False
+    absent_is_ok = False  # whether `NotFoundError` is no failure: the call has another way to say it
 
     def __init__(self, method: str, backend: str, storage_type: str | None, key: str | None, url: str) -> None:
         self._about = (method, backend, storage_type, key, url)
         self._began = perf_counter()
-        self.size: int | None = None
+        self.size: int | None = None  # bytes moved, where that is known
         trace.tries, trace.request_id = 1, None
 
     def __enter__(self) -> Self:
@@ -150,24 +145,19 @@ class CallRecord:
             key,
             url,
         )
-        _write(event)
+        if _logger is not None:
+            _logger.debug(
+                "%s type=%s key=%r bytes=%s ms=%.3f tries=%d request_id=%s",
+                method,
+                storage_type,
+                key,
+                "-" if self.size is None else self.size,
+                event.seconds * 1000,
+                event.tries,
+                event.request_id or "-",
+            )
         for observer in list(_observers.values()):
             observer.tell(event)
-
-
-def _write(event: CallEvent) -> None:
-    """The call's line in the log, if the logger takes it."""
-    if _logger is not None:
-        _logger.debug(
-            "%s type=%s key=%r bytes=%s ms=%.3f tries=%d request_id=%s",
-            event.method,
-            event.storage_type,
-            event.key,
-            "-" if event.bytes is None else event.bytes,
-            event.seconds * 1000,
-            event.tries,
-            event.request_id or "-",
-        )
 
 
 def moved_bytes(result: Any) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 
@@ -37,8 +38,6 @@ def encode_value(value: str) -> str:
 
 
 def _word(data: bytes) -> str:
-    import base64
-
     return f"=?UTF-8?B?{base64.b64encode(data).decode()}?="
 
 
@@ -48,8 +47,6 @@ def decode_value(value: str) -> str:
     matches = [_WORD.fullmatch(word) for word in words]
     if not all(matches):
         return value
-    import base64
-
     try:
         return b"".join(base64.b64decode(match[1], validate=True) for match in matches if match).decode()
     except ValueError:  # no base64, or no UTF-8

@@ -119,10 +119,8 @@ class PartWriter(Generic[T]):
     def _send(self, data: bytes) -> None:
         from storage._threads import next_of  # only large blobs pay for the import
 
-        if self._pool is None:
-            self._begin()
-        if self._pool is not None:
-            self._sent.append(self._pool.submit(self._part, len(self._sent) + 1, data))
+        pool = self._pool or self._begin()
+        self._sent.append(pool.submit(self._part, len(self._sent) + 1, data))
         self._size += len(data)
         self._under_way += 1
         # Waiting after a part, and not before the next, means that nothing else holds that one meanwhile.
@@ -135,14 +133,15 @@ class PartWriter(Generic[T]):
         if len(self._sent) % _PARTS_OF_A_SIZE == 0 and self._size > self._expected:
             self._part_size *= 2
 
-    def _begin(self) -> None:
+    def _begin(self) -> Pool:
         from queue import SimpleQueue
 
         from storage._threads import Pool
 
         self._parts.start()
-        self._pool = Pool(self._in_flight, "storage-part")
         self._ended: SimpleQueue[BaseException | None] = SimpleQueue()  # for each part that has ended, why it failed
+        self._pool = Pool(self._in_flight, "storage-part")
+        return self._pool
 
     def _part(self, number: int, data: bytes) -> T:
         try:

@@ -30,19 +30,12 @@ class Timeout(NamedTuple):
 
 
 class Retries(NamedTuple):
-    """The parsed ``retries`` argument.
+    """The parsed ``retries`` argument."""
 
-    Attributes:
-        total: tries after the first.
-        backoff_factor: seconds; the wait before retry ``n`` (from 0) is random between 0 and ``backoff_factor * 2**n``.
-        backoff_max: the longest wait, seconds.
-        statuses: the HTTP statuses to retry; ``None``: the driver's own (:data:`DEFAULT_STATUSES`).
-    """
-
-    total: int = 3
-    backoff_factor: float = 0.5
-    backoff_max: float = 20.0
-    statuses: frozenset[int] | None = None
+    total: int = 3  # tries after the first
+    backoff_factor: float = 0.5  # seconds: the longest wait before the first retry; each time it is twice as long
+    backoff_max: float = 20.0  # seconds
+    statuses: frozenset[int] | None = None  # of HTTP, to retry; None: DEFAULT_STATUSES
 
     def delay(self, retry: int) -> float:
         """Seconds to wait before retry number ``retry`` (from 0): exponential, with full jitter."""

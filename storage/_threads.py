@@ -71,10 +71,7 @@ class Pool:
     Args:
         threads: at most.
         name: what their names begin with.
-        stop: for a pool that outlives the call in which it is made.
-
-    Attributes:
-        stop: ends every call of the pool early.
+        stop: ends every call of the pool early; ``None``: a new one, which also ends with the call that makes the pool.
     """
 
     _begun = -1  # what `forks.count` was; -1: nothing has begun yet, or all has ended
@@ -119,7 +116,7 @@ class Pool:
                 break
             if task is not None:
                 task.cancel()
-        self._release()
+        self._queue.put(None)
         try:
             for thread in self._threads if wait else ():
                 while thread.is_alive():
@@ -128,9 +125,6 @@ class Pool:
             self.stop.set()
             raise
         self._begun = -1
-
-    def _release(self) -> None:
-        self._queue.put(None)
 
     def __enter__(self) -> Self:
         return self
@@ -142,7 +136,7 @@ class Pool:
 
     def __del__(self) -> None:
         if self._begun == forks.count:  # an interrupt came where it was to be closed
-            self._release()
+            self._queue.put(None)
 
 
 def next_of(queue: SimpleQueue[T]) -> T:

@@ -38,38 +38,22 @@ clock = time.time
 
 
 class Grant(NamedTuple):
-    """All that was signed, after the request was checked against it.
+    """All that was signed, after the request was checked against it."""
 
-    Attributes:
-        method: ``"GET"``, ``"HEAD"``, ``"PUT"``, or ``"POST"`` for a form.
-        path: below the root of the store.
-        content_disposition: GET, HEAD: the response's header.
-        content_type: GET, HEAD: the response's header. PUT: the type that was bound, which is the request's. POST: the blob's
-            type: the one that was bound, else that of the form's field ``Content-Type``; ``None``: the form says none.
-        content_length: PUT: bytes that were bound; the request announces as many.
-        content_md5: PUT: base64 that was bound; the request announces it, the caller still has to check the body.
-        overwrite: PUT: ``False``: the path must not have a blob.
-        max_length: POST: bytes, the most that the file of the form may have; ``None``: the server's own limit alone.
-    """
-
-    method: str
-    path: str
-    content_disposition: str | None = None
+    method: str  # "GET", "HEAD", "PUT", or "POST" for a form
+    path: str  # below the root of the store
+    content_disposition: str | None = None  # GET, HEAD: the response's header
+    # GET, HEAD: the response's header. PUT: the type that was bound, which is the request's. POST: the one that was bound, else
+    # that of the form's field Content-Type; None: the form says none.
     content_type: str | None = None
-    content_length: int | None = None
-    content_md5: str | None = None
-    overwrite: bool = True
-    max_length: int | None = None
+    content_length: int | None = None  # PUT: bytes that were bound; the request announces as many
+    content_md5: str | None = None  # PUT: base64 that was bound and announced; the caller still has to check the body
+    overwrite: bool = True  # PUT: False: the path must not have a blob
+    max_length: int | None = None  # POST: the most bytes that the file may have; None: the server's own limit alone
 
 
 class RefusedError(Exception):
-    """A request that is not answered.
-
-    Attributes:
-        status: the HTTP status, 4xx.
-        reason: one sentence for the client; it holds nothing of the URL.
-        headers: more headers of the answer.
-    """
+    """A request that is refused, with a 4xx ``status`` and a ``reason`` for the client that holds nothing of the URL."""
 
     def __init__(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(status, reason)
@@ -79,14 +63,10 @@ class RefusedError(Exception):
 
 
 def sign(keys: SigningKeys, base_url: str, path: str, options: SignOptions, now: float) -> SignedRequest:
-    """A request that ``verify`` accepts from now until ``options.expires_in`` seconds later.
+    """A request that ``verify`` accepts from ``now`` (seconds since 1970) until ``options.expires_in`` seconds later.
 
-    Args:
-        base_url: where the server is, without a slash at its end.
-        now: seconds since 1970.
-
-    Raises:
-        UnsupportedOperationError: a path that no URL can hold (a lone surrogate, under ``keys=raw``).
+    ``base_url``: where the server is, without a slash at its end. ``UnsupportedOperationError``: a path that no URL can hold (a
+    lone surrogate, under ``keys=raw``).
     """
     pairs, expires_at = _begun(now, options.expires_in)
     headers: dict[str, str] = {}

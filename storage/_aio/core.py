@@ -127,11 +127,7 @@ def quick(method: Callable[Concatenate[Storage, P], T]) -> Callable[Concatenate[
 def iterated(
     method: Callable[Concatenate[Storage, P], Iterator[T]], at_once: int
 ) -> Callable[Concatenate[AsyncCore, P], AsyncIterator[T]]:
-    """A method of ``Storage`` that gives an iterator, as one that gives an asynchronous iterator.
-
-    Args:
-        at_once: how many items one turn of a worker thread takes.
-    """
+    """A method of ``Storage`` that gives an iterator, as an asynchronous one; ``at_once``: items for one turn of a thread."""
 
     def call(self: AsyncCore, /, *args: P.args, **options: P.kwargs) -> AsyncIterator[T]:
         return self._workers.iterate(method(self._sync, *args, **options), at_once)

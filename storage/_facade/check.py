@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from storage._backend import Backend, Changes, PutOptions, SignOptions, kind_of, servable
+from storage._facade.concurrent import batched
 from storage._facade.errors import translate
 from storage._facade.served import sign
 from storage.exceptions import (
@@ -292,9 +293,7 @@ class _Check:
     def clean(self) -> list[str]:
         """Deletes what was written, one blob after the other where that cannot be done at once; a finding if some are left."""
         left: set[str] = set()
-        paths = sorted(self._written)
-        for start in range(0, len(paths), self._backend.batch_size):
-            some = paths[start : start + self._backend.batch_size]
+        for some in batched(sorted(self._written), self._backend.batch_size):
             with self._forgiving():
                 left.update(some)
                 left.difference_update(set(some) - set(self._backend.delete_batch(some)))

@@ -50,12 +50,9 @@ def is_absent(exc: StorageError, backend: Backend) -> bool:
 
 
 def translate(exc: Exception, backend: Backend, subject: object) -> Exception:
-    """The exception to raise for one that ``backend`` raised: ``exc`` itself, or a new one of this library.
+    """The exception to raise for one that ``backend`` raised: ``exc`` itself, or one of this library about ``subject``.
 
     May ask the backend whether its bucket is there.
-
-    Args:
-        subject: the call that failed; its ``str`` begins the message.
     """
     kind = kind_of(exc, backend)
     if kind is None:

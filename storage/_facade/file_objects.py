@@ -30,11 +30,7 @@ def parse_mode(mode: str) -> tuple[str, bool]:
 
 
 class BlobReader(io.RawIOBase):
-    """Reads one version of a blob, in the ranges that :class:`Windows` chooses. It belongs to the process that opened it.
-
-    Args:
-        parallel: whether several requests at once pay off.
-    """
+    """Reads one version of a blob, in the ranges that :class:`Windows` chooses. It belongs to the process that opened it."""
 
     mode = "rb"
 

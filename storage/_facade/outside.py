@@ -13,12 +13,7 @@ _MOST = 100_000  # files that are counted
 
 
 def files_outside(core: Core, backend: Backend, name: str, most: int = _MOST) -> str | None:
-    """A message with the number of these files and the remedy; ``None``: there are no such files.
-
-    Args:
-        name: of the method that asks.
-        most: counts no further.
-    """
+    """A message with the number of these files (up to ``most``) and the remedy; ``None``: there are none."""
     prefixes = [route.prefix for route in core.routes.values() if route.backend is backend]
     count = Call.about_backend(name, backend).do(backend.count_outside, prefixes, most)
     if not count:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from storage._backend import Backend, Chunks, Download, Stat, kind_of
 from storage._descriptors import FileRange
@@ -55,11 +55,6 @@ def create(
     return CachedBackend(inner, directory, size or _GIB, trust or 0.0)
 
 
-class _Known(NamedTuple):
-    stat: Stat
-    until: float  # time.monotonic()
-
-
 class CachedBackend(Wrapper):
     """Another backend, whose whole blobs are kept in a directory when they are read.
 
@@ -79,7 +74,7 @@ class CachedBackend(Wrapper):
         self.inline = False
         self._bodies = _Bodies(directory, size)
         self._trust = trust
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, tuple[Stat, float]] = {}  # each with the time.monotonic() until which it holds
 
     def _run(self, method: str, path: str | None, function: Callable[[], T]) -> T:
         if method not in ("get", "stream", "stat", "probe", "scan", "sign", "sign_form"):
@@ -89,14 +84,13 @@ class CachedBackend(Wrapper):
     def _current(self, path: str, if_match: str | None) -> Stat:
         """The blob as it is now, or as it was at most ``cache_trust`` seconds ago."""
         known = self._known.get(path)
-        if known is None or known.until < time.monotonic() or if_match not in (None, known.stat.etag):
-            stat = self._backend.stat(path)
-            if self._trust:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[path] = _Known(stat, time.monotonic() + self._trust)
-        else:
-            stat = known.stat
+        if known is not None and known[1] >= time.monotonic() and if_match in (None, known[0].etag):
+            return known[0]
+        stat = self._backend.stat(path)
+        if self._trust:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[path] = (stat, time.monotonic() + self._trust)
         if if_match not in (None, stat.etag):
             raise PreconditionFailedError
         return stat
@@ -116,7 +110,7 @@ class CachedBackend(Wrapper):
                 return super().get(path, start, end)  # replaced since it was looked at
             raise
         if whole:
-            with self._bodies.new(name, stat.size) as body:
+            with _New(self._bodies, name, stat.size) as body:
                 body.write(data)
         return data
 
@@ -135,7 +129,7 @@ class CachedBackend(Wrapper):
             raise
         if (begin, stop) != (0, stat.size):
             return found
-        return Download(found.stat, _Kept(found.chunks, self._bodies.new(name, stat.size)))
+        return Download(found.stat, _Kept(found.chunks, _New(self._bodies, name, stat.size)))
 
     def _is_other_version(self, exc: Exception) -> bool:
         return issubclass(kind_of(exc, self._backend) or Exception, PreconditionFailedError)
@@ -166,20 +160,21 @@ class _Bodies:
         self._lock = threading.Lock()
         self._added = size  # so that the first new body looks at what is there
 
-    def _path(self, name: str) -> str:
+    def path(self, name: str) -> str:
+        """Where a body is, or is to be."""
         return os.path.join(self.directory, name[:2], name)
 
     def open(self, name: str, size: int) -> int | None:
         """A descriptor of a body of ``size`` bytes; ``None``: it is not here."""
         try:
-            fd = os.open(self._path(name), os.O_RDONLY)
+            fd = os.open(self.path(name), os.O_RDONLY)
         except OSError:
             return None  # a cache that cannot be read is none
         if os.fstat(fd).st_size != size:
             os.close(fd)
             return None
         with suppress(OSError):
-            os.utime(self._path(name))
+            os.utime(self.path(name))
         return fd
 
     def read(self, name: str, size: int, begin: int, end: int) -> bytes | None:
@@ -187,10 +182,6 @@ class _Bodies:
         fd = self.open(name, size)
         data = None if fd is None else b"".join(FileRange(fd, begin, end))
         return data if data is not None and len(data) == end - begin else None
-
-    def new(self, name: str, size: int) -> _New:
-        """A body to be written. Nothing of it can be read before it is kept."""
-        return _New(self, self._path(name), size)
 
     def added(self, size: int) -> None:
         """Makes room from time to time, when a sixteenth of the cache is new."""
@@ -225,12 +216,12 @@ class _Bodies:
 class _New:
     """A body that is being written. What goes wrong with the cache's own disk only means that nothing is kept."""
 
-    def __init__(self, bodies: _Bodies, path: str, size: int) -> None:
-        self._bodies, self._path, self._left, self._size = bodies, path, size, size
+    def __init__(self, bodies: _Bodies, name: str, size: int) -> None:
+        self._bodies, self._path, self._left, self._size = bodies, bodies.path(name), size, size
         self._fd: int | None = None
         if size > bodies.size:
             return
-        folder = os.path.dirname(path)
+        folder = os.path.dirname(self._path)
         self._temporary = os.path.join(folder, _TEMPORARY + os.urandom(8).hex())
         with suppress(OSError):
             os.makedirs(folder, mode=0o700, exist_ok=True)

@@ -72,18 +72,12 @@ def _content_type(request: Request) -> tuple[bytes, dict[bytes, bytes]]:
 
 
 class _Form:
-    """The parts of a form as they come: fields, then the file, which is the last one.
-
-    Attributes:
-        fields: names and values of the fields before the file.
-        at_file: whether the file has begun, so that all fields are known.
-        complete: whether the end of the form has come.
-    """
+    """The parts of a form as they come: fields, then the file, which is the last one."""
 
     def __init__(self, boundary: bytes) -> None:
-        self.fields: list[tuple[str, str]] = []
-        self.at_file = False
-        self.complete = False
+        self.fields: list[tuple[str, str]] = []  # names and values of those before the file
+        self.at_file = False  # whether the file has begun, so that all fields are known
+        self.complete = False  # whether the end of the form has come
         self._count = 0
         self._file = bytearray()
         self._header, self._value = bytearray(), bytearray()

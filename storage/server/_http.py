@@ -27,18 +27,7 @@ class StalledError(Exception):
 
 
 class Request:
-    """One request.
-
-    Attributes:
-        method: as it came.
-        version: of HTTP, as in ``"1.1"``.
-        path: decoded, below where the application is mounted, without the first slash; ``None``: not UTF-8.
-        logged_path: for the log: printable, without the query or any signature.
-        query: as it came, without the question mark.
-        headers: names in lower case, each with all of its values.
-        client: the address of the client, or ``-``.
-        head_bytes: the size of target and headers.
-    """
+    """One request."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
@@ -48,14 +37,14 @@ class Request:
         self.version: str = scope.get("http_version", "1.1")
         self.path = _path(scope)
         self.logged_path = _logged_path(scope)
-        self.query = scope.get("query_string", b"").decode("latin-1")
+        self.query = scope.get("query_string", b"").decode("latin-1")  # without the question mark
         self.client = scope["client"][0] if scope.get("client") else "-"
-        self.head_bytes = len(scope.get("raw_path") or b"") + len(self.query)
+        self.head_bytes = len(scope.get("raw_path") or b"") + len(self.query)  # of target and headers
         headers: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
             self.head_bytes += len(name) + len(value)
             headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip(" \t"))
-        self.headers: Mapping[str, Sequence[str]] = headers
+        self.headers: Mapping[str, Sequence[str]] = headers  # names in lower case, each with all of its values
 
     def check_length(self) -> None:
         """Checks that everyone on the way agrees where the body ends (RFC 9112, 6.1).
@@ -144,21 +133,15 @@ class Request:
 
 
 class Response:
-    """The answer to one request. Its attributes are for the log.
-
-    Attributes:
-        status: the HTTP status; 0 before the answer began.
-        sent: bytes of the body so far.
-        complete: whether all of it was handed to the server.
-    """
+    """The answer to one request. Its attributes are for the log."""
 
     def __init__(self, send: Send, method: str, common: Sequence[tuple[str, str]] = ()) -> None:
         self._send = send
         self._bodiless = method == "HEAD"
         self.common = list(common)
-        self.status = 0
-        self.sent = 0
-        self.complete = False
+        self.status = 0  # the answer has not begun
+        self.sent = 0  # bytes of the body
+        self.complete = False  # whether all of it was handed to the server
 
     async def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
         """Sends the status, these headers, and those that every answer has."""
@@ -193,6 +176,7 @@ class Response:
 
 
 def _logged_path(scope: Scope) -> str:
+    """The path for the log: printable, without the query or any signature."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogatepass")
     raw = raw.partition(b"?")[0]
     # A client may have encoded the question mark, also more than once: then the path holds what the query should.
@@ -204,7 +188,7 @@ def _logged_path(scope: Scope) -> str:
 
 
 def _path(scope: Scope) -> str | None:
-    """The decoded path below the mount. Servers decode loosely; where the bytes are at hand they must be UTF-8."""
+    """The decoded path below the mount, without the first slash; ``None``: it is not UTF-8, though servers decode it loosely."""
     path: str = scope["path"]
     raw = scope.get("raw_path")
     if raw is not None:

@@ -65,8 +65,8 @@ class _Running:
         self.listener = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.server: Server = make_server(app)
-        self._thread = threading.Thread(target=self._run, name="storage-server", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name="storage-server", daemon=True)
+        self.thread.start()
 
     def _run(self) -> None:
         self._loop = loop = _Loop()
@@ -78,13 +78,9 @@ class _Running:
             # A server that was stopped before it had started closes nothing.
             self.listener.close()
 
-    @property
-    def alive(self) -> bool:
-        return self._thread.is_alive()
-
     def stop(self) -> None:
         self.server.stop()
-        self._thread.join(_JOIN_SECONDS)
+        self.thread.join(_JOIN_SECONDS)
 
 
 class ProcessServer:
@@ -104,17 +100,14 @@ class ProcessServer:
             self._stores.add(backend)
             if self._adopted is not None:
                 return self._adopted
-            if self._running is None or not self._running.alive:
+            if self._running is None or not self._running.thread.is_alive():
                 self._running = _Running(self._stores)
             return self._running.url
 
     def adopt(self, url: str, *stores: HoldsBackends | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> SignedURLs:
-        """For a process that is a server itself (``storage serve``): no other one is started in it from now on.
+        """An application for a process that is a server itself, at ``url``: no other one is started in it from now on.
 
-        Args:
-            url: where the caller serves the application that it gets.
-            stores: those of them that are local it serves, also without having signed anything itself.
-            max_upload: bytes; a longer body is refused.
+        It serves the local ones among ``stores``, also where this process has signed nothing.
         """
         with self._lock:
             self._adopted = url

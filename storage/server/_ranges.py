@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import NamedTuple
 
 from storage._backend import Stat
 
@@ -15,13 +14,6 @@ Headers = Mapping[str, Sequence[str]]
 _RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*", re.IGNORECASE).fullmatch
 _BEYOND = 10**18  # bytes: past the end of every blob
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
-
-
-class Span(NamedTuple):
-    """The bytes from ``start`` to ``end``, which is not included."""
-
-    start: int
-    end: int
 
 
 def evaluate(headers: Headers, stat: Stat) -> int | None:
@@ -43,10 +35,10 @@ def evaluate(headers: Headers, stat: Stat) -> int | None:
     return None
 
 
-def parse_range(headers: Headers, stat: Stat) -> Span | None:
-    """The range of the blob to send. ``None``: all of it (no range, several, a malformed one, or an outdated ``If-Range``).
+def parse_range(headers: Headers, stat: Stat) -> tuple[int, int] | None:
+    """Start and end of the bytes to send. ``None``: all (no range, several, a malformed one, or an outdated ``If-Range``).
 
-    An empty span is a range that cannot be satisfied.
+    The start is the end where the range cannot be satisfied.
     """
     values = headers.get("range", ())
     match = _RANGE(values[0]) if len(values) == 1 else None
@@ -54,12 +46,12 @@ def parse_range(headers: Headers, stat: Stat) -> Span | None:
         return None
     first, last, suffix = match.groups()
     if suffix is not None:
-        return Span(max(0, stat.size - _number(suffix)), stat.size)
+        return max(0, stat.size - _number(suffix)), stat.size
     start = _number(first)
     if last and _number(last) < start:
         return None  # not a range at all, says the RFC
     end = min(_number(last) + 1, stat.size) if last else stat.size
-    return Span(start, max(start, end))
+    return start, max(start, end)
 
 
 def _number(digits: str) -> int:

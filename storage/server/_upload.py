@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -141,7 +140,7 @@ def _md5(request: Request) -> bytes | None:
         return None
     try:
         digest = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         digest = b""
     if len(digest) != 16:
         raise RefusedError(400, "Content-MD5 must be 16 bytes in base64")

@@ -54,30 +54,19 @@ _BY_STATUS: Final[dict[int, type[StorageError]]] = {
 }
 
 # Reasons (JSON API) and codes (XML API) that say more than the status does.
-_BY_REASON: Final[dict[str, type[StorageError]]] = {
-    "ratelimitexceeded": UnavailableError,
-    "userratelimitexceeded": UnavailableError,
-    "quotaexceeded": UnavailableError,
-    "dailylimitexceeded": UnavailableError,
-    "resourcecountexceeded": UnavailableError,
-    "slowdown": UnavailableError,
-    "backenderror": UnavailableError,
-    "internalerror": UnavailableError,
-    "autherror": AuthenticationError,
-    "expiredtoken": AuthenticationError,
-    "invalidcredentials": AuthenticationError,
-    "nosuchbucket": BucketNotFoundError,
-    "nosuchkey": NotFoundError,
-    "nosuchupload": UnavailableError,
-    "baddigest": IntegrityError,
-    "invaliddigest": IntegrityError,
-    "incompletebody": IntegrityError,
-    "keytoolong": InvalidKeyError,
-    "userprojectmissing": ConfigurationError,
-    "userprojectrequired": ConfigurationError,
-    "notimplemented": UnsupportedOperationError,
+_REASONS: Final[dict[type[StorageError], str]] = {
+    UnavailableError: "ratelimitexceeded userratelimitexceeded quotaexceeded dailylimitexceeded resourcecountexceeded slowdown "
+    "backenderror internalerror nosuchupload",
+    AuthenticationError: "autherror expiredtoken invalidcredentials",
+    BucketNotFoundError: "nosuchbucket",
+    NotFoundError: "nosuchkey",
+    IntegrityError: "baddigest invaliddigest incompletebody",
+    InvalidKeyError: "keytoolong",
+    ConfigurationError: "userprojectmissing userprojectrequired",
+    UnsupportedOperationError: "notimplemented",
 }
-_LATER: Final = frozenset(reason for reason, kind in _BY_REASON.items() if kind is UnavailableError) - {"nosuchupload"}
+_BY_REASON: Final = {reason: kind for kind, reasons in _REASONS.items() for reason in reasons.split()}
+_LATER: Final = frozenset(_REASONS[UnavailableError].split()) - {"nosuchupload"}
 
 # The first that fits counts.
 _BY_EXCEPTION: Final[tuple[tuple[str, str, type[StorageError]], ...]] = (
