@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Lock
 from typing import Any, BinaryIO
 
@@ -12,14 +13,13 @@ from storage._descriptors import Descriptor
 from storage._facade.call import Call
 from storage._facade.concurrent import ordered_map
 from storage._facade.core import Core, core_of
-from storage._facade.download import Sink
-from storage._facade.files import Files, write_out
+from storage._facade.files import Files, write_new_file
 from storage._facade.listing import Scan
 from storage._facade.many import how_many
 from storage._globs import Filter
 from storage._keys import RESERVED, check_key
 from storage._types import ObjectInfo
-from storage.exceptions import InvalidKeyError, PreconditionFailedError, UnsupportedOperationError
+from storage.exceptions import InvalidKeyError, UnsupportedOperationError
 
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 
@@ -100,9 +100,7 @@ class Directories(Files):
         wanted = Filter(include, exclude)
 
         def names() -> Iterator[str]:
-            for key in Scan(call).keys():  # noqa: SIM118 (no mapping)
-                if wanted(key[len(prefix) :]):
-                    yield key[len(prefix) :]
+            return filter(wanted, (key[len(prefix) :] for key in Scan(call).keys()))  # noqa: SIM118 (no mapping)
 
         return sum(1 for _ in write_files(self._core, prefix, names, directory, storage_type, concurrency, progress))
 
@@ -154,16 +152,10 @@ def write_files(
         tell = _in_turn(progress)
 
         def fetch(name: str) -> ObjectInfo:
-            with _new_file(root, os.fspath(directory), name) as file:
-                return write_out(Call.about(core, "get_dir", prefix + name, storage_type), Sink.new_file(file, tell))
+            call = Call.about(core, "get_dir", prefix + name, storage_type)
+            return write_new_file(call, partial(_new_file, root, os.fspath(directory), name), tell)
 
-        def fetch_one_version(name: str) -> ObjectInfo:
-            try:
-                return fetch(name)
-            except PreconditionFailedError:
-                return fetch(name)  # it was replaced meanwhile: once from the start
-
-        yield from ordered_map(fetch_one_version, names(), how_many(route.backend, concurrency))
+        yield from ordered_map(fetch, names(), how_many(route.backend, concurrency))
 
 
 def local_files(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from typing import IO, Any, BinaryIO, Literal, TextIO, overload
 
@@ -95,13 +95,7 @@ class Files(Facade):
             if not hasattr(file_obj, "write"):
                 raise TypeError(f"file_obj must be a file name or a binary file object, not {type(file_obj).__name__}")
             return write_out(call, Sink(file_obj, progress))
-        try:
-            with replacing(file_obj) as file:
-                return write_out(call, Sink.new_file(file, progress))
-        except PreconditionFailedError:
-            # Replaced meanwhile. Nothing of the old version is left, so the new one may be had, but only once.
-            with replacing(file_obj) as file:
-                return write_out(call, Sink.new_file(file, progress))
+        return write_new_file(call, partial(replacing, file_obj), progress)
 
     @overload
     def open(self, key: str, mode: Literal["rb"] = "rb", storage_type: str = "data") -> BinaryIO: ...
@@ -239,3 +233,17 @@ def write_out(call: Call, sink: Sink) -> ObjectInfo:
         return call.info(call.run(download, call.route.backend, call.path, sink))
     except CallerFault as fault:
         raise fault.error from None
+
+
+def write_new_file(
+    call: Call,
+    new_file: Callable[[], AbstractContextManager[BinaryIO]],
+    progress: Callable[[int], object] | None,
+) -> ObjectInfo:
+    """As ``write_out``, to a file that nobody sees before it is whole; so a blob that is replaced meanwhile is read once more."""
+    try:
+        with new_file() as file:
+            return write_out(call, Sink.new_file(file, progress))
+    except PreconditionFailedError:
+        with new_file() as file:
+            return write_out(call, Sink.new_file(file, progress))

@@ -52,25 +52,23 @@ def put_options(
         raise ValueError(
             "overwrite=False and if_match= exclude each other: a blob cannot be both absent and this version"
         )
+    _check_headers(content_type, cache_control, content_encoding)
+    kind = guess_content_type(key) if content_type is None else content_type
+    return PutOptions(kind, cache_control, content_encoding, check_metadata(metadata), overwrite, if_match)
+
+
+def _check_headers(content_type: str | None, cache_control: str | None, content_encoding: str | None) -> None:
     check_header("content_type", content_type)
     check_header("cache_control", cache_control)
     check_header("content_encoding", content_encoding)
-    kind = guess_content_type(key) if content_type is None else content_type
-    return PutOptions(kind, cache_control, content_encoding, check_metadata(metadata), overwrite, if_match)
 
 
 def checked_range(start: int, end: int | None) -> tuple[int, int | None]:
     """A range of bytes, checked, its bounds no further out than any blob reaches.
 
-    A negative ``start`` without ``end`` means the last bytes; any other negative bound is an error.
-
-    Raises:
-        ValueError: any other negative bound.
-        TypeError: a bound that is no ``int``.
+    A negative ``start`` without ``end`` means the last bytes; any other negative bound is a ``ValueError``.
     """
-    for name, value in (("start", start), ("end", end)):
-        if value is None and name == "end":
-            continue
+    for name, value in (("start", start), ("end", 0 if end is None else end)):
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(f"{name} must be an int, not {type(value).__name__}")
         if value < 0 and not (name == "start" and end is None):
@@ -111,9 +109,7 @@ def changes_of(
     Raises:
         ValueError: a header or metadata that is not allowed, or nothing to change.
     """
-    check_header("content_type", content_type)
-    check_header("cache_control", cache_control)
-    check_header("content_encoding", content_encoding)
+    _check_headers(content_type, cache_control, content_encoding)
     if content_type is None and cache_control is None and content_encoding is None and metadata is None:
         raise ValueError("nothing to change: give metadata, content_type, cache_control or content_encoding")
     return Changes(

@@ -276,11 +276,8 @@ class _Kept:
     def __next__(self) -> bytes:
         try:
             data = next(self._iterator)
-        except StopIteration:
-            self._body.close(keep=True)
-            raise
-        except BaseException:
-            self._body.close(keep=False)
+        except BaseException as exc:
+            self._body.close(keep=isinstance(exc, StopIteration))
             raise
         self._body.write(data)
         return data

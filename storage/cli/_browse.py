@@ -48,32 +48,22 @@ _COMMON: Final = (
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
 )
-_DOWNLOAD: Final = ("expires_in", "content_disposition", "content_type", "download_name")
-_UPLOAD: Final = ("expires_in", "content_type", "content_length", "content_md5", "overwrite")
 
 
 class Browse:
-    """An ASGI application: the page at ``/``, its calls below ``/-/``; everything else is answered by ``served``.
+    """An ASGI application: the page of a store at ``/``, its calls below ``/-/``; everything else is answered by ``served``.
 
-    Attributes:
-        page_url: where the page is, with the token: whoever has it can read and write the store.
+    The local backends of the store are made to sign for this server, which is at ``base_url``, ``http://127.0.0.1:PORT``.
     """
 
     def __init__(self, store: Storage, served: ASGIApp, base_url: str) -> None:
-        """For one store, on one address.
-
-        Args:
-            store: what is shown. Its local backends are made to sign for this server.
-            served: the application for signed URLs of local backends.
-            base_url: ``http://127.0.0.1:PORT``, where this application is.
-        """
         self._store = store
         self._served = served
         self._base = base_url
         self._host = urlsplit(base_url).netloc
         self._token = secrets.token_urlsafe(32)
         self._origins: list[str] | None = None
-        self.page_url = f"{base_url}/#token={self._token}"
+        self.page_url = f"{base_url}/#token={self._token}"  # whoever has it can read and write the store
         for backend in core_of(store).backends():
             local = servable(backend)
             if local is not None and local.serve_url is not None:
@@ -159,8 +149,7 @@ class Browse:
     # ---- its calls ---------------------------------------------------------------------------------------------
 
     def _describe(self) -> dict[str, Any]:
-        shown = core_of(self._store).url
-        return {"url": shown, "types": list(self._store.storage_types), "entries": _ENTRIES}
+        return {"url": core_of(self._store).url, "types": list(self._store.storage_types), "entries": _ENTRIES}
 
     def _list(self, storage_type: str, prefix: str = "", after: str | None = None) -> dict[str, Any]:
         """The next entries of one level, and after which one to ask for more; ``None``: that was all."""
@@ -179,10 +168,6 @@ class Browse:
         return _fields(self._store.info(key, storage_type))
 
     def _sign(self, storage_type: str, key: str, method: str, **options: Any) -> dict[str, Any]:
-        allowed = _UPLOAD if method == "PUT" else _DOWNLOAD
-        unknown = set(options) - set(allowed)
-        if unknown:
-            raise TypeError(f"unknown: {', '.join(sorted(unknown))}")
         if method == "PUT":
             signed = self._store.sign_upload(key, storage_type, **options)
         else:

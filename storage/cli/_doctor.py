@@ -112,31 +112,21 @@ def _round_trip(store: Storage, storage_type: str) -> Iterator[Finding]:
     ended = datetime.now(timezone.utc)
     yield Finding("write", "good", f"{len(_DATA)} bytes")
 
-    def read() -> str | None:
-        return (
-            None
-            if store.get_bytes(key, storage_type) == _DATA
-            else "the bytes that came back are not those that were written"
-        )
-
-    def listing() -> str | None:
-        return None if store.list(key, storage_type) == [key] else "the blob that was written is not listed"
-
-    def delete() -> str | None:
+    def deleted() -> bool:
         store.delete(key, storage_type)
-        return "the blob is still there" if store.exists(key, storage_type) else None
+        return not store.exists(key, storage_type)
 
-    for name, check in (("read", read), ("list", listing), ("delete", delete)):
-        yield _tried(name, check)
+    checks: list[tuple[str, Callable[[], bool], str]] = [
+        ("read", lambda: store.get_bytes(key, storage_type) == _DATA, "other bytes came back than were written"),
+        ("list", lambda: store.list(key, storage_type) == [key], "the blob that was written is not listed"),
+        ("delete", deleted, "the blob is still there"),
+    ]
+    for name, works, wrong in checks:
+        try:
+            yield Finding(name, "good", "works") if works() else Finding(name, "wrong", wrong)
+        except StorageError as exc:
+            yield _refused(name, exc)
     yield _clock(began, ended, info.last_modified)
-
-
-def _tried(name: str, check: Callable[[], str | None]) -> Finding:
-    try:
-        wrong = check()
-    except StorageError as exc:
-        return _refused(name, exc)
-    return Finding(name, "good", "works") if wrong is None else Finding(name, "wrong", wrong)
 
 
 def _refused(check: str, exc: StorageError) -> Finding:

@@ -12,12 +12,7 @@ from storage.cli._app import usage
 
 @contextmanager
 def executor_of(processes: int | None, dask: str | None, ray: bool) -> Iterator[Executor | None]:
-    """The executor of the options; ``None`` without any.
-
-    Args:
-        dask: the address of a Dask scheduler.
-        ray: whether to use the Ray cluster that ``RAY_ADDRESS`` names, or one on this machine.
-    """
+    """The executor of the options ``--processes``, ``--dask ADDRESS`` and ``--ray``; ``None`` without any."""
     if sum([processes is not None, dask is not None, ray]) > 1:
         usage("Give one of --processes, --dask and --ray.")
     if processes is not None:

@@ -47,12 +47,7 @@ def download(
     none: NotFoundError | None,
     concurrency: int | None,
 ) -> None:
-    """Writes blobs into ``directory``, each to the path that its key is without ``prefix``.
-
-    Args:
-        keys: gives those of the blobs, in order; called twice.
-        none: the error if there are no keys.
-    """
+    """Writes the blobs of ``keys()`` into ``directory``, each to its key without ``prefix``; without any raises ``none``."""
     new = not os.path.isdir(directory)
 
     def names() -> Iterator[str]:

@@ -146,9 +146,6 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
     def _folder(self, key: str) -> dict[str, Any]:
         return {"name": self._base.rstrip("/") if not key else self._base + key, "size": 0, "type": "directory"}
 
-    def _entry(self, one: str | ObjectInfo) -> dict[str, Any]:
-        return self._folder(one.rstrip("/")) if isinstance(one, str) else self._file(one)
-
     # ---- asking ------------------------------------------------------------------------------------------------
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
@@ -176,7 +173,8 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         """What is in a folder, or the file itself."""
         key = self._key(path)
         with translated(path):
-            entries = [self._entry(one) for one in self.storage.iter_dir(key + "/" if key else "", self.storage_type)]
+            level = self.storage.iter_dir(key + "/" if key else "", self.storage_type)
+            entries = [self._folder(one.rstrip("/")) if isinstance(one, str) else self._file(one) for one in level]
         if not entries and key:
             entries = [self.info(path)]
         return entries if detail else [entry["name"] for entry in entries]
