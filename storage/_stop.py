@@ -23,11 +23,7 @@ class Stopped(BaseException):
 
 
 class Stop:
-    """A flag that is set once. It is set, too, when the one of the call around it is.
-
-    Args:
-        outer: the flag of the call that this one is a part of.
-    """
+    """A flag that is set once. It is set, too, when ``outer`` is, the flag of the call that this one is a part of."""
 
     def __init__(self, outer: Stop | None = None) -> None:
         self._outer = outer

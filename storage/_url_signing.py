@@ -132,11 +132,7 @@ def verify(
 ) -> Grant:
     """Verifies a request against its signed URL, and returns all that was signed.
 
-    Args:
-        path: decoded, below the root of the store.
-        query: as it came, without the question mark.
-        headers: the request's: names in lower case, each with all of its values.
-        now: seconds since 1970.
+    ``path``: decoded, below the root of the store; ``query``: as it came; ``headers``: names in lower case, each with all values.
 
     Raises:
         RefusedError: 403: altered, expired, signed for another request, or without a header that is bound; 411: without a
@@ -166,10 +162,7 @@ def verify_form(keys: SigningKeys, path: str, fields: Sequence[tuple[str, str]],
     The caller still checks the length of the file against ``max_length`` while it comes, and stores it as ``content_type``, or
     where that is ``None``, as what its key says.
 
-    Args:
-        path: of the URL, decoded, below the root of the store.
-        fields: every field that comes before ``file``, in any order, names in any case.
-        now: seconds since 1970.
+    ``fields``: every field that comes before ``file``, in any order, names in any case. ``path`` and ``now``: as for ``verify``.
 
     Raises:
         RefusedError: 403: altered, expired, signed for another path, a field that is missing, given twice or unknown, or another

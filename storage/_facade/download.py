@@ -38,10 +38,7 @@ class CallerFault(Exception):  # noqa: N818 (it is carried, never raised to a us
 class Sink:
     """The caller's file and progress callback, whose own errors are carried as :class:`CallerFault`.
 
-    Args:
-        file: what to write to, from where it stands.
-        progress: called with the number of bytes moved since the last call, in the caller's thread.
-        descriptor: that of ``file`` where it is a new, empty, regular file: it may then be written in any order.
+    ``descriptor``: that of ``file`` where it is a new, empty, regular file, which may be written in any order.
     """
 
     def __init__(

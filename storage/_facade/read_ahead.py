@@ -42,13 +42,11 @@ class Windows:
     """A run of an open blob, without gaps and at most 32 MiB long, that follows its reader.
 
     It is fetched in windows: 128 KiB where the reader begins or has jumped to, and twice as much each time it has read on to
-    the end of one, up to 8 MiB. Where ``parallel``, a window comes in parts at once, and more is fetched ahead of the reader:
+    the end of one, up to 8 MiB. If ``parallel`` (several requests at once pay off), a window comes in parts at once, and more is
+    fetched ahead of the reader:
 
     - as many bytes as it has read, at most 22 MiB, if it has read from the front of the blob and never jumped;
     - a tenth of what it has read since it jumped last, else. What it then leaves unread costs a tenth at most.
-
-    Args:
-        parallel: whether several requests at once pay off.
     """
 
     def __init__(self, fetch: Fetch, size: int, *, parallel: bool) -> None:

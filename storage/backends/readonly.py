@@ -16,9 +16,9 @@ __all__ = ["ReadOnlyBackend", "create"]
 
 T = TypeVar("T")
 
-_CHANGES: Final = (
-    "put writer delete delete_batch delete_unseen copy move update setup sweep sign_form".split()  # noqa: SIM905 (shorter)
-)
+_CHANGES: Final = frozenset({
+    "put", "writer", "delete", "delete_batch", "delete_unseen", "copy", "move", "update", "setup", "sweep", "sign_form",
+})  # fmt: skip
 
 
 def create(

@@ -23,15 +23,7 @@ FAILED: Final = 3
 INTERRUPTED: Final = 130
 
 _WRONG = (click.ClickException, ConfigurationError, InvalidKeyError, InvalidStorageTypeError, MissingDependencyError)
-_BAD_FILE_NAME = {
-    errno.ENOENT,
-    errno.EEXIST,
-    errno.EISDIR,
-    errno.ENOTDIR,
-    errno.ENAMETOOLONG,
-    errno.ELOOP,
-    errno.EINVAL,
-}
+_BAD_NAME = {errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 
 
 class Ended(Exception):  # noqa: N818 (it is an outcome)
@@ -51,6 +43,6 @@ def status_of(exc: BaseException) -> int:
     if isinstance(exc, StorageError):
         return FAILED
     # Any other exception is about an argument, or about a file of the caller's.
-    if isinstance(exc, ValueError) or (isinstance(exc, OSError) and exc.errno in _BAD_FILE_NAME):
+    if isinstance(exc, ValueError) or (isinstance(exc, OSError) and exc.errno in _BAD_NAME):
         return WRONG_USAGE
     return FAILED

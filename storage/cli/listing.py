@@ -41,8 +41,7 @@ def ls(
     long: bool,
     human: bool,
     glob: bool,
-    start_after: str | None,
-    end_before: str | None,
+    **bounds: str | None,
 ) -> None:
     """List keys: one level, or with -r all of them.
 
@@ -52,9 +51,16 @@ def ls(
     """
     storage_type, details = place.storage_type, long or human or place.as_json
     with place.opened() as store:
+        items: Iterable[str | ObjectInfo]
+        if glob:
+            pattern = Glob.parse(prefix)
+            items = (pattern.infos if details else pattern.keys)(store, storage_type, **bounds)
+        elif recursive:
+            items = (store.iter_info if details else store.iter_list)(prefix, storage_type, **bounds)
+        else:
+            items = store.iter_dir(prefix, storage_type, **bounds)
         empty = True
-        bounds = {"start_after": start_after, "end_before": end_before}
-        for item in _items(store, prefix, storage_type, bounds, recursive=recursive, glob=glob, details=details):
+        for item in items:
             empty = False
             if place.as_json:
                 _output.emit_json(vars(item) if isinstance(item, ObjectInfo) else _folder(item, storage_type))
@@ -66,25 +72,6 @@ def ls(
                 _output.emit(f"{_NO_COLUMNS if details else ''}{item}", fg="blue", bold=True)
         if empty:
             _say_if_missing(store, storage_type)
-
-
-def _items(
-    store: Storage,
-    prefix: str,
-    storage_type: str,
-    bounds: dict[str, str | None],
-    *,
-    recursive: bool,
-    glob: bool,
-    details: bool,
-) -> Iterable[str | ObjectInfo]:
-    """Keys (of one level: folders) and, where ``details`` are wanted or one level is, what is known of the blobs."""
-    if glob:
-        pattern = Glob.parse(prefix)
-        return pattern.infos(store, storage_type, **bounds) if details else pattern.keys(store, storage_type, **bounds)
-    if not recursive:
-        return store.iter_dir(prefix, storage_type, **bounds)
-    return (store.iter_info if details else store.iter_list)(prefix, storage_type, **bounds)
 
 
 def _say_if_missing(store: Storage, storage_type: str) -> None:

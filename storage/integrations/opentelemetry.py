@@ -50,11 +50,18 @@ def instrument(
         duration.record(event.seconds, common)
         if event.bytes:
             moved.add(event.bytes, common)
+        details: dict[str, str | int | None] = {
+            "storage.io.bytes": event.bytes,
+            "http.request.resend_count": event.tries - 1 or None,
+            "storage.request_id": event.request_id,
+            "storage.key": event.key,
+            "url.full": event.url,
+        }
         end = time.time_ns()
         span = tracer.start_span(
             f"storage.{event.method}",
             kind=SpanKind.CLIENT,
-            attributes={**common, **_details(event)},
+            attributes={**common, **{name: value for name, value in details.items() if value is not None}},
             start_time=end - int(event.seconds * 1e9),
         )
         if event.outcome != "ok":
@@ -62,15 +69,3 @@ def instrument(
         span.end(end)
 
     return observe(tell, keys=keys)
-
-
-def _details(event: CallEvent) -> dict[str, str | int]:
-    """The attributes of one call's span that are no labels of a metric."""
-    found: dict[str, str | int | None] = {
-        "storage.io.bytes": event.bytes,
-        "http.request.resend_count": event.tries - 1 or None,
-        "storage.request_id": event.request_id,
-        "storage.key": event.key,
-        "url.full": event.url,
-    }
-    return {name: value for name, value in found.items() if value is not None}

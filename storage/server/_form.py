@@ -35,10 +35,7 @@ async def post_form(
 ) -> Stat:
     """Stores the file of a form: all of it or nothing.
 
-    Args:
-        verify: says what the fields before the file allow, or raises ``RefusedError``.
-        max_bytes: a longer file is refused, whatever the form allows.
-        stall_seconds: seconds without a byte after which the client is given up.
+    ``verify`` says what the fields before the file allow. A file of more than ``max_bytes`` is refused, whatever it allows.
 
     Raises:
         RefusedError: the fields are not what was signed, or the file is longer than it may be; nothing was stored.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -95,14 +96,26 @@ class ProcessServer:
         forks.watch(self)
 
     def serve(self, backend: ServableBackend) -> str:
-        """The base URL where the signed URLs of ``backend`` are answered from now on; starts the server if none runs."""
+        """The base URL where the signed URLs of ``backend`` are answered from now on; starts the server if none runs.
+
+        Logs one warning that they end with the process, unless the process is a server or the blobs end with it too.
+        """
         with self._lock:
             self._stores.add(backend)
             if self._adopted is not None:
                 return self._adopted
             if self._running is None or not self._running.thread.is_alive():
                 self._running = _Running(self._stores)
-            return self._running.url
+            url, warn = self._running.url, not (backend.volatile or self._warned)
+            self._warned = self._warned or warn
+        if warn:
+            logging.getLogger("storage").warning(
+                "signed URLs of %s die with this process, which serves them itself; run `storage serve --url %s` and add "
+                "?serve_url=http://127.0.0.1:8900 to the URL of the store",
+                backend.location,
+                backend.location,
+            )
+        return url
 
     def adopt(self, url: str, *stores: HoldsBackends | Backend, max_upload: int = DEFAULT_MAX_UPLOAD) -> SignedURLs:
         """An application for a process that is a server itself, at ``url``: no other one is started in it from now on.
@@ -113,12 +126,6 @@ class ProcessServer:
             self._adopted = url
             self._stores = _Stores(*filter(served_backends, stores), max_upload=max_upload)
             return self._stores
-
-    def warn_once(self) -> bool:
-        """Whether to warn that these URLs die with the process: once, unless the process is a server."""
-        with self._lock:
-            first, self._warned = not self._warned and self._adopted is None, True
-        return first
 
     def stop(self) -> None:
         """Stops the server and its threads, if it runs; the next signed URL starts another. Idempotent."""

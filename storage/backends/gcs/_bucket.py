@@ -18,16 +18,9 @@ from storage.exceptions import ConfigurationError, UnavailableError
 _METHODS: Final = ["GET", "HEAD", "PUT", "POST"]
 # What a page may send: every header that `sign_upload` asks for. And what it may read: the rest of what an upload answers.
 _HEADERS: Final = [
-    "Content-Type",
-    "Content-MD5",
-    "x-goog-content-length-range",
-    "x-goog-if-generation-match",
-    "Range",
-    "ETag",
-    "Content-Length",
-    "Content-Range",
-    "x-goog-generation",
-]
+    "Content-Type", "Content-MD5", "x-goog-content-length-range", "x-goog-if-generation-match", "Range",
+    "ETag", "Content-Length", "Content-Range", "x-goog-generation",
+]  # fmt: skip
 _MAX_AGE: Final = 3600
 _RACES: Final = 5
 

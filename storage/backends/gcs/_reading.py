@@ -22,15 +22,9 @@ _BODY: Final = frozenset({200, 206})
 
 
 class Reading:
-    """The bytes of a blob from ``start`` to ``end``. The first answer's status is known once it is made.
+    """The bytes of a blob from ``start`` to ``end``, as for ``Backend.stream``. The first answer has come once it is made.
 
-    Args:
-        start: of the range, in bytes; negative: counted from the blob's end, and then there is no ``end``.
-        end: of the range, not included; ``None``: to the end of the blob.
-        generation: the only one to read; ``None``: the one that is there, and then no other.
-
-    Attributes:
-        media: the first answer; ``None``: the range is past the end of the blob.
+    ``generation``: the only one to read; ``None``: the one that is there, and then no other.
 
     Raises:
         GoogleAPICallError: 404: no blob; 412: another generation; and the others of a request.
@@ -46,7 +40,7 @@ class Reading:
         self._target = f"{session.connection.media}{session.object(path)}?alt=media"
         self._end, self._generation = end, generation
         self._attempts = session.attempts()
-        self.media: Media | None = self._open(start)
+        self.media: Media | None = self._open(start)  # None: the range is past the end of the blob
 
     def _open(self, position: int) -> Media | None:
         """The answer from ``position`` on; ``None``: there is nothing there."""

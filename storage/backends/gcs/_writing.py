@@ -68,16 +68,14 @@ class Write:
         return stat
 
     def settle(self, exc: BaseException, began: float, *, lost: bool) -> dict[str, Any] | None:
-        """Decides what a refused try was.
+        """Decides what a try was that raised ``exc``: an earlier one may have made the blob, so that this one was refused.
 
         Args:
-            exc: what it raised.
             began: ``time.monotonic()`` before the first try that could have made the blob.
             lost: an earlier try may have been carried out.
 
         Returns:
-            The object resource, where it was an earlier try of this write that made this one fail; ``None``: try again,
-            if that may help.
+            The object resource, where an earlier try of this write made it; ``None``: try again, if that may help.
 
         Raises:
             AlreadyExistsError, PreconditionFailedError, BucketNotFoundError: a refusal that no earlier try can explain.
