@@ -53,7 +53,8 @@ class FileRange(Descriptor):
     def __next__(self) -> bytes:
         if self.fd < 0:
             raise StopIteration
-        data = os.pread(self.fd, max(0, min(PIECE, self._end - self._position)), self._position)
+        left = self._end - self._position
+        data = os.pread(self.fd, min(PIECE, left), self._position) if left > 0 else b""
         if not data:
             try:
                 self._check()

@@ -100,7 +100,8 @@ class Account:
             self._counts[action] += 1
             if action == "copied":
                 self._counts["copied_bytes"] += entry.size
-        self.tell(SyncEvent(action, storage_type, entry.key, entry.size, reason=reason))
+        if self._report is not None:
+            self.tell(SyncEvent(action, storage_type, entry.key, entry.size, reason=reason))
 
     def fail(self, storage_type: str, key: str | None, error: Exception) -> None:
         """A blob failed, or, without a key, a listing."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from threading import Semaphore
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
-from storage._backend import Stat
+from storage._backend import PutOptions, Stat
 from storage._facade.call import Call
 from storage._facade.options import put_options
 from storage._facade.routes import Route
@@ -15,7 +15,7 @@ from storage._facade.upload import Upload
 from storage._stop import Stop
 from storage._sync.digest import Digest, md5_of
 from storage._sync.pace import Abandoned, Limiter
-from storage._types import ObjectInfo
+from storage._sync.plan import is_md5
 from storage.exceptions import (
     BucketNotFoundError,
     IntegrityError,
@@ -81,8 +81,7 @@ class Copier:
         corrupt = 0
         for attempt in range(_TRIES):
             try:
-                stat, digest, info = self._transfer(pair, key, check_before_publishing=attempt > 0)
-                self._verify(pair, key, digest, info)
+                stat = self._transfer(pair, key, check_before_publishing=attempt > 0)
             except _Changed:
                 continue
             except IntegrityError:
@@ -105,8 +104,8 @@ class Copier:
             url=pair.source.url,
         )
 
-    def _transfer(self, pair: Pair, key: str, *, check_before_publishing: bool) -> tuple[Stat, str, ObjectInfo]:
-        """Copies a blob once. Returns what the source's blob was, the digest of its bytes, and what the copy is."""
+    def _transfer(self, pair: Pair, key: str, *, check_before_publishing: bool) -> Stat:
+        """Copies a blob once, and verifies the copy. Returns what the source's blob was."""
         source = pair.at_source(key)
         stat, chunks = source.run(source.route.backend.stream, source.path)
         with closing(chunks):
@@ -115,12 +114,10 @@ class Copier:
             options = put_options(
                 key, stat.content_type or None, stat.cache_control, stat.content_encoding, stat.metadata or None
             )
-            digest = Digest(pair.target.backend.chunk_size)
 
             def pieces() -> Iterator[bytes]:
                 size = 0
                 for chunk in self._pieces(source, chunks):
-                    digest.update(chunk)
                     size += len(chunk)
                     yield chunk
                     self._moved(len(chunk))
@@ -130,43 +127,48 @@ class Copier:
                 if check_before_publishing and not _unchanged(pair, key, stat):
                     raise _Changed
 
-            target = pair.at_target(key)
-            if stat.size <= self._small(pair):
-                info = target.info(target.run(pair.target.backend.put, target.path, b"".join(pieces()), options))
+            # Held in memory, a blob of some KiB takes a third of the time.
+            if stat.size <= min(_SMALL, pair.target.backend.chunk_size):
+                self._put(pair, key, b"".join(pieces()), options)
             else:
-                with self._turn(large=stat.size > pair.target.backend.chunk_size):
-                    info = Upload(target, options, stat.size).run(pieces())
-        return stat, digest.result(), info
+                self._upload(pair, key, pieces(), options, stat.size)
+        return stat
 
-    def _small(self, pair: Pair) -> int:
-        """Up to how many bytes a blob is held in memory, which takes a third of the time for one of some KiB."""
-        return min(_SMALL, pair.target.backend.chunk_size)
+    # An etag that is the MD5 of the bytes, or of the MD5s of their parts, proves a copy: the service computed it. Else the copy
+    # is read back.
 
-    def _verify(self, pair: Pair, key: str, digest: str, info: ObjectInfo) -> None:
-        """Compares the copy with the bytes that were read.
-
-        An etag that is the MD5 of the bytes, or of the MD5s of their parts, proves the copy: the service computed it. Else the
-        copy is read back.
-        """
-        if info.etag == digest:
-            return
+    def _put(self, pair: Pair, key: str, data: bytes, options: PutOptions) -> None:
         target, backend = pair.at_target(key), pair.target.backend
+        etag = target.run(backend.put, target.path, data, options).etag
+        if is_md5(etag) and etag == md5_of(data):
+            return
         try:
-            if info.size <= self._small(pair):
-                data = target.run(backend.get, target.path, 0, None, info.etag)
-                self._limiter.take(len(data))
-                found, size = md5_of(data), len(data)
-            else:
-                found, size = self._digest(target, info.etag, backend.chunk_size)
+            found = target.run(backend.get, target.path, 0, None, etag)
         except NotFoundError:
             raise _Changed from None  # somebody deleted the copy
-        if found == digest:
+        self._limiter.take(len(found))
+        if found != data:
+            self._remove_corrupt(pair, key)
+
+    def _upload(self, pair: Pair, key: str, pieces: Iterator[bytes], options: PutOptions, size: int) -> None:
+        target, part = pair.at_target(key), pair.target.backend.chunk_size
+        digest = Digest(part)
+        with self._turn(large=size > part):
+            etag = Upload(target, options, size).run(digest.each(pieces)).etag
+        if etag == digest.result():
             return
-        # The next run would take a wrong copy of the right size for the blob.
+        try:
+            found = self._digest(target, etag, part)
+        except NotFoundError:
+            raise _Changed from None
+        if found != digest.result():
+            self._remove_corrupt(pair, key)
+
+    def _remove_corrupt(self, pair: Pair, key: str) -> NoReturn:
+        """Removes a copy that has other bytes than were sent: the next run would take one of the right size for the blob."""
+        target = pair.at_target(key)
         target.run(target.route.backend.delete, target.path)
-        raise _corrupt(
-            pair, key, f"its copy has {size:,} bytes and MD5 {found}, but {digest} was sent; the copy was removed"
-        )
+        raise _corrupt(pair, key, "the copy had other bytes than were sent, and was removed")
 
     # ---- comparing and deleting --------------------------------------------------------------------------------
 
@@ -176,8 +178,7 @@ class Copier:
 
     def compare_bytes(self, pair: Pair, key: str) -> str | None:
         """Reads both sides. Returns the MD5 of the bytes, or ``None`` where they are not the same."""
-        ours, _ = self._digest(pair.at_source(key))
-        theirs, _ = self._digest(pair.at_target(key))
+        ours, theirs = self._digest(pair.at_source(key)), self._digest(pair.at_target(key))
         return ours if ours == theirs else None
 
     def source_has(self, pair: Pair, key: str) -> bool:
@@ -203,15 +204,14 @@ class Copier:
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
-    def _digest(self, call: Call, etag: str | None = None, part: int | None = None) -> tuple[str, int]:
-        """The :class:`Digest` and the size of a blob, all of one version; of the version ``etag`` if that is given."""
+    def _digest(self, call: Call, etag: str | None = None, part: int | None = None) -> str:
+        """The :class:`Digest` of a blob, all of one version; of the version ``etag`` if that is given."""
         _, chunks = call.run(call.route.backend.stream, call.path, 0, None, etag)
-        digest, size = Digest(part), 0
+        digest = Digest(part)
         with closing(chunks):
-            for chunk in self._pieces(call, chunks):
-                digest.update(chunk)
-                size += len(chunk)
-        return digest.result(), size
+            for _ in digest.each(self._pieces(call, chunks)):
+                pass
+        return digest.result()
 
     def _pieces(self, call: Call, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in call.each(chunks):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 
 
 def md5_of(data: bytes) -> str:
@@ -42,6 +43,12 @@ class Digest:
             self._now.update(taken)
             self._room -= len(taken)
             view = view[len(taken) :]
+
+    def each(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """``pieces``, each of which is added before it is given."""
+        for data in pieces:
+            self.update(data)
+            yield data
 
     def result(self) -> str:
         """The digest of all bytes so far."""

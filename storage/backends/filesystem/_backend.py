@@ -203,7 +203,7 @@ class FilesystemBackend(Backend, Servable):
             fd, st = self._tree.open_blob(checked(path))
         else:
             fd, st, record = _reading.open_with_record(self._tree, checked(path))
-            if _records.to_stat(path, st, record).etag != if_match:
+            if _records.etag_of(st, record) != if_match:
                 os.close(fd)
                 raise PreconditionFailedError
         try:

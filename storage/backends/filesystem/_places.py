@@ -87,7 +87,7 @@ class Place:
         with Descriptor(self.open()) as fd:
             st = os.fstat(fd)
             record = _records.fetch(fd) or _sidecars.read(self._tree, self.path, st)
-            if _records.to_stat(self.path, st, record).etag != etag:
+            if _records.etag_of(st, record) != etag:
                 raise PreconditionFailedError
 
 

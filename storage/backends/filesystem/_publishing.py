@@ -218,7 +218,7 @@ def _move(tree: Tree, old: Place, new: Place, *, overwrite: bool, if_match: str 
         record = _records.fetch(fd)
         if record is None and _sidecars.read(tree, old.path, st) is not None:
             return None
-        if if_match is not None and _records.to_stat(old.path, st, record).etag != if_match:
+        if if_match is not None and _records.etag_of(st, record) != if_match:
             raise PreconditionFailedError
         _check(new, overwrite=overwrite, if_match=None)
         if new.st is not None and os.path.samestat(st, new.st):

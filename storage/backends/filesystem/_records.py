@@ -128,8 +128,13 @@ def to_stat(path: str, st: os.stat_result, record: Record | None) -> Stat:
     modified = datetime.fromtimestamp(st.st_mtime, _UTC)
     if record is None:
         return Stat(st.st_size, _derived_etag(st), modified, guess_content_type(path), None, None, {})
-    etag = own_etag(record, st)
-    return Stat(st.st_size, _derived_etag(st) if etag is None else etag.hex(), modified, *record[3])
+    return Stat(st.st_size, etag_of(st, record), modified, *record[3])
+
+
+def etag_of(st: os.stat_result, record: Record | None) -> str:
+    """The etag of a blob's file. ``record``: as for :func:`to_stat`."""
+    etag = None if record is None else own_etag(record, st)
+    return _derived_etag(st) if etag is None else etag.hex()
 
 
 def own_etag(record: Record, st: os.stat_result) -> bytes | None:
