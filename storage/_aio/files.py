@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Concatenate, Final, ParamSpec
 from storage._aio.core import AsyncCore, same_as
 from storage._aio.sources import AsyncBlobFile, AsyncSource, is_async_source
 from storage._facade.call import Call
+from storage._facade.download import exactly
 from storage._facade.options import put_options
 from storage._facade.upload import Upload
 from storage._facade.values import ReadableFile
@@ -90,7 +91,7 @@ class AsyncFiles(AsyncCore):
         call = Call.about(self._core, "get_file", key, storage_type)
         with call.record() as record:
             stat, chunks = await self._workers.run(call.do, call.route.backend.stream, call.path)
-            async with aclosing(self._workers.iterate(call.each(chunks), 1)) as pieces:
+            async with aclosing(self._workers.iterate(call.each(exactly(chunks, stat.size)), 1)) as pieces:
                 async for chunk in pieces:
                     await file_obj.write(chunk)
                     if progress is not None:

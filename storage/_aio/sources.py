@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from typing_extensions import Self, TypeIs
 
 from storage._aio.threads import Workers
-from storage._facade.values import as_bytes
+from storage._facade.values import as_bytes, read_bytes
 
 
 class AsyncReadable(Protocol):
@@ -57,8 +57,8 @@ async def _pieces(source: AsyncSource, size: int) -> AsyncGenerator[bytes, None]
             async for item in items:
                 yield as_bytes(item, "the asynchronous iterator yielded")
         return
-    while data := await read(size):
-        yield data.encode() if isinstance(data, str) else as_bytes(data, "read() of the file object returned")
+    while data := read_bytes(await read(size)):
+        yield data
 
 
 class AsyncBlobFile:

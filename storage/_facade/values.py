@@ -63,13 +63,15 @@ def file_chunks(file: ReadableFile, size: int) -> Iterator[bytes]:
 
 
 def _reads(file: ReadableFile, size: int) -> Iterator[bytes]:
-    while True:
-        data = file.read(size)
-        if data is None:
-            raise BlockingIOError("the file object is non-blocking and has no data yet; pass a blocking one")
-        if not data:
-            return
-        yield data.encode() if isinstance(data, str) else as_bytes(data, "read() of the file object returned")
+    while data := read_bytes(file.read(size)):
+        yield data
+
+
+def read_bytes(data: Any) -> bytes:
+    """The result of a file object's ``read`` as ``bytes``, text as UTF-8; ``b""``: the end."""
+    if data is None:
+        raise BlockingIOError("the file object is non-blocking and has no data yet; pass a blocking one")
+    return data.encode() if isinstance(data, str) else as_bytes(data, "read() of the file object returned")
 
 
 def _checked(items: Iterable[Any]) -> Iterator[bytes]:

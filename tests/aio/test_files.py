@@ -6,7 +6,8 @@ import io
 
 import pytest
 
-from storage import AsyncStorage, NotFoundError
+from storage import AsyncStorage, IntegrityError, NotFoundError
+from storage.backends import Download
 from storage.backends.memory import MemoryBackend
 
 pytestmark = pytest.mark.anyio
@@ -103,6 +104,33 @@ async def test_what_gives_no_bytes(store, source, who, monkeypatch):
     with pytest.raises(TypeError, match=f"^{who}"):
         await store.set("k", source())
     assert await store.get("k") == "old"
+
+
+async def test_a_source_that_has_nothing_yet(store):
+    """A read that says "nothing yet" is not the end of the file."""
+
+    class NotReady(AsyncFile):
+        async def read(self, size):
+            return self.file.read(size) or None
+
+    with pytest.raises(BlockingIOError):
+        await store.set("k", NotReady(io.BytesIO(b"half")))
+    assert not await store.exists("k")
+
+
+async def test_a_download_that_is_cut():
+    """Fewer bytes than the blob has are an error, as for a file of the caller's that is not asynchronous."""
+
+    class Cut(MemoryBackend):
+        def stream(self, path, start=0, end=None, if_match=None):
+            stat, _ = super().stream(path, start, end, if_match)
+            return Download(stat, (piece for piece in [b"ha"]))
+
+    store = AsyncStorage(backend=Cut())
+    await store.set("k", b"half")
+    for target in (AsyncFile(), io.BytesIO()):
+        with pytest.raises(IntegrityError):
+            await store.get_file("k", target)
 
 
 async def test_a_generator_is_closed_when_its_upload_fails(store):
