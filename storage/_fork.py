@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
 from storage.exceptions import UnsupportedOperationError
+
+T = TypeVar("T")
 
 
 class Inherited(Protocol):
@@ -50,3 +53,12 @@ def check_owner(begun: int, what: object) -> None:
     """Raises ``UnsupportedOperationError`` in a child of the process in which ``what`` was begun, at ``forks.count == begun``."""
     if begun != forks.count:
         raise UnsupportedOperationError(f"{what}: it was begun before this process was forked; begin it here")
+
+
+def owned(items: Iterable[T], what: object) -> Iterator[T]:
+    """``items``, to be used up by the process that takes the first of them: in a child as :func:`check_owner`."""
+    begun = forks.count
+    for item in items:
+        yield item
+        if begun != forks.count:
+            check_owner(begun, what)

@@ -14,6 +14,7 @@ from storage._facade.errors import is_absent
 from storage._facade.options import changes_of, check_count, check_etag, checked_range, put_options
 from storage._facade.upload import Upload
 from storage._facade.values import Value, chunks_of, rechunk, whole
+from storage._fork import owned
 from storage._types import ObjectInfo
 from storage.exceptions import AlreadyExistsError, NotFoundError, PreconditionFailedError, UnavailableError
 
@@ -114,7 +115,7 @@ class Blobs(Facade):
         check_count("chunk_size", chunk_size)
         if end is not None and end <= start:
             return _nothing(call)
-        return rechunk(_stream(call, start, end), chunk_size)
+        return owned(rechunk(_stream(call, start, end), chunk_size), call)
 
     def exists(self, key: str, storage_type: str = "data") -> bool:
         """Whether there is a blob. Only absence is ``False``: no permission, no bucket and no network raise."""

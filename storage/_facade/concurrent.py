@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from storage import _stop
-from storage._fork import check_owner, forks
+from storage._fork import check_owner, forks, owned
 from storage._stop import Stopped
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], concurrency: int
         UnsupportedOperationError: it was begun in the parent of this process.
     """
     if concurrency == 1:
-        yield from map(function, _wanted(items))
+        yield from owned(map(function, _wanted(items)), "this iterator")
         return
     from storage._threads import Pool  # only where there are threads: 5 ms
 

@@ -11,6 +11,7 @@ from storage._facade.call import Call, info_of
 from storage._facade.core import Facade
 from storage._facade.options import check_bound, check_count
 from storage._facade.outside import warn_once
+from storage._fork import check_owner, forks
 from storage._keys import is_portable
 from storage._types import ObjectInfo
 
@@ -169,13 +170,16 @@ class Scan:
             delimiter=self._delimiter,
             page_size=self._page_size,
         )
-        nothing = True
+        nothing, begun = True, forks.count
         with self._call.record():
             for page in self._call.each(pages):
                 if nothing:
                     page = list_(page)  # noqa: PLW2901 (it may be read once alone)
                     nothing = not page
-                yield from page
+                for entry in page:
+                    yield entry
+                    if begun != forks.count:
+                        check_owner(begun, self._call)
         everything = self._call.path == self._prefix and self._after is self._before is None
         if nothing and everything and self._empty is not None:
             self._empty(self._call)

@@ -29,6 +29,7 @@ class Many(Blobs):
         content_encoding: str | None = None,
         metadata: Mapping[str, str] | None = None,
         overwrite: bool = True,
+        if_match: str | None = None,
     ) -> None: ...
     @overload
     def set_many(
@@ -42,6 +43,7 @@ class Many(Blobs):
         content_encoding: str | None = None,
         metadata: Mapping[str, str] | None = None,
         overwrite: bool = True,
+        if_match: str | None = None,
     ) -> None: ...
     def set_many(
         self,
@@ -54,6 +56,7 @@ class Many(Blobs):
         content_encoding: str | None = None,
         metadata: Mapping[str, str] | None = None,
         overwrite: bool = True,
+        if_match: str | None = None,
     ) -> None:
         """Stores many blobs, several at once.
 
@@ -61,7 +64,7 @@ class Many(Blobs):
             items: a mapping from key to value, or pairs; read as they are needed.
             storage_type: one of the store's types.
             concurrency: how many at once; ``None``: what suits the backend.
-            content_type, cache_control, content_encoding, metadata, overwrite: for all of them, as for :meth:`set`.
+            content_type, cache_control, content_encoding, metadata, overwrite, if_match: for all of them, as for :meth:`set`.
 
         Raises:
             StorageError: once the others in flight have ended; of several, the first in the order given. It carries its ``key``.
@@ -71,7 +74,7 @@ class Many(Blobs):
             raise TypeError(f"items must be a mapping or pairs of key and value, not {items!r:.60}")
         pairs = items.items() if isinstance(items, Mapping) else items
         # A mistake in an option is one error, before anything is read or sent.
-        put_options("", content_type, cache_control, content_encoding, metadata, overwrite)
+        put_options("", content_type, cache_control, content_encoding, metadata, overwrite, if_match)
 
         def store(pair: tuple[str, Value]) -> None:
             try:
@@ -87,6 +90,7 @@ class Many(Blobs):
                 content_encoding=content_encoding,
                 metadata=metadata,
                 overwrite=overwrite,
+                if_match=if_match,
             )
 
         for _ in ordered_map(store, pairs, how_many(route.backend, concurrency)):

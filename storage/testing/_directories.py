@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from storage import AlreadyExistsError, InvalidKeyError, NotFoundError, PermissionDeniedError, Storage
+from storage import (
+    AlreadyExistsError,
+    InvalidKeyError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionFailedError,
+    Storage,
+)
 from storage.testing._base import Suite
 from storage.testing._harness import Lack
 from storage.testing._spy import Spy
@@ -188,5 +195,11 @@ class DirectoryTests(Suite):
             with pytest.raises(AlreadyExistsError) as caught:
                 storage.set_many({"a": "3"}, overwrite=False)
             assert caught.value.key == "a"
+        if not self.lacks(Lack.IF_MATCH):
+            with pytest.raises(PreconditionFailedError) as failed:
+                storage.set_many({"b": "3"}, if_match=storage.set("a", "4").etag + "0")
+            assert failed.value.key == "b"
+            storage.set_many({"a": "5"}, if_match=storage.info("a").etag)
+            assert (storage.get("a"), storage.get("b")) == ("5", "2")
         with pytest.raises(TypeError, match="pairs"):
             storage.set_many([""])  # type: ignore[list-item]
