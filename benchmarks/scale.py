@@ -202,14 +202,13 @@ _TEXT = """
 $ python -m benchmarks.scale
 ```
 
-This page measures what a store costs as it grows. Each step is a fresh process that lists every key with `iter_list`, then asks
-for a page of ten in the middle (`list(limit=10, start_after=…)`) and for one blob (`exists`), 31 times each, medians.
-*Memory* is how far the peak of the process grows while it lists. A thousand blobs to a folder; files are on
-tmpfs, blobs in the bucket have one byte. Measured on
-{machine}, {when}, while other work ran on them (the load average is beside each row): look at how a column grows, not at
-its height. The CPU of a key is the client's alone, and does not grow; the time of one on SeaweedFS is the server's, which
-shares the cores with everything else. So does the server that makes its pages up: of its rows only CPU and memory say
-something of the library.
+This section shows what a store costs as it grows. Each step is a fresh process that lists every key with `iter_list`, then asks
+for a page of ten in the middle (`list(limit=10, start_after=…)`) and for one blob (`exists`), 31 times each, medians. *Memory*
+is how far the peak of the process grows while it lists. A thousand blobs to a folder; files are on tmpfs, blobs in the bucket
+have one byte. Measured on {machine}, {when}, while other work ran on them (the load average is beside each row): look at how a
+column grows, not at its height. The CPU of a key is the client's alone, and does not grow; the time of one on SeaweedFS is the
+server's, which shares the cores with everything else. The fake server runs on the same cores: of its rows only CPU and memory
+are about the library.
 
 """
 
@@ -249,7 +248,7 @@ def main() -> None:
     found = json.loads(_RESULTS.read_text()) if _RESULTS.exists() else {}
     parts: dict[str, tuple[str, Callable[[], Any]]] = {
         "files": ("Files", lambda: files(args.most, 0.0)),
-        "simulated": ("A server that makes its pages up", lambda: simulated(args.most)),
+        "simulated": ("A fake S3 server", lambda: simulated(args.most)),
         "bucket": ("One SeaweedFS bucket", lambda: bucket(args.most, time.monotonic() + args.minutes * 60)),
     }
     for name, (title, measure) in parts.items():

@@ -56,7 +56,7 @@ COLUMNS = (
     Column("`s3://` on SeaweedFS", SeaweedFSHarness),
     Column("`s3://` on moto's server", MotoServerHarness),
     Column("`s3://` in `mock_aws`", MotoHarness),
-    Column("`gs://` on fake-gcs-server and gate", GCSHarness),
+    Column("`gs://` on fake-gcs-server, strict proxy", GCSHarness),
 )
 
 ROWS = (
@@ -104,7 +104,7 @@ ROWS = (
         (Lack.RACES,),
     ),
     Row("listings in byte order", ("test_order", "test_bounds", "test_pages"), (Lack.LISTING_ORDER,)),
-    Row("a prefix goes with its last blob", ("test_emptied_folders_go",), (Lack.EMPTY_FOLDERS,)),
+    Row("a prefix disappears with its last blob", ("test_emptied_folders_go",), (Lack.EMPTY_FOLDERS,)),
     Row("use in a forked child", ("test_parent_and_child_after_fork", "test_begun_before_a_fork"), (Lack.FORK,)),
     Row("signed URLs can be made", ("test_download", "test_upload"), (Lack.SIGNING,)),
     Row("… and are answered", ("test_download", "test_ranges_and_conditions", "test_upload"), (Lack.HTTP,)),
@@ -130,7 +130,7 @@ ROWS = (
 _WORDS = {
     Lack.RACES: "one at a time",
     Lack.CREATE_ONLY_BESIDE_FOLDER: "may refuse",
-    Lack.EMPTY_FOLDERS: "later",
+    Lack.EMPTY_FOLDERS: "with a delay",
     Lack.LISTING_ORDER: "other order",
     Lack.OCTET_STREAM: "not all",
 }
@@ -185,9 +185,7 @@ def page() -> str:
     reasons = []
     for column in COLUMNS:
         lines = [f"- {reason}: {lack.value}" for lack, reason in column.harness.lacks.items()]
-        reasons.append(
-            f"{column.title}\n\n" + ("\n".join(lines) if lines else "- lacks nothing that the suite asks for")
-        )
+        reasons.append(f"{column.title}\n\n" + ("\n".join(lines) if lines else "- nothing is missing"))
     tests = [f"- {row.title}: {', '.join(f'`{test}`' for test in row.tests)}" for row in ROWS]
     return (
         "\n\n".join(
@@ -199,8 +197,8 @@ def page() -> str:
 
 _WHY = """## Why a cell does not say yes
 
-Each line has the reason, and then what the suite asserts instead. `mock_aws` is moto in the process of the test; the gate in
-front of fake-gcs-server refuses what Cloud Storage documents that it refuses."""
+Each line has the reason, and then what the suite asserts instead. `mock_aws` is moto in the process of the test; the strict
+proxy in front of fake-gcs-server refuses what Cloud Storage documents that it refuses."""
 
 _MORE = """## Sizes
 
