@@ -277,12 +277,17 @@ class Backend(Protocol):
 
         What the backend cannot do is an ``UnsupportedOperationError`` before anything is changed.
         """
-        if wanted == Setup(tmp_prefix=wanted.tmp_prefix):
+        if not wanted.create_bucket and wanted.cors_origins is None and wanted.tmp_days is None:
             return []
         raise UnsupportedOperationError(f"{self.location} has nothing to set up")
 
-    def sweep(self) -> Sequence[str]:
-        """Removes what killed writers left and what has expired; never anything of a living writer. A line for each kind."""
+    def sweep(self, prefixes: Sequence[str] = ("",)) -> Sequence[str]:
+        """Deletes what killed writers left, and what has expired. Returns a line for each kind.
+
+        It leaves what a running writer may still need, and, in a bucket that others use too, what is not below one of
+        ``prefixes``.
+        """
+        del prefixes
         return []
 
     def lint(self, prefix: str) -> Sequence[str]:

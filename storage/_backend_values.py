@@ -92,6 +92,7 @@ class Setup(NamedTuple):
     cors_origins: tuple[str, ...] | None = None  # None: leave as it is; (): remove our rule
     tmp_prefix: str | None = None  # the path prefix of the blobs that expire
     tmp_days: int | None = None  # days after which they do; None: leave as it is
+    prefixes: tuple[str, ...] = ("",)  # the path prefixes of the store's blobs
 
 
 class Chunks(Protocol):

@@ -293,7 +293,8 @@ class Storage(Many, Directories, Listing, Signing):
         lines: list[str] = []
         for backend in self._core.backends():
             mine = tmp if tmp is not None and tmp.backend is backend else None
-            wanted = Setup(create_bucket, origins, mine and mine.prefix, tmp_days if mine else None)
+            prefixes = self._core.prefixes(backend)
+            wanted = Setup(create_bucket, origins, mine and mine.prefix, tmp_days if mine else None, prefixes)
             lines += Call.about_backend("setup", backend).run(backend.setup, wanted)
         return lines
 

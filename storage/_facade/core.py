@@ -78,6 +78,10 @@ class Core:
         found = (self.backend, *(route.backend for route in self.routes.values()))
         return list({id(backend): backend for backend in found}.values())
 
+    def prefixes(self, backend: Backend) -> tuple[str, ...]:
+        """The path prefixes on ``backend`` below which the store has its blobs."""
+        return tuple(route.prefix for route in self.routes.values() if route.backend is backend)
+
     def close(self) -> None:
         """Closes every backend that this store opened itself."""
         for backend in self.backends():

@@ -145,8 +145,8 @@ class Wrapper(Backend):
     def setup(self, wanted: Setup) -> Sequence[str]:
         return self._run("setup", None, lambda: self._backend.setup(wanted))
 
-    def sweep(self) -> Sequence[str]:
-        return self._run("sweep", None, self._backend.sweep)
+    def sweep(self, prefixes: Sequence[str] = ("",)) -> Sequence[str]:
+        return self._run("sweep", None, lambda: self._backend.sweep(prefixes))
 
     def lint(self, prefix: str) -> Sequence[str]:
         return self._run("lint", prefix, lambda: self._backend.lint(prefix))

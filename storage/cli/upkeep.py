@@ -51,15 +51,19 @@ def setup(place: Place, create_bucket: bool, cors_origins: Sequence[str], no_cor
 
 @store_command("gc", "storage gc", "storage gc --url file:///srv/store")
 def gc(place: Place) -> None:
-    """Sweep what killed writers left, and expired blobs of type tmp.
+    """Delete what killed writers left, and expired blobs of type tmp.
 
-    Nothing of a writer that lives is touched. It sweeps the whole store, whatever --type is; clouds expire 'tmp' by themselves
-    (see Storage.setup).
+    It works on the whole store, whatever --type is, and on nothing else in the bucket. Files of a running writer stay; on
+    s3://, an upload in parts that is older than seven days is ended. Clouds expire 'tmp' by themselves (see Storage.setup).
     """
     with place.opened() as store:
         core = core_of(store)
         core.route(place.storage_type)  # a wrong type is wrong usage here too
-        lines = [line for backend in core.backends() for line in Call.about_backend("gc", backend).run(backend.sweep)]
+        lines = [
+            line
+            for backend in core.backends()
+            for line in Call.about_backend("gc", backend).run(backend.sweep, core.prefixes(backend))
+        ]
     _output.emit_lines(lines, "swept", "there is nothing to sweep", as_json=place.as_json)
 
 

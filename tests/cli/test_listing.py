@@ -330,6 +330,14 @@ def test_gc(storage, blobs):
     assert "nothing to sweep" in ran.err
 
 
+def test_gc_keeps_to_the_prefixes_of_the_store(storage, store, monkeypatch):
+    """A bucket may hold what other programs left: each backend hears where the store's blobs are."""
+    given = []
+    monkeypatch.setattr(FilesystemBackend, "sweep", lambda self, prefixes: given.append(prefixes) or ["1 upload"])
+    assert storage("gc").status == 0
+    assert given == [("data/", "tmp/", "result/")]
+
+
 def test_gc_of_expired_blobs(storage, blobs, tmp_path):
     """What expired is swept, and said."""
     import os

@@ -32,7 +32,7 @@ def test_everything(bucket) -> None:
     name = bucket.backend.location.rpartition("/")[2]
     wanted = {"create_bucket": True, "cors_origins": ["https://b.example", "https://a.example"], "tmp_days": 3}
     lines = bucket.setup(**wanted)
-    assert len(lines) == 4, lines
+    assert len(lines) == 6, lines
     assert bucket.setup(**wanted) == []
     client = bucket.backend.client
     (cors,) = client.get_bucket_cors(Bucket=name)["CORSRules"]
@@ -41,9 +41,10 @@ def test_everything(bucket) -> None:
     assert set(cors["AllowedMethods"]) == {"GET", "HEAD", "PUT", "POST"}
     assert {"content-type", "content-md5", "content-length", "if-none-match"} <= set(cors["AllowedHeaders"])
     assert cors["ExposeHeaders"] == ["ETag"]
-    tmp, abort = client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    tmp, *aborts = client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
     assert (tmp["Filter"], tmp["Expiration"]["Days"]) == ({"Prefix": "app/tmp/"}, 3)
-    assert abort["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert [rule["Filter"]["Prefix"] for rule in aborts] == ["app/data/", "app/tmp/", "app/result/"]
+    assert {rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] for rule in aborts} == {7}
 
 
 def test_other_rules_stay(bucket) -> None:
@@ -58,7 +59,7 @@ def test_other_rules_stay(bucket) -> None:
         rules = client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
         assert [rule["Expiration"]["Days"] for rule in rules if rule["ID"].startswith("storage-tmp")] == [days]
         assert [rule["Expiration"]["Days"] for rule in rules if rule["ID"] == "mine"] == [9]
-        assert len(rules) == 3
+        assert len(rules) == 5
         origin_lists = {rule["ID"]: rule["AllowedOrigins"] for rule in client.get_bucket_cors(Bucket=name)["CORSRules"]}
         assert origin_lists == {"mine": ["https://other.example"], "storage-uploads": origins}
     bucket.setup(cors_origins=[])
@@ -93,6 +94,22 @@ def test_sweep_ends_old_uploads_only(stub) -> None:
         answer(200, body) if request.method != "DELETE" else gone if "k8" in request.target else answer(204)
     )
     assert store.backend.sweep() == ["ended 1 uploads that nobody completed in 7 days"]
+
+
+def test_sweep_leaves_the_uploads_of_others(stub) -> None:
+    """Only what is below the given prefixes is ended, also where the server lists the whole bucket whatever is asked."""
+    proxy, store = stub
+    uploads = "".join(
+        f"<Upload><Key>{key}</Key><UploadId>u</UploadId><Initiated>2020-01-01T00:00:00.000Z</Initiated></Upload>"
+        for key in ("backups/db", "data/mine", "tmp/mine")
+    )
+    body = f"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>{uploads}</ListMultipartUploadsResult>"
+    proxy.plan = lambda request: answer(204) if request.method == "DELETE" else answer(200, body.encode())
+    assert store.backend.sweep(["data/", "tmp/"]) == ["ended 2 uploads that nobody completed in 7 days"]
+    listed = [request.target for request in proxy.requests if request.method == "GET"]
+    assert [target.partition("prefix=")[2].partition("&")[0] for target in listed] == ["data%2F", "tmp%2F"]
+    ended = [request.target for request in proxy.requests if request.method == "DELETE"]
+    assert ended == ["/bucket/data/mine?uploadId=u", "/bucket/tmp/mine?uploadId=u"]
 
 
 def test_lint_counts_what_has_no_portable_key(open_store) -> None:

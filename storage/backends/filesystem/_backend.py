@@ -270,7 +270,8 @@ class FilesystemBackend(Backend, Servable):
     def setup(self, wanted: Setup) -> Sequence[str]:
         return _settings.setup(self._tree, wanted)
 
-    def sweep(self) -> Sequence[str]:
+    def sweep(self, prefixes: Sequence[str] = ("",)) -> Sequence[str]:
+        del prefixes  # nobody else writes below the root's `.storage~`
         return _sweeping.sweep(self._tree, self.clock())
 
     def lint(self, prefix: str) -> Sequence[str]:

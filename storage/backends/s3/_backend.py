@@ -272,8 +272,8 @@ class S3Backend(Backend):
     def setup(self, wanted: Setup) -> Sequence[str]:
         return _bucket.setup(self._requests, wanted)
 
-    def sweep(self) -> Sequence[str]:
-        return _bucket.sweep(self._requests)
+    def sweep(self, prefixes: Sequence[str] = ("",)) -> Sequence[str]:
+        return _bucket.sweep(self._requests, prefixes)
 
     def close(self) -> None:
         self._requests.gate.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -14,7 +15,6 @@ ABORT_DAYS = 7
 """Days after which the lifecycle rule ends an upload in parts that nobody completed."""
 
 _CORS_ID = "storage-uploads"
-_ABORT_ID = "storage-abort-uploads"
 _MAX_ID = 255
 
 
@@ -26,7 +26,7 @@ def setup(requests: Requests, wanted: Setup) -> list[str]:
     if wanted.cors_origins is not None:
         lines += _cors(requests, wanted.cors_origins)
     if wanted.tmp_days is not None:
-        lines += _lifecycle(requests, wanted.tmp_prefix or "", wanted.tmp_days)
+        lines += _lifecycle(requests, wanted)
     return lines
 
 
@@ -85,35 +85,32 @@ def _cors(requests: Requests, origins: tuple[str, ...]) -> list[str]:
     return [f"CORS rule {_CORS_ID!r}: removed"]
 
 
-def _lifecycle(requests: Requests, prefix: str, days: int) -> list[str]:
+def _lifecycle(requests: Requests, wanted: Setup) -> list[str]:
     try:
         rules = _rules(requests.rare("get_bucket_lifecycle_configuration"), "Rules")
     except Exception as exc:
         if code_of(exc) != "NoSuchLifecycleConfiguration":
             raise
         rules = []
-    # Two stores in one bucket have a rule each.
-    expire_id = f"storage-tmp-{prefix}"[:_MAX_ID]
-    ours: list[dict[str, Any]] = [
-        {"ID": expire_id, "Status": "Enabled", "Filter": {"Prefix": prefix}, "Expiration": {"Days": days}},
-        {
-            "ID": _ABORT_ID,
-            "Status": "Enabled",
-            "Filter": {"Prefix": ""},
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": ABORT_DAYS},
-        },
-    ]
+    # Other stores, and other programs, may use the bucket: each rule is about one prefix, and has it in its name.
+    tmp, days = wanted.tmp_prefix or "", wanted.tmp_days
+    ours = [_rule("storage-tmp-", tmp, "Expiration", {"Days": days})]
+    words = {ours[0]["ID"]: f"blobs below {tmp!r} expire after {days} days"}
+    for prefix in wanted.prefixes:
+        rule = _rule("storage-abort-", prefix, "AbortIncompleteMultipartUpload", {"DaysAfterInitiation": ABORT_DAYS})
+        ours.append(rule)
+        words[rule["ID"]] = f"uploads below {prefix!r} that nobody completes end after {ABORT_DAYS} days"
     missing = [rule for rule in ours if not any(_same(rule, other) for other in rules)]
     if not missing:
         return []
     replaced = {rule["ID"] for rule in missing}
     rules = [rule for rule in rules if rule.get("ID") not in replaced] + missing
     requests.rare("put_bucket_lifecycle_configuration", LifecycleConfiguration={"Rules": rules})
-    words = {
-        expire_id: f"lifecycle rule {expire_id!r}: blobs below {prefix!r} expire after {days} days",
-        _ABORT_ID: f"lifecycle rule {_ABORT_ID!r}: uploads that nobody completes end after {ABORT_DAYS} days",
-    }
-    return [words[rule["ID"]] for rule in missing]
+    return [f"lifecycle rule {rule['ID']!r}: {words[rule['ID']]}" for rule in missing]
+
+
+def _rule(name: str, prefix: str, action: str, when: dict[str, Any]) -> dict[str, Any]:
+    return {"ID": f"{name}{prefix}"[:_MAX_ID], "Status": "Enabled", "Filter": {"Prefix": prefix}, action: when}
 
 
 def _rules(answer: Any, name: str) -> list[dict[str, Any]]:
@@ -131,25 +128,30 @@ def _same(rule: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(other.get(name) == value for name, value in rule.items())
 
 
-def sweep(requests: Requests) -> list[str]:
-    """Ends the uploads in parts that nobody has completed for :data:`ABORT_DAYS`."""
+def sweep(requests: Requests, prefixes: Sequence[str]) -> list[str]:
+    """Ends the uploads in parts below ``prefixes`` that nobody has completed for :data:`ABORT_DAYS`."""
+    ended = sum(_sweep_below(requests, prefix) for prefix in prefixes)
+    return [f"ended {ended} uploads that nobody completed in {ABORT_DAYS} days"] if ended else []
+
+
+def _sweep_below(requests: Requests, prefix: str) -> int:
     old = datetime.now(timezone.utc) - timedelta(days=ABORT_DAYS)
     ended = 0
     markers: dict[str, str] = {}
     while True:
-        response = requests.rare("list_multipart_uploads", **markers)
+        response = requests.rare("list_multipart_uploads", Prefix=prefix, **markers)
         for upload in response.get("Uploads", ()):
-            if upload["Initiated"] < old:
+            # Some servers list the uploads of the whole bucket, whatever the prefix.
+            if upload["Initiated"] < old and upload["Key"].startswith(prefix):
                 ended += _end(requests, upload)
         if not response.get("IsTruncated"):
-            break
+            return ended
         following = {"KeyMarker": response["NextKeyMarker"], "UploadIdMarker": response["NextUploadIdMarker"]}
         if following == markers:
             raise UnavailableError(
                 "the listing of uploads never ends: the server gave the same page again; try again, and check the server"
             )
         markers = following
-    return [f"ended {ended} uploads that nobody completed in {ABORT_DAYS} days"] if ended else []
 
 
 def _end(requests: Requests, upload: dict[str, Any]) -> bool:
