@@ -4,13 +4,13 @@ A backend owns one SDK (or one system interface) and nothing else. It imports ne
 Paths, not keys, cross this border: the facade has already checked the key, put the prefix of the URL and of the storage
 type before it, frozen the options and split the body into bytes.
 
-**Errors.** A method lets the exceptions of its SDK out as they are; the facade asks :meth:`Backend.classify` what one
-*is*, words it, and raises it with the native one as ``__cause__``. Where there is no native exception (an absent path in
-a dictionary) a backend raises the bare class from :mod:`storage.exceptions`; one with a message of its own keeps it.
+**Errors.** A method does not catch the exceptions of its SDK. The facade asks :meth:`Backend.classify` for the class, adds the
+message, and raises the new exception with the SDK's as ``__cause__``. Where there is no native exception (an absent path in a
+dictionary) a backend raises the bare class from :mod:`storage.exceptions`; one with a message of its own keeps it.
 
 **Retries.** A driver on a network gets the caller's ``retries`` and uses :mod:`storage._retry`; what leaves a method has
-been retried as often as the caller allowed, including a body that is cut half way. A conditional write or a delete that
-was retried after a lost answer never blames itself.
+been retried as often as the caller allowed, including a body that is cut half way. A conditional write or a delete that is
+retried after a lost answer must not fail because its own first try succeeded.
 
 **Threads and forks.** Every method may be called from many threads at once, and in a child after ``fork`` without
 sharing a connection with the parent.
@@ -142,7 +142,7 @@ class Backend(Protocol):
         """
 
     def tally(self, found: Stat) -> Tally | None:
-        """Checks a download in parallel ranges of the blob whose ``stream`` gave ``found``; ``None``: there is no checksum."""
+        """Returns a verifier of the checksum for a download of ``found`` in ranges; ``None``: the service keeps none."""
         del found
         return None
 
@@ -163,7 +163,7 @@ class Backend(Protocol):
         """
 
     def delete_unseen(self, path: str, etag: str) -> None:
-        """As ``delete`` with ``if_match``, without a look before it: only what the service checks holds. For ``check``."""
+        """Like ``delete`` with ``if_match``, but only the service compares the etag. ``Storage.check`` uses it."""
         self.delete(path, if_match=etag)
 
     def delete_batch(self, paths: Sequence[str]) -> Mapping[str, Exception]:
@@ -250,7 +250,7 @@ class Backend(Protocol):
 
     @abstractmethod
     def classify(self, exc: BaseException) -> type[StorageError] | None:
-        """The class for an exception of this backend's SDK; ``None``: it is not the SDK's, so a bug, and raised unchanged. Pure.
+        """The class for an exception of this backend's SDK. ``None``: it is not the SDK's but a bug, and raised unchanged. Pure.
 
         ``BlobOrBucketMissing`` where the answer leaves open which of the two is missing.
         """
@@ -264,7 +264,7 @@ class Backend(Protocol):
 
     @abstractmethod
     def bucket_exists(self) -> bool:
-        """Whether the bucket or directory is there, or is made by the first write. May raise, as any other call."""
+        """Whether a write finds a bucket or directory: it is there, or the first write makes it. May raise like any call."""
 
     def is_there(self) -> bool:
         """Whether the bucket or directory is there now; makes nothing. May raise, as any other call."""
@@ -291,7 +291,7 @@ class Backend(Protocol):
         return []
 
     def lint(self, prefix: str) -> Sequence[str]:
-        """A line for each kind of foreign thing below ``prefix`` that has no portable key, with its count. For ``doctor``."""
+        """Counts the entries below ``prefix`` whose names are no portable keys, a line for each kind. For ``storage doctor``."""
         counts = Counter(
             "folder markers (keys that end in a slash)"
             if path[-1:] == "/"
@@ -353,7 +353,7 @@ def servable(backend: Backend) -> ServableBackend | None:
 
 
 class HoldsBackends(Protocol):
-    """A ``Storage`` or ``AsyncStorage``, as the rooms below them know it."""
+    """The part of a ``Storage`` or ``AsyncStorage`` that modules below the facade use."""
 
     def __backends__(self) -> Sequence[Backend]:
         """The main backend and those of the storage types, each once."""

@@ -1,4 +1,4 @@
-"""Open file descriptors that are closed with their last owner."""
+"""Owns open file descriptors: each is closed when its owner is closed or garbage-collected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Runs in each child after ``fork``: objects drop the parent's connections and locks; a count tells the two apart."""
+"""Runs in each child after ``fork``: makes objects drop the parent's connections and locks, and counts the forks.
+
+By the count an object knows whether it was made in this process.
+"""
 
 from __future__ import annotations
 

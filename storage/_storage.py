@@ -34,10 +34,10 @@ class Storage(Many, Directories, Listing, Signing):
 
     Args:
         url: where the blobs live: ``memory://``, ``file:///dir``, ``s3://BUCKET/PREFIX``, ``gs://BUCKET/PREFIX`` …, or a path
-            (a directory). ``None``: the environment variable ``STORAGE_URL``, or else a directory of the user's.
-        auth: credentials, where the service's own chain is not wanted: for S3 a ``boto3.Session``, botocore credentials, or a
-            mapping with ``access_key_id``, ``secret_access_key``, ``session_token``; for GCS google-auth credentials, a
-            service account's mapping, or the path of its file. Local stores take it and do not use it.
+            (a directory). ``None``: the environment variable ``STORAGE_URL``, else a directory in the user's data directory.
+        auth: credentials to use instead of those that the SDK finds by itself: for S3 a ``boto3.Session``, botocore
+            credentials, or a mapping with ``access_key_id``, ``secret_access_key``, ``session_token``; for GCS google-auth
+            credentials, a service account's mapping, or the path of its file. Local stores take it and do not use it.
         retries: tries after the first: an ``int``, a ``urllib3.util.retry.Retry``, or ``None`` for 3 with backoff and jitter.
         timeout: seconds, one number or ``(connect, read)``; ``None``: :attr:`TIMEOUT`.
         storage_types: a mapping from storage type to a prefix below ``url``, a URL, or a backend. ``None``: ``data``, ``tmp``
@@ -45,12 +45,13 @@ class Storage(Many, Directories, Listing, Signing):
         backend: a ready backend instead of ``url``, ``auth``, ``retries`` and ``timeout``.
 
     Raises:
-        ConfigurationError: a URL, parameter or argument that cannot be; nothing has been touched.
+        ConfigurationError: a URL, parameter or argument is not valid; nothing was opened.
         MissingDependencyError: the driver's package is not installed.
         TypeError: ``url`` together with ``backend``.
 
-    Every method may be called from many threads, and raises the exceptions of :mod:`storage.exceptions` alone, but for those
-    of the caller's own files and iterables.
+    Every method may be called from many threads. A failure of the store is an exception of :mod:`storage.exceptions`; a wrong
+    argument is a ``TypeError`` or ``ValueError``; exceptions of the caller's own files, iterables and callbacks come out
+    unchanged.
     """
 
     TIMEOUT: ClassVar[float | tuple[float, float]] = (9.5, 120)
@@ -104,12 +105,12 @@ class Storage(Many, Directories, Listing, Signing):
         progress: Callable[[int], object] | None = None,
         report: Callable[[SyncEvent], object] | None = None,
     ) -> SyncResult:
-        """Copies to another store what is missing or different there, with headers and metadata, and verifies each copy.
+        """Copies to another store blobs that are missing or different there, with headers and metadata, and verifies each copy.
 
-        Both listings are compared before anything is changed: blobs of one size by their checksum where both services tell
-        the same kind (the MD5 that is the etag of most S3 blobs), else by time: a blob that is younger at the source, or of
-        another size, is copied; where times are too close to tell, both are read. So a sync that was interrupted goes on
-        where it stopped. Memory does not grow with the number of blobs; long lists are kept in temporary files.
+        Both listings are compared before anything is changed. A blob of another size is copied. Blobs of equal size are
+        compared by checksum if both services give the same kind (the MD5 that is the etag of most S3 blobs), else by time: a
+        newer source is copied, and if the times are too close, both are read. A sync that was interrupted can be run again and
+        goes on where it stopped. Memory does not grow with the number of blobs; long lists are kept in temporary files.
 
         A copy is verified by the etag that the destination gives it, if that is the MD5 of the bytes or of their parts' MD5s;
         else it is read back.
@@ -118,14 +119,14 @@ class Storage(Many, Directories, Listing, Signing):
             other: the destination. A path is a plain folder, in which every file is a blob of type ``data``: that type alone is
                 synced.
             storage_type: one type, which both stores have; ``None``: all types of this store.
-            prefix: what the keys start with that are looked at, on both sides; ``""``: all.
-            delete: delete at the destination what is not here. It comes last, asks here once more for each key, and deletes
-                nothing if a listing or some blob failed.
+            prefix: sync only keys that start with it, on both sides; ``""``: all.
+            delete: delete blobs at the destination that this store does not have. This comes last; each key is looked up here
+                once more before its delete, and nothing is deleted if a listing or a blob failed.
             dry_run: change nothing; ``report`` and the result say what would be done.
             include: patterns of keys to look at (``*``, ``?``, ``[…]`` within a segment, ``**`` across; one without a slash is
                 matched against the last segment); none: all.
             exclude: patterns of keys to leave alone on both sides.
-            checksum: do not trust times: read blobs that have no checksum of the same kind on both sides.
+            checksum: ignore times; read both blobs unless both sides have a checksum of the same kind.
             concurrency: how many blobs at once; ``None``: what suits the backends.
             bwlimit: bytes a second that are read at most; ``None``: no limit. Workers of an ``executor`` share it.
             executor: does the work, on key ranges, for stores that are too large for one process: any
@@ -168,7 +169,9 @@ class Storage(Many, Directories, Listing, Signing):
         return sync(self._core, core_of(other), storage_type, options, executor, progress, report)
 
     def split_keys(self, prefix: str, parts: int, storage_type: str = "data") -> Sequence[KeyRange]:
-        """Splits the keys into ranges of about equal size, for work in parallel. Lists a few keys here and there, and not all.
+        """Splits the keys into ranges of about equal size, for work in parallel.
+
+        It samples the keys with short listings, and does not list them all.
 
         Each listing between the bounds of a range (``iter_list(prefix, start_after=…, end_before=…)``) gives its keys; together
         the ranges hold every key once. It takes some 5 to 20 short listings for each part, several at once.
@@ -198,7 +201,7 @@ class Storage(Many, Directories, Listing, Signing):
         *,
         executor: Executor,
     ) -> Iterator[tuple[str, T]]:
-        """Calls ``function(storage, key)`` for every key, by the workers of an executor.
+        """Calls ``function(storage, key)`` for every key, on the workers of an executor.
 
         A worker whose process dies has its keys done again, so ``function`` may be called more than once for a key; its result
         is given once.
@@ -210,7 +213,7 @@ class Storage(Many, Directories, Listing, Signing):
             executor: as for :meth:`sync_to`.
 
         Yields:
-            ``(key, result)``, in the order in which the workers bring them.
+            ``(key, result)``, in no particular order.
 
         Raises:
             ConfigurationError: the store cannot be sent to the workers, as for :meth:`sync_to`.
@@ -241,7 +244,7 @@ class Storage(Many, Directories, Listing, Signing):
             executor: does the work, on key ranges, as for :meth:`sync_to`; ``None``: this process.
 
         Returns:
-            How many blobs there were; at least so many, where a worker died and its work was done again.
+            The number of blobs that were deleted; a lower bound if a worker died and its work was repeated.
 
         Raises:
             ConfigurationError: the store cannot be sent to the workers, as for :meth:`sync_to`.
@@ -299,7 +302,7 @@ class Storage(Many, Directories, Listing, Signing):
         return lines
 
     def check(self) -> Sequence[str]:
-        """Tries for real what this library needs of a server, under a name of its own, which it removes again.
+        """Tests with real requests whether the server does what this library needs. The test blobs are deleted at the end.
 
         Returns:
             A line for each thing that the server lacks; empty when nothing.

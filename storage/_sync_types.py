@@ -1,4 +1,4 @@
-"""``SyncResult``, ``SyncEvent`` and ``SyncFailure``: what a sync tells its caller."""
+"""``SyncResult``, ``SyncEvent`` and ``SyncFailure``: the result and the progress events of a sync."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thread pool that lasts for one call of the user."""
+"""A thread pool for one call by the user, or for one open file."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class SignedRequest(Frozen):
         method: ``"GET"``, ``"HEAD"`` or ``"PUT"``.
         url: where to send it. A secret: whoever has it can use it.
         headers: the headers that must be sent with it, exactly these values.
-        expires_at: when it stops working, aware, UTC; earlier than asked for where the credentials die earlier.
+        expires_at: when it stops working, aware, UTC; earlier than asked for if the credentials expire before.
     """
 
     method: str
@@ -78,7 +78,7 @@ class SignedForm(Frozen):
     Attributes:
         url: where to post it.
         fields: the form's fields, in this order; after them comes the field ``file`` with the bytes. A secret, like ``url``.
-        expires_at: when it stops working, aware, UTC; earlier than asked for where the credentials die earlier.
+        expires_at: when it stops working, aware, UTC; earlier than asked for if the credentials expire before.
     """
 
     url: str

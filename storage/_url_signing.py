@@ -166,7 +166,7 @@ def verify_form(keys: SigningKeys, path: str, fields: Sequence[tuple[str, str]],
 
     Raises:
         RefusedError: 403: altered, expired, signed for another path, a field that is missing, given twice or unknown, or another
-            ``Content-Type`` than the one that is bound; 400: a ``Content-Type`` that cannot be.
+            ``Content-Type`` than the one that is bound; 400: a ``Content-Type`` that is not valid.
     """
     given = {name.lower(): value for name, value in fields}
     if len(given) != len(fields) or not {"policy", "signature"} <= given.keys() <= {

@@ -83,7 +83,7 @@ class StorageURL(Frozen):
         bucket, _, path = rest.partition("/")
         if "@" in bucket:
             raise ConfigurationError(
-                f"{scheme}:// URL: a user name or password does not belong into a URL; pass auth=… or use the environment"
+                f"{scheme}:// URL: a user name or password does not belong in a URL; pass auth=… or use the environment"
             )
         return cls(scheme, _decode(scheme, bucket), _decode(scheme, path), _parse_query(scheme, query))
 
@@ -156,7 +156,7 @@ def endpoint(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("use http://HOST[:PORT] or https://HOST[:PORT]")
     if "@" in parts.netloc:
-        raise ValueError("a user name or password does not belong into a URL; pass auth=… or use the environment")
+        raise ValueError("a user name or password does not belong in a URL; pass auth=… or use the environment")
     return text.rstrip("/")
 
 

@@ -11,7 +11,7 @@
      ├── NotTextError                 (ValueError)    the blob is not UTF-8
      ├── ConfigurationError           (ValueError)    a URL, option or argument of ``Storage``
      ├── MissingDependencyError       (ImportError)   a driver's package is not installed
-     ├── PermissionDeniedError                        known, but not allowed
+     ├── PermissionDeniedError                        valid credentials, but not allowed
      │    └── AuthenticationError                     no credentials, or wrong ones
      ├── BucketNotFoundError                          the bucket or directory itself is missing
      ├── UnavailableError                             network, 5xx or throttling, after the retries
@@ -90,7 +90,7 @@ class NotFoundError(StorageError, LookupError):
 
 
 class PreconditionFailedError(StorageError):
-    """``if_match`` named another version than the one that is there, or a blob was replaced while it was being read."""
+    """``if_match`` is not the etag of the blob (or there is no blob), or a blob was replaced while it was being read."""
 
 
 class AlreadyExistsError(PreconditionFailedError):
@@ -110,7 +110,7 @@ class NotTextError(StorageError, ValueError):
 
 
 class ConfigurationError(StorageError, ValueError):
-    """A URL, query parameter or argument of ``Storage`` that cannot be; the message says what is allowed."""
+    """A URL, query parameter or argument of ``Storage`` that is not valid; the message says what is allowed."""
 
 
 class MissingDependencyError(StorageError, ImportError):

@@ -115,7 +115,7 @@ def in_thread(
 
 
 def quick(method: Callable[Concatenate[Storage, P], T]) -> Callable[Concatenate[AsyncCore, P], Coroutine[Any, Any, T]]:
-    """As ``in_thread``, but on the event loop where the backend never waits."""
+    """Like ``in_thread``, but runs on the event loop if no backend of the store ever waits."""
 
     async def call(self: AsyncCore, /, *args: P.args, **options: P.kwargs) -> T:
         return await self._quick(partial(method, self._sync, *args, **options))

@@ -1,7 +1,7 @@
 """A thread pool for one asyncio loop, quicker than ``anyio.to_thread``.
 
-``anyio.to_thread`` takes some 60 µs to hand a call over, a third of a small call to a bucket. Here a hand-over is a queue,
-and one message to the loop tells it of all calls that have ended since it turned last.
+``anyio.to_thread`` takes some 60 µs to hand a call over, a third of a small call to a bucket. Here calls go through a queue,
+and the loop is woken once for all calls that have ended since its last iteration.
 """
 
 from __future__ import annotations

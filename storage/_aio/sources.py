@@ -64,7 +64,8 @@ async def _pieces(source: AsyncSource, size: int) -> AsyncGenerator[bytes, None]
 class AsyncBlobFile:
     """A file object of ``Storage.open`` whose methods are coroutines, and the context manager that opens and closes it.
 
-    ``async with storage.open(key) as file`` opens it; so does ``file = await storage.open(key)``, which then wants ``close``.
+    ``async with storage.open(key) as file`` opens it; so does ``file = await storage.open(key)``, after which the caller must
+    ``await file.close()``.
     """
 
     def __init__(self, workers: Workers, opener: Callable[[], Any]) -> None:

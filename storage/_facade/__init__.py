@@ -1,1 +1,1 @@
-"""The methods of ``Storage``, a room for each subject. ``storage._storage`` puts them together."""
+"""The methods of ``Storage``, one module for each subject. ``storage._storage`` combines them in one class."""

@@ -146,7 +146,7 @@ class Blobs(Facade):
         content_encoding: str | None = None,
         if_match: str | None = None,
     ) -> ObjectInfo:
-        """Replaces what is given of a blob's metadata and headers; its bytes stay, and do not pass through this process.
+        """Replaces the given metadata and headers of a blob. The bytes stay, and do not pass through this process.
 
         Args:
             key: a portable key.

@@ -1,4 +1,4 @@
-"""``Call``: one call of a user. It makes the steps on the backend, translates their exceptions, and logs."""
+"""``Call``: one call by the user: runs the backend's methods, translates their exceptions, and logs the call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``Storage.check``: tries for real what the contract needs of a server."""
+"""``Storage.check``: tests with real requests whether a server does what the contract needs.
+
+The checks of arguments are in ``options``.
+"""
 
 from __future__ import annotations
 

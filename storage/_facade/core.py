@@ -1,4 +1,7 @@
-"""``Core``: what an open store consists of, its backends and routes. ``Storage`` and ``AsyncStorage`` have one each."""
+"""``Core``: the backends and routes of an open store; checks each key and finds its path.
+
+``Storage`` and ``AsyncStorage`` have one each.
+"""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Directories(Files):
         concurrency: int | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> int:
-        """Stores every regular file below a local directory under ``prefix`` and its path there, several at once.
+        """Stores each regular file below a local directory, several at once; its key is ``prefix`` plus its relative path.
 
         Links are not followed: a link to a file or a directory is left out. Every name is checked before anything is sent.
 
@@ -74,7 +74,9 @@ class Directories(Files):
         concurrency: int | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> int:
-        """Writes every blob whose key begins with ``prefix`` to the rest of its key below a local directory, several at once.
+        """Writes each blob whose key begins with ``prefix`` to a local directory, several at once.
+
+        The rest of the key is the file's path. Other files in the directory stay.
 
         Each file appears whole or not at all. None is written outside the directory: a link on the way is not followed, and one
         at a file's place is replaced.

@@ -180,7 +180,7 @@ class Files(Facade):
         Raises:
             NotFoundError: reading, and there is no such blob.
             PreconditionFailedError: while reading: the blob was replaced meanwhile; at ``close``: as for :meth:`set`.
-            ValueError: a mode or option that cannot be.
+            ValueError: a mode or option that is not valid.
         """
         from storage._facade import file_objects as _files  # only here: an import of the package is to stay cheap
 

@@ -14,7 +14,7 @@ from storage._facade.values import Value
 
 
 class Many(Blobs):
-    """The batches of ``Storage``."""
+    """The methods of ``Storage`` for many blobs at once."""
 
     # Two signatures: where a parameter is a union, mypy does not look in it for the values of a dict, and joins text and bytes.
     @overload
@@ -67,7 +67,8 @@ class Many(Blobs):
             content_type, cache_control, content_encoding, metadata, overwrite, if_match: for all of them, as for :meth:`set`.
 
         Raises:
-            StorageError: once the others in flight have ended; of several, the first in the order given. It carries its ``key``.
+            StorageError: a blob failed. It is raised after the calls in flight have ended; if several failed, the first in the
+                order given is raised. It carries the ``key``. Blobs that were stored before stay stored.
         """
         route = self._core.route(storage_type)
         if not isinstance(items, Iterable):

@@ -1,4 +1,7 @@
-"""Signs for every backend: by its service, or, for local stores, with our own keys and server."""
+"""Signs URLs and forms for every backend.
+
+A cloud signs by itself. For a local store the URL is signed here with the store's keys, and the server is started.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The characters that keys have at each position, as far as they have been seen; and texts to list keys by."""
+"""Records which characters occur at each position of keys; computes the bounds of the listings of ``splitting``."""
 
 from __future__ import annotations
 

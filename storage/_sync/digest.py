@@ -1,4 +1,4 @@
-"""The digest that a copy is verified by: the etag that S3 would give."""
+"""Computes the etag that S3 would give to the bytes of a blob; a copy is verified by it."""
 
 from __future__ import annotations
 

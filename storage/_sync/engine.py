@@ -246,7 +246,7 @@ class Engine:
             return
         if by is not None:
             self._account.compared(by)
-        reason = _REASONS.get(by if by == "content" else action, "the source is younger")
+        reason = _REASONS.get(by if by == "content" else action, "the source is newer")
         self._account.done("copied", pair.storage_type, entry, reason)
 
     def _look(self, pair: Pair, action: str, entry: Entry) -> tuple[str, str | None, bool]:

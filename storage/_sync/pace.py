@@ -1,4 +1,4 @@
-"""What holds the threads of a sync back: a limit of bytes a second, and a service that asks for fewer requests."""
+"""Slows the threads of a sync down: limits the bytes per second, and pauses when the service asks for fewer requests."""
 
 from __future__ import annotations
 

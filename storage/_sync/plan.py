@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 _MD5 = re.compile(r"[0-9a-f]{32}").fullmatch
 _PARTS = re.compile(r"[0-9a-f]{32}-[0-9]+").fullmatch
 _SECOND: Final = 1_000_000  # microseconds; some services tell whole seconds
-# How much younger, in microseconds, a copy must be for its time alone to prove it: clocks differ, and a blob's time may be that
+# How much newer, in microseconds, a copy must be for its time alone to prove it: clocks differ, and a blob's time may be that
 # at which its upload began.
 _MARGIN: Final = 10 * _SECOND
 
@@ -89,20 +89,20 @@ def compare(source: Entry, target: Entry, *, checksum: bool) -> Verdict:
     """Compares a blob of both sides by what their listings say.
 
     Another size means another blob, and equal etags of the S3 kinds (an MD5, or MD5s of parts) mean equal bytes. Else a blob
-    that is younger at the source differs, and one that is ten seconds older is the same, unless ``checksum``: do not trust
-    times. Everything else has to be looked at.
+    that is newer at the source differs, and one that is ten seconds older is the same, unless ``checksum``: do not trust times.
+    Everything else has to be looked at.
     """
     if source.size != target.size:
         return Verdict("differs", "size")
-    younger = source.modified > target.modified + _SECOND
+    newer = source.modified > target.modified + _SECOND
     older = source.modified + _MARGIN <= target.modified
     if source.etag == target.etag and (_MD5(source.etag) or _PARTS(source.etag)):
         # The same bytes, written again, may have other headers, which no listing tells.
         return Verdict("same" if older else "headers", "checksum" if is_md5(source.etag) else "etag")
     if is_md5(source.etag) and is_md5(target.etag):
-        return Verdict("differs" if younger else "unlike" if older else "read", "checksum")
+        return Verdict("differs" if newer else "unlike" if older else "read", "checksum")
     if checksum:
         return Verdict("read", "content")
-    if younger:
+    if newer:
         return Verdict("differs", "size and time")
     return Verdict("same", "size and time") if older else Verdict("read", "content")

@@ -1,4 +1,4 @@
-"""The course of a sync: checks, the work, and the result."""
+"""Runs one sync: checks both stores, does the work in this process or on an executor, and returns the result."""
 
 from __future__ import annotations
 

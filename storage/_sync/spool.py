@@ -1,4 +1,4 @@
-"""Lists that are too long for memory: kept in temporary files, and sorted there. Nothing here knows of stores."""
+"""Keeps lists that are too long for memory in temporary files, and sorts them there."""
 
 from __future__ import annotations
 

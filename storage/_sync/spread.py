@@ -1,4 +1,6 @@
-"""Runs work on key ranges by an executor, until every range is done. Knows nothing about what the work is.
+"""Schedules work on key ranges on an executor, and repeats lost pieces, until every range is done.
+
+It does not depend on the kind of work.
 
 A worker does a *piece* of a range and hands back the rest, so that no range keeps one worker busy while others are idle: the rest
 is split again where work runs short.

@@ -1,4 +1,4 @@
-"""Bulk work by an executor: syncs, deletes, and calls of a function for each key, each spread over key ranges."""
+"""Runs syncs, deletes and ``map_keys`` on an executor: splits the keys, sends the work, and combines the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stores as bulk work needs them: with the methods of ``Storage``, and sent to workers without being opened twice there."""
+"""Sends stores to workers: a worker opens each store once, however many tasks use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What workers do with key ranges: sync them, delete them, or call a function for each key."""
+"""The work that is sent to workers: sync a key range, delete its keys, or call a function for each key."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Finds listings that never end because their pages repeat."""
+"""Detects listings whose page tokens repeat, and which would never end."""
 
 from __future__ import annotations
 
 
 class Circle:
-    """Notices that places come in a circle, however long it is, and remembers but one of them (Brent's algorithm)."""
+    """Detects a repeating sequence of page tokens in constant memory (Brent's algorithm)."""
 
     def __init__(self) -> None:
         self._marked: str | None = None

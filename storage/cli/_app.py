@@ -75,9 +75,9 @@ def _version() -> str:
 def app(ctx: click.Context, debug: bool) -> None:
     """Blobs in memory, local files, S3 and Google Cloud Storage, by URL.
 
-    Every command takes --url and --type. Without --url it is the environment variable STORAGE_URL, or else a store of your own
-    in your data directory. A path instead of a URL, as in ./photos, is a plain folder, in which every file is a blob of type
-    data. Without --type it is data. Data goes to standard output, everything else to standard error.
+    Every command takes --url and --type. Default of --url: the environment variable STORAGE_URL, else a store in your data
+    directory. A path instead of a URL, as in ./photos, is a plain folder, in which every file is a blob of type data. Default
+    of --type: data. Data goes to standard output, everything else to standard error.
 
     Exit status: 0 done; 1 the blob is not there; 2 wrong usage or configuration; 3 any other error; 130 interrupted.
     """

@@ -1,4 +1,4 @@
-"""Moves local folders by the rules of ``set_dir`` and ``get_dir``: ``set -r``; ``get`` with ``-r``, ``--glob`` or a list."""
+"""Uploads and downloads local folders as ``set_dir`` and ``get_dir`` do, for ``set -r`` and ``get`` of many keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shared by commands on many keys: where the keys come from, and how a failure of one is told while the others go on."""
+"""Shared by commands on many keys: selects the keys, and reports each failure while the others go on."""
 
 from __future__ import annotations
 

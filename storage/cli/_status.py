@@ -1,4 +1,4 @@
-"""The exit statuses of the program, and which exception ends it with which."""
+"""The exit statuses of the program, and the status of each exception."""
 
 from __future__ import annotations
 

@@ -120,9 +120,9 @@ def get(
     """Write a blob to a file or to standard output.
 
     Without FILE, or with '-', the bytes go to standard output as they are. A file appears whole or not at all; if FILE is a
-    folder, the file is named by the last part of the key. With -r, --glob or --keys-from, FILE is a folder (of --glob and
-    --keys-from by default the current one), and each blob is written to the path that its key is; -r and --glob leave out the
-    part of the path that was given. --json prints what is known of each blob that was written, so it needs a FILE.
+    folder, the file is named by the last part of the key. With -r, --glob or --keys-from, FILE is a folder (default with --glob
+    and --keys-from: the current one). Each blob is written to a file below it whose path is the key; with -r and --glob, the
+    folder named in KEY is left out of that path. --json prints what is known of each blob that was written, so it needs a FILE.
     """
     most = 1 if keys_from is not None else 2
     if len(words) > most or (not words and keys_from is None):

@@ -50,7 +50,7 @@ def cp(place: Place, **words: Any) -> None:
     """Copy a blob with its headers and metadata.
 
     Inside one store the bytes do not pass through this machine where the service can copy. With --new-url they do; NEW_KEY is
-    then the same as KEY unless it is given. With --glob, NEW_KEY is a folder, and what lies in it already is not copied.
+    then the same as KEY unless it is given. With --glob, NEW_KEY is a folder; blobs that are already in it are not copied.
     """
     _transfer(place, **words, move=False)
 

@@ -22,7 +22,12 @@ from storage.cli._many import Outcome, nothing, over_keys
     "storage ls -r reports/ | grep old | storage rm --keys-from -",
 )
 @click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
-@click.option("-r", "--recursive", is_flag=True, help="KEY is a prefix: delete every key that ls -r KEY lists.")
+@click.option(
+    "-r",
+    "--recursive",
+    is_flag=True,
+    help="KEY is a prefix (a folder: end it with /): delete every key that ls -r KEY lists.",
+)
 @click.option("-f", "--missing-ok", is_flag=True, help="A blob that is not there is fine.")
 @click.option("--if-match", metavar="ETAG", help="Fail unless this is the blob's etag; with one KEY.")
 @glob_option()
@@ -39,8 +44,8 @@ def rm(
     """Delete blobs.
 
     Every key of the command line is checked before the first blob is deleted. A blob that is not there is exit status 1; the
-    others are deleted all the same. With -r, KEY is what keys start with, a string and not a folder: 'rep' deletes reports/ too,
-    'reports/' that folder alone.
+    others are deleted all the same. With -r, KEY is a prefix, a text that keys start with, and not a folder: 'rm -r
+    reports/2019' deletes reports/2019-old/ too. For a folder end KEY with a slash: 'rm -r reports/2019/'.
     """
     if recursive and (glob or keys_from is not None):
         usage("-r, --glob and --keys-from exclude each other.")

@@ -30,7 +30,7 @@ def _check_served(store: Storage, storage_type: str) -> None:
     if served is None or served.serve_url is not None:
         return
     usage(
-        f"{backend.location} has no server, so a signed URL would die with this command: run `storage serve --url URL`, and name "
+        f"{backend.location} has no server, so a signed URL would end with this command: run `storage serve --url URL`, and name "
         "it in the URL as ?serve_url=http://HOST:PORT."
     )
 

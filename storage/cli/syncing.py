@@ -89,8 +89,8 @@ def sync(
     in ./photos, is a plain folder: all files below it are blobs of type data, and only that type is synced. Content type,
     other headers and metadata go along. Run again after an interruption, it goes on where it stopped.
 
-    A blob is the same if it has the same size and, where both services tell an MD5, the same MD5; else if the copy is ten
-    seconds younger, or has the same bytes.
+    Two blobs count as equal if their sizes are equal, and their MD5s where both services give one. Without MD5s they count as
+    equal if the copy is ten seconds newer, or if the bytes are equal.
 
     In a GLOB, * and ? stand for anything but a slash, ** for anything; one without a slash is matched against the last part of
     a key, and one that ends in a slash takes everything below.

@@ -97,7 +97,7 @@ def doctor(place: Place) -> None:
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(place: Place, shell: str) -> None:
-    """Print what makes a shell complete commands, options, types and keys."""
+    """Print the script that lets a shell complete commands, options, types and keys."""
     del place
     kind = get_completion_class(shell)
     if kind is not None:

@@ -1,4 +1,4 @@
-"""``Place``: the name of a blob's file in its locked directory, and what stands there now."""
+"""``Place``: where a blob's file is or will be: its locked directory, its name, and the file that has that name now."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Records: the etag, headers and metadata of a blob, in an extended attribute of its file or in a sidecar.
 
-A record names the size and the time of change of the body that it belongs to. Where these are no longer the file's, somebody
-edited the file in place: the headers in the record still hold, its etag does not.
+A record names the size and the time of change of the body that it belongs to. If the file has another size or time, it was
+edited in place: the record's headers still count, its etag does not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Temporary files: written aside, then published in one step.
 
-A staged file is locked by its writer. Whoever else gets that lock may delete the file: its writer is gone.
+A staged file is locked by its writer. A process that can take this lock may delete the file, because its writer has died.
 """
 
 from __future__ import annotations

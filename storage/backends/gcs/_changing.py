@@ -33,7 +33,7 @@ def delete(session: Session, path: str, generation: str | None) -> None:
         status = status_of(exc)
         if not attempts.lost or status not in (404, 412):
             raise
-        # An earlier try may have deleted it; then another blob of this name, if there is one, is younger than that try.
+        # An earlier try may have deleted it; then another blob of this name, if there is one, is newer than that try.
         if status == 412 and _was_there(session, path, began):
             raise PreconditionFailedError from exc
         raise outcome_unknown(f"delete of {path!r}") from exc

@@ -1,8 +1,8 @@
 """Maps the exceptions of the transport, google-auth, requests and urllib3 to our classes, and says which to retry. Pure.
 
-A refusal of the service is told as google-cloud-storage tells it: by an exception of ``google.api_core``. That package, and
-those of the other exceptions, take long to import, so none is imported before it has something to say; and that there is no
-such blob, which is no failure of anything, is told by an exception of this module's own.
+An error answer of the service becomes the exception of ``google.api_core`` that google-cloud-storage would raise. These
+packages take long to import, so each is imported only when one of its exceptions is needed. An absent blob is common and no
+failure: it is this module's own ``MissingError``, which needs no import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Asks, after the answer to a write was lost, which version of the blob is there, and since when."""
+"""Reads the current version of a blob and its age, to find out what a write did whose answer was lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a blob or a range of it: one generation, resumed where a body is cut, its checksum compared."""
+"""Reads a blob or a range of it, of one generation; resumes a body that was cut, and verifies a whole blob."""
 
 from __future__ import annotations
 

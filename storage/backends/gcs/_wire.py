@@ -1,4 +1,7 @@
-"""``Wire``: what sends one request, and the one over our own transport. The one over ``requests`` is in ``_requests_wire``."""
+"""``Wire``: the interface that sends one request, and its implementation over our own transport.
+
+The implementation over ``requests`` is in ``_requests_wire``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Writes a blob: a small one with one request, a large one through a resumable session. Each recognises its own write."""
+"""Writes a blob: a small one with one request, a large one through a resumable session.
+
+After a lost answer both recognise their own write.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def create(
     """The backend for an ``s3://`` URL. Opens no connection and looks for no credentials.
 
     Raises:
-        ConfigurationError: no bucket, a query parameter that cannot be, or an ``auth`` of another type.
+        ConfigurationError: no bucket, a query parameter that is not valid, or an ``auth`` of another type.
     """
     options = url.options(
         region=str,

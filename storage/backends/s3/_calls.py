@@ -1,4 +1,4 @@
-"""Requests of S3's protocol before they are signed."""
+"""``Call``: one unsigned request of S3's protocol, for either transport."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every name of botocore, boto3 and moto that is not documented, in one place; ``tests/s3/test_sdk.py`` fails when one goes."""
+"""Every use of an undocumented name of botocore, boto3 and moto; ``tests/s3/test_sdk.py`` fails when one disappears."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maps the exceptions of botocore and urllib3 to this library's classes. Pure. Loaded when one has come: it takes 60 ms."""
+"""Maps the exceptions of botocore and urllib3 to this library's classes. Pure. Imported after one was raised: it takes 60 ms."""
 
 from __future__ import annotations
 

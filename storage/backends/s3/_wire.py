@@ -1,4 +1,4 @@
-"""Signs and sends requests over our own transport, at a twentieth of boto3's cost."""
+"""Signs requests and sends them over our own transport, which costs a fraction of boto3's CPU."""
 
 from __future__ import annotations
 
