@@ -41,6 +41,8 @@ WRAPPERS: Final = {
     "readonly": Driver("storage.backends.readonly"),
 }
 
+_HOST = re.compile(r"(?:[\w-]{1,63}\.)*[\w-]{1,63}\.?", re.ASCII)
+_NO_BLANKS = re.compile(r"[!-~]+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _registered: dict[str, Factory] = {}
 
@@ -153,7 +155,9 @@ def endpoint(text: str) -> str:
         _ = parts.port
     except ValueError:
         parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    host = parts.hostname or ""
+    is_url = parts.scheme in ("http", "https") and (":" in host or _HOST.fullmatch(host))
+    if not is_url or not _NO_BLANKS.fullmatch(text) or parts.query or parts.fragment:
         raise ValueError("use http://HOST[:PORT] or https://HOST[:PORT]")
     if "@" in parts.netloc:
         raise ValueError("a user name or password does not belong in a URL; pass auth=… or use the environment")

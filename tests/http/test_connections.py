@@ -523,6 +523,8 @@ def test_a_name_that_has_no_address(monkeypatch):
     def unknown(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
+    with pool_of(80, host="a..b") as pool, pytest.raises(ConnectError, match="no name of a host"):
+        get(pool)
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pool_of(80, host="nowhere.invalid") as pool, pytest.raises(ConnectError, match="Name or service not known"):
         get(pool)

@@ -114,6 +114,10 @@ def test_anonymous(stub) -> None:
         {"access_key_id": "a", "secret_access_key": b"s"},
         {"access_key_id": "a", "secret_access_key": "s3cr3t", "region": "x"},
         {"access_key_id": "a", "secret_access_key": "s3cr3t", "session_token": 1},
+        {"access_key_id": "a", "secret_access_key": "s3cr3t\n"},
+        {"access_key_id": " a", "secret_access_key": "s3cr3t"},
+        {"access_key_id": "a", "secret_access_key": "s3cr3t", "session_token": "t\r\nx: y"},
+        {"access_key_id": "a", "secret_access_key": "s3cr3t\ud800"},
         ("a", "s3cr3t"),
         "s3cr3t",
     ],
@@ -135,6 +139,10 @@ def test_auth_that_cannot_be(auth) -> None:
         "endpoint_url=ftp://x",
         "what=1",
         "region=",
+        "region=a%20b",
+        "region=a/b",
+        "sse_kms_key_id=k%0A",
+        "endpoint_url=http://h%20h",
     ],
 )
 def test_query_that_cannot_be(query) -> None:
@@ -148,6 +156,26 @@ def test_auth_and_another_way_in(query) -> None:
     """``auth`` excludes the URL's own way to credentials."""
     with pytest.raises(ConfigurationError):
         Storage(f"s3://b?{query}", KINDS["mapping"])
+
+
+def test_settings_that_no_request_can_hold(stub, monkeypatch) -> None:
+    """A line break in a variable, or a host that botocore refuses, is a ConfigurationError of the call, and nothing is sent."""
+    proxy, _ = stub
+    place = "s3://b?region=us-east-1&endpoint_url="
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENV")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "t0ken\n")
+    with Storage(place + proxy.url) as store:
+        for call in (lambda: store.exists("k"), lambda: store.set("k", "v"), store.list):
+            with pytest.raises(ConfigurationError, match="line break") as caught:
+                call()
+            assert "t0ken" not in str(caught.value)
+    assert proxy.requests == []
+    with (
+        Storage(place + "http://my_host:9000", KINDS["mapping"]) as store,
+        pytest.raises(ConfigurationError, match="Invalid endpoint"),
+    ):
+        store.exists("k")
 
 
 def test_no_bucket() -> None:

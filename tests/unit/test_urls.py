@@ -144,14 +144,33 @@ def test_options_refuse(query, kinds, fault):
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["http://h", "https://h:1", "http://127.0.0.1:9000/", "http://[::1]:1/base"])
+@pytest.mark.parametrize(
+    "text", ["http://h", "https://h:1", "http://127.0.0.1:9000/", "http://[::1]:1/base", "http://my_host:1"]
+)
 def test_endpoints(text):
     """An endpoint loses its last slash and nothing else."""
     assert endpoint(text) == text.rstrip("/")
 
 
 @pytest.mark.parametrize(
-    "text", ["h", "h:1", "ftp://h", "http://", "http://h:x", "http://h?a", "http://h#a", "http://[", "http://u@h"]
+    "text",
+    [
+        "h",
+        "h:1",
+        "ftp://h",
+        "http://",
+        "http://h:x",
+        "http://h?a",
+        "http://h#a",
+        "http://[",
+        "http://u@h",
+        "http://h h",
+        "http://h/a b",
+        "http://é",
+        "http://a..b",
+        "http://" + "a" * 64,
+        "http://h/\n",
+    ],
 )
 def test_bad_endpoints(text):
     """What is no http(s) URL of a host is a ValueError."""

@@ -54,6 +54,8 @@ def dial(place: Place) -> socket.socket:
     except OSError as exc:
         let_others_through(exc)
         raise ConnectError(f"{place}: no connection: {exc}") from exc
+    except UnicodeError as exc:
+        raise ConnectError(f"{place}: no connection: this is no name of a host") from exc
     try:
         # A request goes out with one call, so there is nothing to wait for before it is sent.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -12,6 +12,7 @@ from storage.backends._http._connection import Connection
 from storage.backends._http._dial import Place
 from storage.backends._http._errors import ConnectionLostError
 from storage.backends._http._response import Response
+from storage.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -26,12 +27,14 @@ def header_lines(headers: Iterable[tuple[str, str]]) -> str:
     """Headers as lines, each with a line feed at its end.
 
     Raises:
-        ValueError: a name or a value has a line break.
+        ConfigurationError: a name or a value has a line break.
     """
     lines = [f"{name}:{value}\n" for name, value in headers]
     text = "".join(lines)
     if text.count("\n") != len(lines) or "\r" in text:
-        raise ValueError("a header holds no line break")
+        raise ConfigurationError(
+            "a header of the request would hold a line break; look for one at the end of the credentials or of a setting"
+        )
     return text
 
 
@@ -101,7 +104,7 @@ class Pool:
 
         Raises:
             TransportError: there is no whole answer (with ``stream``: no whole head).
-            ValueError: ``target`` or ``headers`` would break the request's lines.
+            ConfigurationError: ``target`` or ``headers`` would break the request's lines.
         """
         pieces = body if isinstance(body, (list, tuple)) else (body,) if body else ()
         head = self._head(method, target, headers, pieces)
@@ -134,7 +137,9 @@ class Pool:
     ) -> bytes:
         lines = headers if isinstance(headers, str) else header_lines({"host": self.authority, **headers}.items())
         if " " in target or "\n" in target or "\r" in target:
-            raise ValueError("a target holds neither a space nor a line break")
+            raise ConfigurationError(
+                "the target of the request would hold a space or a line break; look for one in the endpoint's URL"
+            )
         length = f"content-length:{sum([len(piece) for piece in pieces])}\n" if pieces or method in _WITH_BODY else ""
         return f"{method} {target} HTTP/1.1\n{lines}{length}\n".replace("\n", "\r\n").encode()
 

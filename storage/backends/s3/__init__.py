@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from typing import Any
 
@@ -29,7 +30,7 @@ def create(
         ConfigurationError: no bucket, a query parameter that is not valid, or an ``auth`` of another type.
     """
     options = url.options(
-        region=str,
+        region=_region,
         endpoint_url=endpoint,
         profile=str,
         addressing_style=("path", "virtual", "auto"),
@@ -37,7 +38,7 @@ def create(
         ca_bundle=_ca_bundle,
         checksums=bool,
         sse=("AES256", "aws:kms", "aws:kms:dsse"),
-        sse_kms_key_id=str,
+        sse_kms_key_id=_key_id,
         keys=("raw",),
     )
     if not url.bucket:
@@ -55,6 +56,18 @@ def create(
         options["checksums"] is not False,
     )
     return S3Backend(settings, retries or Retries(), _encryption(url, options["sse"], options["sse_kms_key_id"]))
+
+
+def _region(text: str) -> str:
+    if not re.fullmatch(r"[\w.-]+", text, re.ASCII):
+        raise ValueError("use the name of a region, as in eu-west-1")
+    return text
+
+
+def _key_id(text: str) -> str:
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError("use the id or the ARN of a key")
+    return text
 
 
 def _ca_bundle(text: str) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from storage.backends.s3 import _sdk
 from storage.backends.s3._sdk_wire import keep_body
-from storage.backends.s3._settings import POOL_SIZE, Settings, given_keys, is_boto3_session
+from storage.backends.s3._settings import POOL_SIZE, Settings, check_found, given_keys, is_boto3_session
 
 _AWS_HOSTS: Final = (
     ".amazonaws.com",
@@ -65,7 +65,11 @@ class SharedClient:
         state = self._mine()
         if state.core is None:
             with state.lock:
-                state.core = state.core or _make_core(self._settings)
+                if state.core is None:
+                    core = _make_core(self._settings)
+                    if not self._settings.anonymous:
+                        check_found(core.get_credentials())
+                    state.core = core
         return state.core
 
     def get(self) -> Any:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from storage.backends.s3._settings import is_key
 from storage.backends.s3._sigv4 import Keys
 
 # Variables that are read here, or that change nothing about how S3 is reached.
@@ -141,7 +142,7 @@ def _keys(files: Sequence[Mapping[str, str]], environ: Mapping[str, str], *, by_
     if not by_name and environ.get("AWS_ACCESS_KEY_ID"):
         secret = environ.get("AWS_SECRET_ACCESS_KEY")
         token = environ.get("AWS_SECURITY_TOKEN") or environ.get("AWS_SESSION_TOKEN")
-        return Keys(environ["AWS_ACCESS_KEY_ID"], secret, token or None) if secret else None
+        return _plain_keys(environ["AWS_ACCESS_KEY_ID"], secret, token)
     if any(entries.keys() & _SOURCES for entries in files) or (
         environ.get("AWS_WEB_IDENTITY_TOKEN_FILE") and not by_name
     ):
@@ -149,8 +150,15 @@ def _keys(files: Sequence[Mapping[str, str]], environ: Mapping[str, str], *, by_
     for entries in reversed(files):
         access, secret, token = (entries.get(name) for name in _KEYS)
         if access is not None:
-            return Keys(access, secret, token or None) if access and secret else None
+            return _plain_keys(access, secret, token)
     return None
+
+
+def _plain_keys(access: str, secret: str | None, token: str | None) -> Keys | None:
+    # What botocore finds is checked, and an error says what is wrong with it.
+    return (
+        Keys(access, secret, token or None) if access and secret and all(map(is_key, (access, secret, token))) else None
+    )
 
 
 def _files(profile: str, environ: Mapping[str, str]) -> list[dict[str, str]] | None:

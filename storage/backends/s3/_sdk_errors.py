@@ -73,6 +73,8 @@ def classify(exc: BaseException) -> type[StorageError] | None:
     """The class for ``exc``; ``None``: botocore does not raise it. Not for ``ClientError``."""
     if isinstance(exc, RuntimeError) and "refreshed credentials" in str(exc):
         return AuthenticationError  # those that are still expired have no class of their own
+    if isinstance(exc, ValueError) and str(exc).startswith("Invalid endpoint"):
+        return ConfigurationError  # nor has this
     kind = next((kind for classes, kind in _KINDS if isinstance(exc, classes)), None)
     return UnavailableError if kind is None and _of_a_parser(exc) else kind
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,6 +14,7 @@ from storage.exceptions import ConfigurationError
 POOL_SIZE: Final = 64
 """Connections kept open: as many calls as pay off at once."""
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _AUTH_NAMES: Final = ("access_key_id", "secret_access_key", "session_token")
 
 
@@ -94,3 +96,27 @@ def _check_mapping(auth: Mapping[str, Any]) -> None:
             raise ConfigurationError(f"auth: {name!r} is missing or not a str")
     if not isinstance(auth.get("session_token"), (str, type(None))):
         raise ConfigurationError("auth: 'session_token' must be a str or None")
+    for name, value in auth.items():
+        _check_text(f"auth: {name!r}", value)
+
+
+def check_found(credentials: Any) -> None:
+    """Checks keys that botocore found: of one with a line break it would show all in an error. Fetches none."""
+    if _is_of("botocore.credentials", "Credentials", credentials) and not _is_of(
+        "botocore.credentials", "RefreshableCredentials", credentials
+    ):
+        found = (credentials.access_key, credentials.secret_key, credentials.token)
+        for name, value in zip(_AUTH_NAMES, found, strict=True):
+            _check_text(f"the SDK's configuration: the {name.replace('_', ' ')}", value)
+
+
+def is_key(text: str | None) -> bool:
+    """Whether credentials may have this text in them (``None``: nothing)."""
+    return text is None or (text == text.strip() and not _CONTROL.search(text))
+
+
+def _check_text(what: str, value: str | None) -> None:
+    if not is_key(value):
+        raise ConfigurationError(
+            f"{what} begins or ends with a blank or a line break, or holds a control character; strip it"
+        )

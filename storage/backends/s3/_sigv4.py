@@ -74,7 +74,7 @@ def sign(
         The headers as lines, those of the signature among them.
 
     Raises:
-        ValueError: a header has a line break.
+        ConfigurationError: a header has a line break.
     """
     stamp = _stamp(int(now))
     headers["x-amz-content-sha256"] = payload
