@@ -86,12 +86,7 @@ def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def check_header(name: str, value: str | None) -> str | None:
-    """``value``, checked.
-
-    Raises:
-        ValueError: not printable ASCII, or more than 1,024 bytes.
-        TypeError: not a ``str``.
-    """
+    """``value``; ``ValueError`` unless it is printable ASCII of at most 1,024 bytes, ``TypeError`` unless it is text."""
     if value is None:
         return None
     if not isinstance(value, str):

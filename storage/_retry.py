@@ -116,11 +116,7 @@ def outcome_unknown(what: str) -> UnavailableError:
 
 
 def parse_retries(value: int | Retry | Retries | None) -> Retries:
-    """The ``retries`` argument, checked.
-
-    Raises:
-        ConfigurationError: neither ``None``, an ``int`` of at least 0, nor a ``urllib3.util.retry.Retry``.
-    """
+    """The ``retries`` argument; ``ConfigurationError`` unless it is ``None``, an ``int`` of at least 0 or urllib3's ``Retry``."""
     if value is None:
         return Retries()
     if isinstance(value, Retries):
@@ -146,19 +142,10 @@ def parse_retries(value: int | Retry | Retries | None) -> Retries:
 
 
 def parse_timeout(value: float | tuple[float, float] | None) -> Timeout:
-    """The ``timeout`` argument, checked: seconds; ``None``: that of :attr:`storage.Storage.TIMEOUT`.
-
-    Raises:
-        ConfigurationError: not one positive number or a pair of them.
-    """
+    """The ``timeout`` argument: seconds, one number or a pair; ``None``: that of :attr:`storage.Storage.TIMEOUT`."""
     value = DEFAULT_TIMEOUT if value is None else value
     pair = value if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(_positive(seconds) for seconds in pair):
+    are_numbers = all(isinstance(seconds, (int, float)) and not isinstance(seconds, bool) for seconds in pair)
+    if len(pair) != 2 or not are_numbers or not all(0 < seconds < float("inf") for seconds in pair):
         raise ConfigurationError(f"timeout={value!r}: use seconds greater than 0, one number or a pair (connect, read)")
     return Timeout(float(pair[0]), float(pair[1]))
-
-
-def _positive(seconds: object) -> bool:
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        return False
-    return 0 < seconds < float("inf")

@@ -31,10 +31,7 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], concurrency: int
 
     Looks ahead no further than ``2 * concurrency`` items. At the first failure nothing more is begun, the calls in flight are
     waited for, and the failure that is first in order is raised. An interrupt, a failure of ``items`` and closing the iterator
-    end those in flight early.
-
-    Raises:
-        UnsupportedOperationError: it was begun in the parent of this process.
+    end those in flight early. A child after ``fork`` cannot go on with it.
     """
     if concurrency == 1:
         yield from owned(map(function, _wanted(items)), "this iterator")

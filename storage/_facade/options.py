@@ -31,12 +31,7 @@ def put_options(
     overwrite: bool = True,
     if_match: str | None = None,
 ) -> PutOptions:
-    """The options of ``set``, checked.
-
-    Raises:
-        ValueError: a header or metadata that is not allowed, or ``overwrite=False`` together with ``if_match``.
-        TypeError: an argument of another type.
-    """
+    """The options of ``set``, checked; ``key`` tells the content type where none is given."""
     if (
         overwrite is True
         and content_type is None
@@ -104,11 +99,7 @@ def changes_of(
     content_encoding: str | None,
     metadata: Mapping[str, str] | None,
 ) -> Changes:
-    """The arguments of ``set_metadata``, checked.
-
-    Raises:
-        ValueError: a header or metadata that is not allowed, or nothing to change.
-    """
+    """The arguments of ``set_metadata``, checked; ``ValueError`` also where there is nothing to change."""
     _check_headers(content_type, cache_control, content_encoding)
     if content_type is None and cache_control is None and content_encoding is None and metadata is None:
         raise ValueError("nothing to change: give metadata, content_type, cache_control or content_encoding")

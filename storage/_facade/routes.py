@@ -60,11 +60,7 @@ def build_routes(
     retries: Retries,
     timeout: Timeout,
 ) -> tuple[Backend, dict[str, Route]]:
-    """The main backend, and a route for each storage type.
-
-    Raises:
-        ConfigurationError: types that are given twice, empty, repeated, inside one another, too long or not portable.
-    """
+    """The main backend, and a route for each storage type; ``ConfigurationError`` unless each prefix is one of its own."""
     family = _family(place.scheme) if isinstance(place, StorageURL) else None
     opened: dict[tuple[Any, ...], Backend] = {}
 

@@ -20,11 +20,7 @@ Value = str | BytesLike | ReadableFile | Iterable[BytesLike]
 
 
 def whole(value: Any) -> bytes | None:
-    """``value`` as ``bytes`` of its own where it is text or bytes already; ``None`` where it has to be read.
-
-    Raises:
-        ValueError: text with a lone surrogate, which UTF-8 cannot hold.
-    """
+    """``value`` as ``bytes`` of its own where it is text or bytes already; ``None`` where it has to be read."""
     if type(value) is bytes:
         return value
     if isinstance(value, str):
@@ -43,8 +39,7 @@ def whole(value: Any) -> bytes | None:
 def chunks_of(value: Any, size: int) -> Iterator[bytes]:
     """The bytes of a file object or an iterable of bytes, in pieces of exactly ``size`` bytes but for the last.
 
-    Raises:
-        TypeError: neither; at once, before anything is read.
+    Anything else is a ``TypeError`` at once, before anything is read.
     """
     if hasattr(value, "read"):
         return file_chunks(value, size)
@@ -54,7 +49,7 @@ def chunks_of(value: Any, size: int) -> Iterator[bytes]:
         raise TypeError(
             f"value must be a str, bytes-like, a file object or an iterable of bytes, not {type(value).__name__}"
         )
-    return rechunk(_checked(value), size)
+    return rechunk((as_bytes(item, "the iterable yielded") for item in value), size)
 
 
 def file_chunks(file: ReadableFile, size: int) -> Iterator[bytes]:
@@ -72,11 +67,6 @@ def read_bytes(data: Any) -> bytes:
     if data is None:
         raise BlockingIOError("the file object is non-blocking and has no data yet; pass a blocking one")
     return data.encode() if isinstance(data, str) else as_bytes(data, "read() of the file object returned")
-
-
-def _checked(items: Iterable[Any]) -> Iterator[bytes]:
-    for item in items:
-        yield as_bytes(item, "the iterable yielded")
 
 
 def as_bytes(data: Any, who: str) -> bytes:

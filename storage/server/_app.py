@@ -100,11 +100,7 @@ class SignedURLs:
         self._clock = clock
 
     def find(self, store_id: str) -> tuple[ServableBackend, SigningKeys] | None:
-        """The store with this id, and the keys to verify its URLs with.
-
-        Raises:
-            ConfigurationError: two stores have this id.
-        """
+        """The store with this id, and the keys to verify its URLs with; ``ConfigurationError``: two stores have it."""
         found: tuple[ServableBackend, SigningKeys] | None = None
         for backend in self._backends:
             keys = keys_of(backend)
@@ -217,11 +213,7 @@ def keys_of(backend: ServableBackend) -> SigningKeys | None:
 
 
 def check_one_place(backend: Backend, other: Backend) -> None:
-    """Checks that two backends with one id are one store: else a URL of one would open a blob of the other.
-
-    Raises:
-        ConfigurationError: they are two.
-    """
+    """Raises ``ConfigurationError`` unless backends with one id are one store: else a URL of one opens a blob of the other."""
     if backend is not other and (backend.private or backend.location != other.location):
         raise ConfigurationError(
             f"{backend.location} and {other.location} have the same id, so one is a copy of the other and their signed URLs "

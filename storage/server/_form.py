@@ -101,11 +101,7 @@ class _Form:
             raise RefusedError(400, _MALFORMED)
 
     def feed(self, data: bytes) -> None:
-        """Takes the next bytes.
-
-        Raises:
-            RefusedError: 400: they are no form, or its fields are too long.
-        """
+        """Takes the next bytes; refuses what is no form, and fields that are too long."""
         try:
             self._parser.write(data)
         except FormParserError as exc:

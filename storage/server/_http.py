@@ -47,11 +47,7 @@ class Request:
         self.headers: Mapping[str, Sequence[str]] = headers  # names in lower case, each with all of its values
 
     def check_length(self) -> None:
-        """Checks that everyone on the way agrees where the body ends (RFC 9112, 6.1).
-
-        Raises:
-            RefusedError: 400: a proxy may see another end, and so take a part of the body for a request.
-        """
+        """Refuses a body whose end a proxy may see elsewhere, and so take a part of it for a request (RFC 9112, 6.1)."""
         coding = self.headers.get("transfer-encoding")
         if coding is not None and (
             [value.lower() for value in coding] != ["chunked"]
@@ -66,11 +62,7 @@ class Request:
         return None if values is None else ", ".join(values)
 
     def one(self, name: str) -> str | None:
-        """The value of a header that may be given once.
-
-        Raises:
-            RefusedError: 400: it is given more than once.
-        """
+        """The value of a header that may be given once; refuses a request that gives it more often."""
         values = self.headers.get(name)
         if values is None:
             return None
@@ -150,11 +142,7 @@ class Response:
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})
 
     async def body(self, data: bytes | memoryview, *, more: bool, seconds: float | None = None) -> None:
-        """Sends a piece of the body.
-
-        Raises:
-            StalledError: the client did not read for ``seconds``.
-        """
+        """Sends a piece of the body; ``StalledError``: the client did not read for ``seconds``."""
         if self._bodiless:
             data = b""
         done = False

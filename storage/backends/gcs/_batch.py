@@ -25,11 +25,7 @@ _PART = re.compile(
 
 
 def delete(session: Session, paths: Sequence[str]) -> dict[str, Exception]:
-    """As :meth:`storage._backend.Backend.delete_batch`; at most :data:`MOST` paths.
-
-    Raises:
-        BucketNotFoundError: there is no bucket to delete from.
-    """
+    """As :meth:`storage._backend.Backend.delete_batch`; at most :data:`MOST` paths."""
     failed: dict[str, Exception] = {}
     pending: list[str] = []
     for path in dict.fromkeys(paths):

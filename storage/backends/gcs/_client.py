@@ -104,11 +104,7 @@ class Connection:
 
 
 def quoted(text: str) -> str:
-    """``text`` for a URL, slashes too.
-
-    Raises:
-        InvalidKeyError: only with ``keys=raw``: it is no text.
-    """
+    """``text`` percent-encoded for a URL, slashes too; ``InvalidKeyError`` where it is no text, as with ``keys=raw`` alone."""
     try:
         return quote(text, safe="")
     except UnicodeEncodeError:
@@ -160,11 +156,7 @@ class Session:
             return self._client
 
     def object(self, path: str) -> str:
-        """``path`` as it stands in a URL.
-
-        Raises:
-            InvalidKeyError: only with ``keys=raw``: a name that no blob can have, and that would address something else.
-        """
+        """``path`` as it stands in a URL; ``InvalidKeyError`` for one that would address something else (with ``keys=raw``)."""
         if path in (".", "..", ""):
             raise InvalidKeyError(f"key {path!r}: Cloud Storage has no blob of this name; use another")
         return quoted(path)

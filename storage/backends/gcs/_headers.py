@@ -23,11 +23,7 @@ def generation(etag: str) -> str | None:
 
 
 def condition(options: PutOptions) -> str:
-    """The query parameters for ``overwrite`` and ``if_match``.
-
-    Raises:
-        PreconditionFailedError: an etag that no blob can have.
-    """
+    """The query parameters for ``overwrite`` and ``if_match``; ``PreconditionFailedError``: an etag that no blob can have."""
     if not options.overwrite:
         return "&ifGenerationMatch=0"
     if options.if_match is None:

@@ -31,11 +31,7 @@ _REMEDY: Final = (
 
 
 def sign(session: Session, path: str, options: SignOptions) -> SignedRequest:
-    """As :meth:`storage._backend.Backend.sign`.
-
-    Raises:
-        SigningError: these credentials cannot sign, or not for so long.
-    """
+    """As :meth:`storage._backend.Backend.sign`: a V4 signature in the query."""
     session.object(path)  # raises for what is no name
     resource = f"/{quote(session.settings.bucket, safe='~')}/{quote(path, safe='/~')}"
     from hashlib import sha256  # 3 ms
@@ -71,12 +67,7 @@ def sign(session: Session, path: str, options: SignOptions) -> SignedRequest:
 
 
 def sign_form(session: Session, path: str, options: FormOptions) -> SignedForm:
-    """As :meth:`storage._backend.Backend.sign_form`: a V4 POST policy.
-
-    Raises:
-        SigningError: these credentials cannot sign, or not for so long.
-        UnsupportedOperationError: no form can store under this key.
-    """
+    """As :meth:`storage._backend.Backend.sign_form`: a V4 POST policy."""
     session.object(path)  # raises for what is no name
     bucket = session.settings.bucket
     if "${filename}" in path:

@@ -59,11 +59,7 @@ class Wire(Protocol):
 
 
 def new_pool(scheme: str, host: str, port: int | None, timeout: Timeout, connections: int = 1) -> Pool:
-    """Connections to one server, which is trusted as ``requests`` would trust it.
-
-    Raises:
-        ConfigurationError: the file of CA certificates cannot be read.
-    """
+    """Connections to one server, which is trusted as ``requests`` would trust it."""
     tls = None
     if scheme == "https":
         trusted = bundle()

@@ -40,11 +40,7 @@ _PERSISTED: Final = re.compile(r"bytes=0-(\d{1,18})", re.ASCII)
 
 
 class Write:
-    """One write of one blob: its conditions, and what its failures mean.
-
-    Raises:
-        PreconditionFailedError: ``if_match`` is an etag that no blob can have.
-    """
+    """One write of one blob: its conditions, and what its failures mean."""
 
     def __init__(self, session: Session, path: str, options: PutOptions) -> None:
         self.session, self.path, self.options = session, path, options
