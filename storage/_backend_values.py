@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -77,9 +78,7 @@ class SigningKeys(NamedTuple):
     @classmethod
     def new(cls) -> SigningKeys:
         """A new random id and one new random secret."""
-        import secrets  # 8 ms
-
-        return cls(secrets.token_hex(16), (secrets.token_hex(32).encode(),))
+        return cls(os.urandom(16).hex(), (os.urandom(32).hex().encode(),))
 
     def __repr__(self) -> str:
         return f"SigningKeys(store_id={self.store_id!r}, secrets=<{len(self.secrets)}>)"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 RESERVED = "storage--"
-"""What the names of metadata begin with that belong to the drivers."""
+"""Names of metadata that begin with this belong to the drivers."""
 
 _NAME = re.compile(r"[a-z0-9-]{1,128}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")

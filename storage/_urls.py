@@ -190,7 +190,7 @@ def factory_for(scheme: str) -> Factory:
     """The factory of a scheme: built in, registered, or an entry point of an installed package.
 
     Raises:
-        ConfigurationError: nobody offers this scheme.
+        ConfigurationError: there is no such scheme.
         MissingDependencyError: the driver's package is not installed; the message has the ``pip`` line.
     """
     driver = DRIVERS.get(scheme) or (WRAPPERS.get(scheme.partition("+")[0]) if "+" in scheme else None)
@@ -229,7 +229,7 @@ def _parse_query(scheme: str, text: str) -> dict[str, str]:
 
 
 def _shown(text: str, most: int = 100) -> str:
-    """What is no URL, for a message: without what may be a secret."""
+    """A text that is no URL, as a message may show it: without anything that may be a secret."""
     text = text.partition("?")[0]
     if "@" in text or not text:
         return "that was given"

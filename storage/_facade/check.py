@@ -5,6 +5,7 @@ The checks of arguments are in ``options``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -38,9 +39,7 @@ def check_backend(backend: Backend, prefix: str) -> list[str]:
 
     Where not even a plain blob can be written, there is nothing to find out: the error is raised.
     """
-    import secrets  # 8 ms, which most programs never need
-
-    check = _Check(backend, f"{prefix}storage-check-{secrets.token_hex(8)}/")
+    check = _Check(backend, f"{prefix}storage-check-{os.urandom(8).hex()}/")
     lines: list[str] = []
     try:
         check.put("plain")
@@ -59,7 +58,7 @@ class _Check:
         self._written: set[str] = set()
 
     def probes(self) -> list[tuple[str, Callable[[], Iterator[str]]]]:
-        """What each one is about, and what gives its findings."""
+        """The subject of each probe, and the function that gives its findings."""
         return [
             ("create-only writes", self._create_only),
             ("create-only writes", self._create_absent),
@@ -228,7 +227,7 @@ class _Check:
                 yield "of `a` and `a/b` only one is kept"
 
     def _listed(self) -> tuple[list[str], list[str]]:
-        """What is listed, and what should be."""
+        """The paths that are listed, and those that should be."""
         names = [*_ORDER, _BELOW] if self._is_there(self._path(_BELOW)) else _ORDER
         found = [path for page in self._backend.scan(self._home + "order/") for path, _ in page]
         return found, sorted(self._home + name for name in names)

@@ -189,12 +189,12 @@ class _Scatter:
         from queue import SimpleQueue  # as storage._threads: only large blobs pay for it
 
         self._backend, self._path, self._found, self._sink = backend, path, found, sink
-        self._position = 0  # where the bytes begin that nobody has taken
+        self._position = 0  # where the next range begins
         self._workers = min(RANGES_IN_FLIGHT, _range_count(found.size))
         self._lock = threading.Lock()
         self._tally = backend.tally(found)
         self._moved = 0
-        # Bytes moved, if anybody wants to know, or what ended a worker: `None` is a good end.
+        # The bytes of each piece, where there is a `progress`; and for each worker that has ended, its exception or `None`.
         self._news: SimpleQueue[int | BaseException | None] = SimpleQueue()
 
     def run(self, chunks: Chunks) -> None:

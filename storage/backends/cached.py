@@ -11,8 +11,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from contextlib import closing, suppress
+from typing import Any, ClassVar, Final, TypeVar
 
 from storage._backend import Backend, Chunks, Download, Stat, kind_of
 from storage._descriptors import FileRange
@@ -20,9 +20,6 @@ from storage._retry import Retries, Timeout
 from storage._urls import StorageURL
 from storage.backends._wrapper import Wrapper, open_inner
 from storage.exceptions import ConfigurationError, PreconditionFailedError
-
-if TYPE_CHECKING:
-    from typing_extensions import Self  # 8 ms
 
 __all__ = ["CachedBackend", "create"]
 
@@ -110,8 +107,9 @@ class CachedBackend(Wrapper):
                 return super().get(path, start, end)  # replaced since it was looked at
             raise
         if whole:
-            with _New(self._bodies, name, stat.size) as body:
+            with closing(_New(self._bodies, name, stat.size)) as body:
                 body.write(data)
+                body.close(keep=True)
         return data
 
     def stream(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
@@ -237,9 +235,9 @@ class _New:
             while view:
                 view = view[os.write(self._fd, view) :]
         except OSError:
-            self.close(keep=False)
+            self.close()
 
-    def close(self, *, keep: bool) -> None:
+    def close(self, *, keep: bool = False) -> None:
         """Keeps the body, if all of it was written, or drops it. Idempotent."""
         fd, self._fd = self._fd, None
         if fd is None:
@@ -255,12 +253,6 @@ class _New:
             os.close(fd)
             with suppress(OSError):
                 os.unlink(self._temporary)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, *exc: object) -> None:
-        self.close(keep=kind is None)
 
 
 class _Kept:
@@ -283,8 +275,8 @@ class _Kept:
         return data
 
     def close(self) -> None:
-        self._body.close(keep=False)
+        self._body.close()
         self._chunks.close()
 
     def __del__(self) -> None:
-        self._body.close(keep=False)
+        self._body.close()

@@ -19,19 +19,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from storage import Storage
+from storage.cli._status import DONE, INTERRUPTED, Ended
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MOST_COMPLETIONS = 100
 # `s3:bucket` and `s3:/bucket` are URLs with a slash too few, not paths.
 _ALMOST_URL = re.compile(r"[a-z][a-z0-9+.-]+:(?!//)", re.IGNORECASE).match
-
-
-class NobodyReads(Exception):  # noqa: N818 (it is an outcome)
-    """Standard output is a pipe that was closed at its other end."""
-
-
-class Interrupted(Exception):  # noqa: N818 (it is an outcome)
-    """The user pressed Ctrl-C."""
 
 
 class Command(click.Command):
@@ -44,10 +37,9 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except BrokenPipeError as exc:
-            # click would exit with 1 here, which means "not there".
-            raise NobodyReads from exc
+            raise Ended(DONE) from exc  # the reader has seen enough; click would exit with 1, which means "not there"
         except KeyboardInterrupt as exc:
-            raise Interrupted from exc  # click would print an empty line
+            raise Ended(INTERRUPTED) from exc  # click would print an empty line
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the examples, one a line, as they are typed."""

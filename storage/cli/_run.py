@@ -25,11 +25,11 @@ def run(argv: Sequence[str]) -> int:
     try:
         status = _app.app.main(list(argv), prog_name="storage", standalone_mode=False)
         _output.flush()
-    except (BrokenPipeError, _app.NobodyReads):
+    except BrokenPipeError:
         _output.close()  # the reader has seen enough
     except Ended as ended:
         return _ended(ended.status)
-    except (KeyboardInterrupt, click.Abort, _app.Interrupted):
+    except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except Exception as exc:
         if debug and not isinstance(exc, click.ClickException):

@@ -128,7 +128,7 @@ def _target_key(key: str, new_key: str | None, *, glob: bool, same_store: bool) 
 
 
 def _selected(store: Storage, key: str, storage_type: str, new: str | None, *, glob: bool) -> Selection:
-    """What to copy or move. ``new``: the folder that it goes to in the same store and type."""
+    """The blobs to copy or move. ``new``: the folder that they go to, if that is in the same store and type."""
     chosen = select(store, storage_type, key, glob=glob)
     if new is None:
         return chosen

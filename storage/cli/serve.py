@@ -46,6 +46,7 @@ def serve(place: Place, host: str, port: int, max_upload: int, browse: bool) -> 
     The first line of output is the base URL: what ?serve_url= in the URL of a file:// store names. With --browse the second
     line is the page; whoever knows it can read and write the store. Every storage type is served, whatever --type is.
     """
+    from storage.server._inprocess import process_server
     from storage.server._uvicorn import make_server
 
     if browse and host not in _LOOPBACK:
@@ -57,24 +58,18 @@ def serve(place: Place, host: str, port: int, max_upload: int, browse: bool) -> 
         _check(store, browse=browse)
         shown = f"[{host}]" if ":" in host else host
         base = f"http://{shown}:{listener.getsockname()[1]}"
-        application, lines = _application(store, base, max_upload, browse=browse)
+        application: ASGIApp = process_server.adopt(base, store, max_upload=max_upload)
+        lines = [base]
+        if browse:
+            from storage.cli._browse import Browse
+
+            application = page = Browse(store, application, base)
+            lines.append(page.page_url)
         # What is asked of the server belongs to standard error, beside its errors.
         logging.getLogger("storage.server").setLevel(logging.INFO)
         for line in lines:
             click.echo(line)
         make_server(application, graceful_seconds=10).run([listener])
-
-
-def _application(store: Storage, base: str, max_upload: int, *, browse: bool) -> tuple[ASGIApp, list[str]]:
-    from storage.server._inprocess import process_server
-
-    files = process_server.adopt(base, store, max_upload=max_upload)
-    if not browse:
-        return files, [base]
-    from storage.cli._browse import Browse
-
-    page = Browse(store, files, base)
-    return page, [base, page.page_url]
 
 
 def _check(store: Storage, *, browse: bool) -> None:

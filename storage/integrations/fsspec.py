@@ -149,7 +149,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
     # ---- asking ------------------------------------------------------------------------------------------------
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        """What is known of a file (one request) or a folder (two)."""
+        """Name, size and type of a file (one request) or a folder (two); of a file also etag and time."""
         key = self._key(path)
         if not key:
             return self._folder("")
@@ -170,7 +170,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         return True
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
-        """What is in a folder, or the file itself."""
+        """The entries of a folder, or the file itself."""
         key = self._key(path)
         with translated(path):
             level = self.storage.iter_dir(key + "/" if key else "", self.storage_type)

@@ -177,7 +177,7 @@ class ObspecStore:
     # ---- listing -----------------------------------------------------------------------------------------------
 
     def list(self, prefix: str | None = None, *, offset: str | None = None) -> Iterator[Sequence[ObjectMeta]]:
-        """What is below a folder, after the key ``offset``, a thousand at a time, in order."""
+        """The blobs below a folder, after the key ``offset``, a thousand at a time, in order."""
         with _translated(prefix):
             infos = self.storage.iter_info(_folder(prefix), self.storage_type, start_after=offset)
             for page in batched(infos, _PAGE):
@@ -262,7 +262,7 @@ class GetResult:
         return self._workers.iterate(self._pieces, 1)
 
     def buffer(self) -> bytes:
-        """What has not been read yet."""
+        """The bytes that have not been read yet."""
         return b"".join(self._pieces)
 
     async def buffer_async(self) -> bytes:

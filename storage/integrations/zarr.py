@@ -85,7 +85,8 @@ class StorageStore(Store):
 
     async def getsize_prefix(self, prefix: str) -> int:
         """Bytes of all values below a folder, by one listing."""
-        async with aclosing(self._infos(_folder(prefix))) as infos:
+        listing: Any = self.storage.iter_info(_folder(prefix), self.storage_type)
+        async with aclosing(listing) as infos:
             return sum([info.size async for info in infos])
 
     # ---- writing -----------------------------------------------------------------------------------------------
@@ -135,10 +136,6 @@ class StorageStore(Store):
         async for entry in self.storage.iter_dir(folder, self.storage_type):
             key = entry if isinstance(entry, str) else entry.key
             yield key[len(folder) :].rstrip("/")
-
-    async def _infos(self, prefix: str) -> Any:
-        async for info in self.storage.iter_info(prefix, self.storage_type):
-            yield info
 
 
 def _folder(prefix: str) -> str:

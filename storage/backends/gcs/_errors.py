@@ -197,8 +197,8 @@ def _of_answer(status: int, message: str, reasons: list[str]) -> type[StorageErr
 
 
 def _of_status(status: int) -> type[StorageError]:
-    # The service redirects nobody; something on the way does, to its login page. Any other 4xx is a request that this bucket
-    # or account does not take as it is configured.
+    # The service never redirects: a proxy on the way does, to its login page. Any other 4xx is a request that this bucket or
+    # account, as it is configured, does not take.
     return _BY_STATUS.get(status, UnavailableError if status >= 500 or status < 400 else ConfigurationError)
 
 
