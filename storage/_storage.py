@@ -81,7 +81,17 @@ class Storage(Many, Directories, Listing, Signing):
         self._core.close()
 
     def mapping(self, storage_type: str = "data") -> MutableMapping[str, bytes]:
-        """The blobs of one storage type as a ``MutableMapping``, for code that takes one. An absent key is a ``KeyError``."""
+        """The blobs of one storage type as a ``MutableMapping``, for code that takes one.
+
+        Args:
+            storage_type: one of the store's types.
+
+        Returns:
+            A mapping from keys to bytes, each of whose operations is a call of this store. An absent key is a ``KeyError``.
+
+        Raises:
+            InvalidStorageTypeError: the store has no such type.
+        """
         from storage._facade.mapping import BlobMapping
 
         return BlobMapping(self._core, storage_type)

@@ -6,6 +6,7 @@ asynchronous sources or files, or that may run on the event loop, have code of t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine, MutableMapping
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -22,14 +23,15 @@ _PAGE = 1000  # items of a listing that one turn of a worker thread takes
 
 
 def _between(
-    method: Callable[Concatenate[Storage, Storage, P], T],
-) -> Callable[Concatenate[AsyncCore, AsyncCore, P], Coroutine[Any, Any, T]]:
-    """As ``in_thread``, for a method whose first argument is another store."""
+    method: Callable[Concatenate[Storage, Storage | os.PathLike[Any], P], T],
+) -> Callable[Concatenate[AsyncCore, AsyncCore | os.PathLike[Any], P], Coroutine[Any, Any, T]]:
+    """As ``in_thread``, for a method whose first argument is another store or a path."""
 
-    async def call(self: AsyncCore, /, other: AsyncCore, *args: P.args, **options: P.kwargs) -> T:
-        if not isinstance(other, AsyncCore):
-            raise TypeError(f"other must be an AsyncStorage, not {type(other).__name__}")
-        return await self._workers.run(partial(method, self._sync, other._sync, *args, **options))  # noqa: SLF001
+    async def call(self: AsyncCore, /, other: AsyncCore | os.PathLike[Any], *args: P.args, **options: P.kwargs) -> T:
+        if not isinstance(other, (AsyncCore, os.PathLike)):
+            raise TypeError(f"other must be an AsyncStorage or a path, not {type(other).__name__}")
+        place = other._sync if isinstance(other, AsyncCore) else other  # noqa: SLF001
+        return await self._workers.run(partial(method, self._sync, place, *args, **options))
 
     update_wrapper(call, method)
     return call  # type: ignore[return-value]  # (to mypy `other` has no name)
@@ -38,9 +40,13 @@ def _between(
 class AsyncStorage(AsyncBlobs, AsyncFiles):
     """``Storage`` for an event loop: the same arguments, results and exceptions, on asyncio and trio.
 
-    Each method is a coroutine; ``iter_list``, ``iter_info``, ``iter_dir``, ``iter_bytes`` and ``get_many`` are asynchronous
-    iterators, and ``open`` gives an asynchronous context manager. ``set`` and ``set_file`` also take asynchronous iterators of
-    bytes and asynchronous files. Callbacks are called in a worker thread.
+    Each method is a coroutine, except these: ``iter_list``, ``iter_info``, ``iter_dir``, ``iter_bytes``, ``get_many`` and
+    ``map_keys`` return asynchronous iterators, ``open`` returns an asynchronous context manager, and ``mapping`` returns a plain
+    mapping, whose calls block. ``set`` and ``set_file`` also take asynchronous iterators of bytes and asynchronous files.
+    Callbacks are called in a worker thread.
+
+    Raises:
+        MissingDependencyError: the package of the backend, or anyio, is not installed.
 
     A call that is cancelled sends nothing more, and raises once the request that is under way has ended. What had been sent by
     then may have been carried out; a blob is stored whole or not at all. No thread, task or connection outlives the call; but the

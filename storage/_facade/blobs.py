@@ -72,7 +72,14 @@ class Blobs(Facade):
         )
 
     def get(self, key: str, storage_type: str = "data") -> str:
-        """The blob as text.
+        """Reads a blob as text.
+
+        Args:
+            key: a portable key.
+            storage_type: one of the store's types.
+
+        Returns:
+            The text, decoded from UTF-8.
 
         Raises:
             NotFoundError: there is no such blob.
@@ -83,9 +90,16 @@ class Blobs(Facade):
         return decoded(data, route, key, storage_type)
 
     def get_bytes(self, key: str, storage_type: str = "data", *, start: int = 0, end: int | None = None) -> bytes:
-        """The blob, or its bytes from ``start`` up to ``end`` (not included), as far as there are any, like a slice.
+        """Reads a blob, or a range of it, as bytes.
 
-        ``start=-n`` without ``end`` means the last ``n`` bytes, in one request and of one version.
+        Args:
+            key: a portable key.
+            storage_type: one of the store's types.
+            start: the first byte; ``-n``, only without ``end``: the last ``n`` bytes, in one request and of one version.
+            end: the byte after the last one; ``None``: to the end of the blob.
+
+        Returns:
+            The bytes, as far as there are any, like a slice.
 
         Raises:
             NotFoundError: there is no such blob, whatever the range.
@@ -103,7 +117,16 @@ class Blobs(Facade):
     def iter_bytes(
         self, key: str, storage_type: str = "data", *, start: int = 0, end: int | None = None, chunk_size: int = _MIB
     ) -> Iterator[bytes]:
-        """The blob, or a range of it, in pieces of ``chunk_size`` bytes but for the last, all of one version.
+        """Reads a blob, or a range of it, in pieces, without holding it in memory. All pieces are of one version.
+
+        Args:
+            key: a portable key.
+            storage_type: one of the store's types.
+            start, end: as for :meth:`get_bytes`.
+            chunk_size: bytes of each piece but the last.
+
+        Yields:
+            The pieces.
 
         Raises:
             NotFoundError: there is no such blob (when the first piece is asked for).
@@ -118,7 +141,18 @@ class Blobs(Facade):
         return owned(rechunk(_stream(call, start, end), chunk_size), call)
 
     def exists(self, key: str, storage_type: str = "data") -> bool:
-        """Whether there is a blob. Only absence is ``False``: no permission, no bucket and no network raise."""
+        """Tells whether there is a blob.
+
+        Args:
+            key: a portable key.
+            storage_type: one of the store's types.
+
+        Returns:
+            ``False`` only if the blob is absent.
+
+        Raises:
+            StorageError: that cannot be told: a missing permission, a missing bucket, a network that is down.
+        """
         route, path = self._core.locate(key, storage_type)
         try:
             run_once("exists", route, key, storage_type, route.backend.probe, path, absent_is_ok=True)
@@ -127,7 +161,14 @@ class Blobs(Facade):
         return True
 
     def info(self, key: str, storage_type: str = "data") -> ObjectInfo:
-        """The blob's size, etag, time, headers and metadata, without its bytes.
+        """Reads a blob's size, etag, time, headers and metadata, without its bytes.
+
+        Args:
+            key: a portable key.
+            storage_type: one of the store's types.
+
+        Returns:
+            The info, with all of its fields.
 
         Raises:
             NotFoundError: there is no such blob.
@@ -238,9 +279,27 @@ class Blobs(Facade):
         overwrite: bool = True,
         if_match: str | None = None,
     ) -> ObjectInfo:
-        """As :meth:`copy`, and the old blob is gone. On a cloud a copy, then a delete: a failure between leaves both.
+        """Moves a blob with its headers and metadata.
 
-        With ``if_match`` only the version that was copied is deleted.
+        On ``memory://``, and on ``file://`` within one file system, this is one step. On a cloud it is a copy and then a delete,
+        and a failure between them leaves both blobs.
+
+        Args:
+            key: the blob's key.
+            new_key: the key that it gets. Onto itself: nothing happens.
+            storage_type: the blob's storage type.
+            new_storage_type: the type that it gets; ``None``: the same.
+            overwrite: ``False``: fail if there is a blob at ``new_key``, atomic against every other writer.
+            if_match: an etag: fail unless it is that of the blob to move; only this version is deleted.
+
+        Returns:
+            The moved blob's info.
+
+        Raises:
+            NotFoundError: there is no such blob.
+            AlreadyExistsError: ``overwrite=False`` met a blob.
+            PreconditionFailedError: ``if_match`` is not the blob's etag.
+            UnsupportedOperationError: the backend has no create-only copy, or cannot delete on a condition.
         """
         return self._transfer("move", key, new_key, storage_type, new_storage_type, overwrite, if_match)
 

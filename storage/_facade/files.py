@@ -164,7 +164,7 @@ class Files(Facade):
         overwrite: bool = True,
         if_match: str | None = None,
     ) -> Any:
-        """A file object.
+        """Opens a blob as a file object, for reading or writing.
 
         Args:
             key: a portable key.
@@ -176,6 +176,9 @@ class Files(Facade):
             errors: how text is decoded or encoded where it cannot be, as for Python's ``open``.
             newline: how line ends are treated in text, as for Python's ``open``.
             content_type, cache_control, content_encoding, metadata, overwrite, if_match: as for :meth:`set`; when writing.
+
+        Returns:
+            A binary file object, or a text one where the mode has no ``b``.
 
         Raises:
             NotFoundError: reading, and there is no such blob.

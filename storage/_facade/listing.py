@@ -30,7 +30,7 @@ class Listing(Facade):
         start_after: str | None = None,
         end_before: str | None = None,
     ) -> list[str]:
-        """Up to ``limit`` keys that start with ``prefix``, in the order of their UTF-8 bytes.
+        """Lists up to ``limit`` keys that start with ``prefix``, in the order of their UTF-8 bytes.
 
         Args:
             prefix: what keys start with (a string, not a folder); ``None``: all.
@@ -38,6 +38,9 @@ class Listing(Facade):
             limit: 1 to 1,000; :meth:`iter_list` has no limit.
             start_after: only keys after this text, which need not be a key: the last key of the page before continues it.
             end_before: only keys before this text.
+
+        Returns:
+            The keys.
 
         Raises:
             InvalidKeyError: a prefix that starts no portable key.
@@ -58,13 +61,18 @@ class Listing(Facade):
         start_after: str | None = None,
         end_before: str | None = None,
     ) -> Iterator[str]:
-        """All keys that start with ``prefix``, in the order of their UTF-8 bytes, in memory that does not grow with their number.
+        """Lists all keys that start with ``prefix``, in the order of their UTF-8 bytes.
+
+        Memory does not grow with the number of keys; on ``file://`` it grows with the largest directory.
 
         Args:
             prefix: what keys start with (a string, not a folder); ``None``: all.
             storage_type: one of the store's types.
             start_after: only keys after this text, which need not be a key.
             end_before: only keys before this text.
+
+        Yields:
+            The keys.
 
         Raises:
             InvalidKeyError: a prefix that starts no portable key.
@@ -81,9 +89,18 @@ class Listing(Facade):
         start_after: str | None = None,
         end_before: str | None = None,
     ) -> Iterator[ObjectInfo]:
-        """As :meth:`iter_list`, as infos, without one more request for each blob.
+        """Lists all blobs whose keys start with ``prefix``, as :meth:`iter_list`, without one more request for each blob.
 
-        A listing does not tell ``content_type``, ``cache_control``, ``content_encoding`` and ``metadata``: they are ``None``.
+        Args:
+            prefix, storage_type, start_after, end_before: as for :meth:`iter_list`.
+
+        Yields:
+            The infos. A listing does not tell ``content_type``, ``cache_control``, ``content_encoding`` and ``metadata``: they
+            are ``None``.
+
+        Raises:
+            InvalidKeyError: a prefix that starts no portable key.
+            ValueError: a bound that is no text.
         """
         call = self._about("iter_info", prefix, storage_type)
         return Scan(call, start_after, end_before, detail=True, empty=self._tell_of_files).infos(storage_type)
@@ -96,13 +113,16 @@ class Listing(Facade):
         start_after: str | None = None,
         end_before: str | None = None,
     ) -> Iterator[str | ObjectInfo]:
-        """One level below ``prefix``, in order: a ``str`` for a further prefix (whole, ends in a slash), an info for a blob.
+        """Lists one level below ``prefix``, in order, as a file browser shows it.
 
         Args:
             prefix: as a rule ``""`` or one that ends in a slash.
             storage_type: one of the store's types.
             start_after: only what sorts after this text; the last entry of the page before continues it.
             end_before: only what sorts before this text.
+
+        Yields:
+            A ``str`` for a further prefix (whole, with its slash at the end), an info for a blob.
 
         Raises:
             InvalidKeyError: a prefix that starts no portable key.

@@ -36,6 +36,9 @@ class Signing(Facade):
             content_type: the response's header; ``None``: the blob's own.
             download_name: any text: a browser saves the blob under this name (instead of ``content_disposition``).
 
+        Returns:
+            The URL. It is a secret: whoever has it can read the blob.
+
         Raises:
             SigningError: these credentials cannot sign; the message says what to configure.
             ValueError: an expiry out of range, or a header that is not allowed.
@@ -54,7 +57,18 @@ class Signing(Facade):
         content_md5: str | None = None,
         overwrite: bool = True,
     ) -> str:
-        """A URL that anyone can PUT the blob's bytes to until it expires: the ``url`` of :meth:`sign_upload`."""
+        """A URL that anyone can PUT the blob's bytes to until it expires: the ``url`` of :meth:`sign_upload`.
+
+        Args:
+            key, storage_type, expires_in, content_type, content_length, content_md5, overwrite: as for :meth:`sign_upload`. The
+                client must send the headers that go with what is bound; only :meth:`sign_upload` tells them.
+
+        Returns:
+            The URL. It is a secret: whoever has it can write the blob.
+
+        Raises:
+            SigningError, UnsupportedOperationError, ValueError: as for :meth:`sign_upload`.
+        """
         options = upload_options(expires_in, content_type, content_length, content_md5, overwrite)
         return self._sign("get_upload_url", key, storage_type, options).url
 
@@ -69,7 +83,18 @@ class Signing(Facade):
         download_name: str | None = None,
         method: Literal["GET", "HEAD"] = "GET",
     ) -> SignedRequest:
-        """As :meth:`get_signed_url`, as a request; also for ``method="HEAD"``, for which a GET's URL does not serve."""
+        """Signs a download and returns the whole request. ``method="HEAD"`` needs a signature of its own.
+
+        Args:
+            key, storage_type, expires_in, content_disposition, content_type, download_name: as for :meth:`get_signed_url`.
+            method: ``"GET"`` or ``"HEAD"``.
+
+        Returns:
+            The request, with the time at which it stops working.
+
+        Raises:
+            SigningError, ValueError: as for :meth:`get_signed_url`.
+        """
         options = download_options(method, expires_in, content_disposition, content_type, download_name)
         return self._sign("sign_download", key, storage_type, options)
 
@@ -94,6 +119,9 @@ class Signing(Facade):
             content_length: bytes; another length is refused.
             content_md5: base64 of the digest; other bytes are refused.
             overwrite: ``False``: a key that has a blob is refused.
+
+        Returns:
+            The request, with the headers that the client must send.
 
         Raises:
             SigningError: these credentials cannot sign; the message says what to configure.
@@ -122,6 +150,9 @@ class Signing(Facade):
             expires_in: seconds or a ``timedelta``, 1 second to 7 days.
             max_length: bytes; ``None``: no limit.
             content_type: another type is refused; ``None``: not bound.
+
+        Returns:
+            The form's URL and fields.
 
         Raises:
             SigningError: these credentials cannot sign; the message says what to configure.

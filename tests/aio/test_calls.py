@@ -144,8 +144,16 @@ async def test_pickle():
 
 async def test_sync_takes_another_of_its_kind():
     """Anything else is refused by name."""
-    with pytest.raises(TypeError, match="AsyncStorage, not dict"):
+    with pytest.raises(TypeError, match="AsyncStorage or a path, not dict"):
         await AsyncStorage("memory://").sync_to({})
+
+
+async def test_sync_to_a_path(tmp_path):
+    """A path is a plain folder, as it is to a ``Storage``."""
+    async with AsyncStorage("memory://") as store:
+        await store.set("a/b.txt", "text")
+        assert (await store.sync_to(tmp_path / "folder")).copied == 1
+    assert (tmp_path / "folder" / "a" / "b.txt").read_text() == "text"
 
 
 async def test_a_call_that_was_ended_before_it_began():
