@@ -38,6 +38,7 @@ _WORDS: Final[dict[type[StorageError], str]] = {
 }
 # A URL in an SDK's message may be signed: its query is a credential.
 _QUERY = re.compile(r"\?[^\s'\"<>)]+")
+_PASSWORD = re.compile(r"(?<=://)[^\s/?#@'\"]+(?=@)")
 _MAX_DETAIL = 300
 
 
@@ -88,8 +89,8 @@ def _which_is_missing(backend: Backend) -> type[StorageError]:
 
 
 def _detail(exc: Exception) -> str:
-    """The native exception in brackets, without the query of any URL in it."""
-    text = _QUERY.sub("?…", " ".join(str(exc).split()))
+    """The native exception in brackets, without the query and the user of any URL in it."""
+    text = _PASSWORD.sub("…", _QUERY.sub("?…", " ".join(str(exc).split())))
     if len(text) > _MAX_DETAIL:
         text = text[:_MAX_DETAIL] + "…"
     return f" ({type(exc).__name__}: {text})" if text else f" ({type(exc).__name__})"

@@ -53,6 +53,17 @@ def test_application_default_credentials(gcs: GCSServer, tmp_path: Path, monkeyp
     assert works(Storage(gcs.url()))
 
 
+def test_a_file_of_credentials_that_cannot_be_read(
+    gcs: GCSServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an AuthenticationError that names the file, where google-auth lets the system's own error out."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path))
+    with Storage(gcs.url()) as store:
+        for call in (lambda: store.get("a"), lambda: store.get_signed_url("a"), lambda: store.set("a", "")):
+            with pytest.raises(AuthenticationError, match=str(tmp_path)):
+                call()
+
+
 def test_no_credentials_at_all(gcs: GCSServer) -> None:
     """Nothing found is an AuthenticationError, at the first operation."""
     with Storage(gcs.url()) as store, pytest.raises(AuthenticationError, match="credentials"):

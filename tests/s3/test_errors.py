@@ -272,6 +272,10 @@ def test_garbage(stub) -> None:
         (boto.UnauthorizedSSOTokenError(), s.AuthenticationError),
         (boto.ProfileNotFound(profile="p"), s.ConfigurationError),
         (boto.NoRegionError(), s.ConfigurationError),
+        (
+            boto.InvalidChecksumConfigError(config_key="k", config_value="v", valid_options=["when_required"]),
+            s.ConfigurationError,
+        ),
         (boto.ParamValidationError(report="r"), s.ConfigurationError),
         (boto.EndpointConnectionError(endpoint_url="u"), s.UnavailableError),
         (boto.ConnectionClosedError(endpoint_url="u"), s.UnavailableError),
@@ -322,6 +326,38 @@ def test_no_credentials(stub, monkeypatch) -> None:
     with Storage(url, None, 0) as store, pytest.raises(s.AuthenticationError):
         store.get("k")
     assert proxy.requests == []
+
+
+@pytest.mark.parametrize("source", ["web_identity_token_file", "credential_process"])
+def test_credentials_whose_source_is_not_there(stub, monkeypatch, tmp_path, source) -> None:
+    """A file or program that a profile or a variable names, and that is not there, is an AuthenticationError."""
+    proxy, _ = stub
+    absent = tmp_path / "absent"
+    if source == "credential_process":
+        config = tmp_path / "config"
+        config.write_text(f"[default]\ncredential_process = {absent}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    else:
+        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(absent))
+        monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/of-mine")
+    url = f"s3://bucket?region=us-east-1&endpoint_url={quote(proxy.url, safe=':/')}"
+    with Storage(url, None, 0) as store:
+        for call in (lambda: store.get("k"), lambda: store.set("k", "")):
+            with pytest.raises(s.AuthenticationError, match="absent"):
+                call()
+        with pytest.raises(s.SigningError):
+            store.get_signed_url("k")
+    assert proxy.requests == []
+
+
+def test_a_password_in_a_variable_is_not_repeated(monkeypatch) -> None:
+    """botocore's message has the URL as it was given."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://me:hunter2@127.0.0.1:1")
+    auth = {"access_key_id": "a", "secret_access_key": "b"}
+    with Storage("s3://bucket?region=us-east-1", auth, 0) as store, pytest.raises(s.UnavailableError) as caught:
+        store.get("k")
+    assert "127.0.0.1:1" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_nothing_secret_is_shown(stub, caplog) -> None:

@@ -11,7 +11,7 @@ import google.auth
 from google.auth.credentials import AnonymousCredentials, with_scopes_if_required
 from google.auth.exceptions import GoogleAuthError
 
-from storage.exceptions import UnavailableError
+from storage.exceptions import AuthenticationError, UnavailableError
 
 # Those of google-cloud-storage's client.
 SCOPES: Final = (
@@ -27,7 +27,15 @@ def find(make: Callable[[], Any] | None, request: Any) -> Any:
     if make is not None:
         return scoped(make(), scopes=SCOPES)
     default: Any = google.auth.default
-    return default(scopes=SCOPES, request=request)[0]
+    try:
+        return default(scopes=SCOPES, request=request)[0]
+    except OSError as exc:
+        if exc.filename is None:
+            raise
+        raise AuthenticationError(
+            f"the file {exc.filename!r}, where google-auth looks for credentials, cannot be read: {exc.strerror}; "
+            "make it readable, or name another one in GOOGLE_APPLICATION_CREDENTIALS"
+        ) from exc
 
 
 @contextmanager

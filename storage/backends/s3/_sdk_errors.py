@@ -15,7 +15,10 @@ from storage.exceptions import (
     UnavailableError,
 )
 
+# Where botocore reads an answer: it raises a bare ValueError, say, for a malformed date.
 _READERS = ("botocore.parsers", "botocore.handlers")
+# Where it reads credentials: a token's file may not be there, or the program that prints them.
+_SOURCES = ("botocore.credentials", "botocore.tokens")
 # In order: a class before the classes it is derived from.
 _KINDS: tuple[tuple[tuple[type[BaseException], ...], type[StorageError]], ...] = (
     ((b.ReadTimeoutError, b.ConnectTimeoutError), StorageTimeoutError),
@@ -45,6 +48,7 @@ _KINDS: tuple[tuple[tuple[type[BaseException], ...], type[StorageError]], ...] =
             b.NoRegionError,
             b.InvalidRegionError,
             b.InvalidConfigError,
+            b.InvalidChecksumConfigError,
             b.InvalidS3AddressingStyleError,
             b.UnsupportedS3ConfigurationError,
             b.UnsupportedS3AccesspointConfigurationError,
@@ -75,15 +79,16 @@ def classify(exc: BaseException) -> type[StorageError] | None:
         return AuthenticationError  # those that are still expired have no class of their own
     if isinstance(exc, ValueError) and str(exc).startswith("Invalid endpoint"):
         return ConfigurationError  # nor has this
+    if isinstance(exc, OSError) and exc.filename is not None and _comes_from(exc, _SOURCES):
+        return AuthenticationError
     kind = next((kind for classes, kind in _KINDS if isinstance(exc, classes)), None)
-    return UnavailableError if kind is None and _of_a_parser(exc) else kind
+    return UnavailableError if kind is None and _comes_from(exc, _READERS) else kind
 
 
-def _of_a_parser(exc: BaseException) -> bool:
-    """Whether ``exc`` comes from where botocore reads an answer: a bare ``ValueError``, say, for a malformed date."""
+def _comes_from(exc: BaseException, modules: tuple[str, ...]) -> bool:
     frame = exc.__traceback__
     while frame is not None:
-        if frame.tb_frame.f_globals.get("__name__") in _READERS:
+        if frame.tb_frame.f_globals.get("__name__") in modules:
             return True
         frame = frame.tb_next
     return False
