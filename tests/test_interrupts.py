@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 import threading
@@ -46,7 +47,7 @@ class Places:
     """What ``sys.setprofile`` takes: notes where Python looks for signals in the library, in this thread, and interrupts one.
 
     Python looks where a function begins and after each call of a function in C; also where a generator goes on, which is left
-    out, since that may be to close a generator that was dropped.
+    out, since that may be to close a generator that was dropped. Functions of ``contextlib`` that the library calls count, too.
 
     Args:
         target: the place that is interrupted, the first time that it is reached.
@@ -57,11 +58,14 @@ class Places:
         self.seen: dict[Place, None] = {}
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> None:
-        if self.reached or event not in ("call", "c_return") or not frame.f_code.co_filename.startswith(LIBRARY):
-            return
-        if below_c(frame) or (event == "call" and frame.f_code.co_flags & inspect.CO_GENERATOR):
+        if self.reached or event not in ("call", "c_return"):
             return
         name = frame.f_code.co_name if event == "call" else getattr(arg, "__qualname__", "")
+        is_generator = event == "call" and frame.f_code.co_flags & inspect.CO_GENERATOR
+        if event == "call" and frame.f_code.co_filename == contextlib.__file__ and frame.f_back is not None:
+            frame = frame.f_back
+        if is_generator or not frame.f_code.co_filename.startswith(LIBRARY) or below_c(frame):
+            return
         place = frame.f_code.co_filename[len(LIBRARY) + 1 :], frame.f_lineno, f"{event} {name}"
         self.seen[place] = None
         if place == self.target:
@@ -154,6 +158,7 @@ def interrupt_each(fresh: Callable[[Operation], Storage], directory: Path, one_i
             began = time.monotonic()
             gave = repr(profiled(places, operation, store, directory))
             faults = list(whole(store, others))
+            faults += [f"{path} stays" for path in (*directory.glob(".*"), *directory.glob("folder/.*"))]
             if places.reached and gave != "Interrupt()":
                 faults.append(f"gave {gave}")
             if time.monotonic() - began > 5:

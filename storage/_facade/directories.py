@@ -235,8 +235,10 @@ def _folds_names(root: int) -> bool:
     else:
         return True
     finally:
-        with suppress(FileNotFoundError):
+        try:  # noqa: SIM105 (an interrupt may come where `suppress` begins)
             os.unlink(probe + "a", dir_fd=root)
+        except FileNotFoundError:
+            pass
 
 
 @contextmanager

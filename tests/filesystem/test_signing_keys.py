@@ -232,15 +232,3 @@ def test_a_secret_file_of_ones_own_that_others_can_read_is_told(tmp_path):
     files = make(tmp_path / "store", given)
     files.ensure()
     assert str(given) in files.examine()[0]
-
-
-def test_half_made_files_are_swept(tmp_path):
-    """Those of killed processes of earlier versions too; what a person keeps there stays."""
-    store = FilesystemBackend(str(tmp_path))
-    make(tmp_path).ensure()
-    home = tmp_path / ".storage~"
-    for name in ("id.0123456789abcdef", "secret.fedcba9876543210", "secret.old", "id.bak", "notes"):
-        (home / name).write_text("x")
-    assert store.sweep() == ["2 leftovers of writers that died"]
-    assert names(tmp_path) == ["id", "id.bak", "notes", "secret", "secret.old"]
-    assert store.sweep() == []

@@ -5,21 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
 from storage._descriptors import Descriptor
 from storage.backends.filesystem import _deleting, _listing, _settings, _sidecars, _system
-from storage.backends.filesystem._tree import ABSENT, BESIDE, BLOB, HOME, STAGING, Tree, is_folder
+from storage.backends.filesystem._tree import ABSENT, BESIDE, BLOB, STAGING, Tree, is_folder
 from storage.exceptions import NotFoundError
 
 _DAY: Final = 86_400  # seconds
 # Another process has deleted it already, or somebody keeps files of their own in it.
 _NOT_OURS: Final = frozenset({errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST})
-# Files that were to become the id or the secret of the store, as they were named once.
-_HALF_MADE = re.compile(r"(id|secret)\.[0-9a-f]+").fullmatch
 
 
 def sweep(tree: Tree, now: float) -> Sequence[str]:
@@ -52,10 +49,6 @@ def sweep_staging(tree: Tree, most: int | None = None) -> int:
 def _sweep_leftovers(tree: Tree) -> int:
     """As :func:`sweep_staging`, also where temporary files are that could not be made there."""
     count = sweep_staging(tree)
-    fd = tree.find(HOME)
-    if fd is not None:
-        with Descriptor(fd):
-            count += _remove(fd, filter(_HALF_MADE, os.listdir(fd)))
     for folder in _listing.folders(tree):
         fd = tree.find(folder)
         if fd is not None:
