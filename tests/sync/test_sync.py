@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -309,6 +311,28 @@ def test_a_younger_file_is_copied(tmp_path):
     path.write_text("new")
     assert source.sync_to(target, "data").copied == 1
     assert target.get("f.txt") == "new"
+
+
+def test_a_small_file_is_read_once_on_each_side(tmp_path, monkeypatch):
+    """A blob of some KiB costs one read of the source, one of the copy, and one fsync each of file and directory."""
+    counts = Counter()
+
+    def counted(name):
+        call = getattr(os, name)
+
+        def count(*args):
+            counts[name] += 1
+            return call(*args)
+
+        monkeypatch.setattr(os, name, count)
+
+    source, target = Storage(tmp_path / "a"), Storage(tmp_path / "b")
+    source.set_many({f"k{number}": b"x" * 4096 for number in range(10)})
+    target.set("first", "")  # makes the directories
+    for name in ("pread", "fsync"):
+        counted(name)
+    assert source.sync_to(target).copied == 10
+    assert counts == {"pread": 20, "fsync": 20}
 
 
 def test_creating_only_is_no_part_of_it():
