@@ -1,4 +1,4 @@
-"""The shape of the package: no circle among its modules, and no import of a higher room, however an import is written."""
+"""The shape of the package: no circle among its modules, and no import of a higher package, however an import is written."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-# From the top down. A module belongs to the first room that its name begins with.
-FLOORS = (
+# From the top down. A module belongs to the first package that its name begins with.
+LAYERS = (
     ("storage.cli", "storage.testing"),
     ("storage.integrations",),
     ("storage._aio",),
@@ -76,10 +76,10 @@ def circles(edges):
     return {frozenset(other for other in reachable(name) if name in reachable(other)) for name in edges} - {frozenset()}
 
 
-def floor(name):
-    """The number of a module's floor, from the top; ``None``: it belongs to the foundation."""
-    for number, rooms in enumerate(FLOORS):
-        if any(name == room or name.startswith(f"{room}.") for room in rooms):
+def layer(name):
+    """The number of a module's layer, from the top; ``None``: it belongs to the foundation."""
+    for number, packages in enumerate(LAYERS):
+        if any(name == package or name.startswith(f"{package}.") for package in packages):
             return number
     return None
 
@@ -97,13 +97,13 @@ def test_no_circle():
 
 
 def test_no_arrow_upward():
-    """No room imports from one above it; what belongs to no room lies below them all."""
+    """No package imports from one above it; what belongs to none of these lies below them all."""
     public = {"storage"}  # the package itself, which is at the top
     wrong = []
     for name, targets in imports().items():
-        mine = floor(name)
+        mine = layer(name)
         for target in targets:
-            theirs = floor(target)
+            theirs = layer(target)
             if name in public or target in public:
                 continue
             if theirs is not None and (mine is None or theirs < mine):
@@ -111,17 +111,17 @@ def test_no_arrow_upward():
     assert wrong == []
 
 
-def test_at_most_twelve_floors():
-    """The longest way down through packages that are imported at run time, each room counted once."""
+def test_at_most_twelve_layers():
+    """The longest way down through packages that are imported at run time, each package counted once."""
     edges = {}
 
-    def room(name):
+    def package(name):
         parts = name.split(".")
         return ".".join(parts[:3] if parts[1:2] == ["backends"] else parts[:2])
 
     for name, targets in imports().items():
-        edges.setdefault(room(name), set()).update(
-            room(target) for target, run_time in targets.items() if run_time and room(target) != room(name)
+        edges.setdefault(package(name), set()).update(
+            package(target) for target, run_time in targets.items() if run_time and package(target) != package(name)
         )
 
     @cache

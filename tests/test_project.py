@@ -363,7 +363,7 @@ def test_every_dependency_is_bounded():
         assert requirement.name == "storage-facade" or requirement.specifier, requirement
 
 
-# The extra of each room that imports what the bare install has not.
+# The extra of each package that imports what the bare install has not.
 _EXTRAS = {
     "backends/s3": "s3", "backends/gcs": "gcs", "server": "server", "cli": "cli", "_aio": "async", "testing": "testing",
     **{f"integrations/{name}": name for name in ("django", "dask", "fsspec", "obspec", "opentelemetry", "ray", "zarr")},
@@ -393,29 +393,29 @@ def _declared():
 
 
 def _third_party():
-    """What each room imports that is neither Python's nor ours."""
+    """What each package imports that is neither Python's nor ours."""
     for path in sorted((ROOT / "storage").rglob("*.py")):
         parts = path.relative_to(ROOT / "storage").with_suffix("").parts
-        room = "/".join(parts[:2]) if parts[0] in ("backends", "integrations") else parts[0]
+        package = "/".join(parts[:2]) if parts[0] in ("backends", "integrations") else parts[0]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             named = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             for name in named or [alias.name for alias in getattr(node, "names", ()) if isinstance(node, ast.Import)]:
                 top = ".".join(name.split(".")[: 2 if name.startswith("google.") else 1])
                 if top not in sys.stdlib_module_names and top != "storage":
-                    yield room, _DISTRIBUTIONS.get(top, top.replace("_", "-"))
+                    yield package, _DISTRIBUTIONS.get(top, top.replace("_", "-"))
 
 
 def test_every_import_is_declared():
-    """What a room imports, its extra installs: nothing comes only because something else needs it."""
+    """The extra of a package installs what that imports: nothing comes only because something else needs it."""
     declared = _declared()
     found = set(_third_party())
     assert ("backends/s3", "boto3") in found
     assert ("server", "uvicorn") in found
-    rooms = {**_EXTRAS, "backends/_http": "s3"}
+    extras = {**_EXTRAS, "backends/_http": "s3"}
     missing = {
-        (room, name)
-        for room, name in found - _IF_THERE
-        if name not in declared["dependencies"] | declared.get(rooms.get(room, ""), set())
+        (package, name)
+        for package, name in found - _IF_THERE
+        if name not in declared["dependencies"] | declared.get(extras.get(package, ""), set())
     }
     assert missing == set()
     assert "httptools" in declared["gcs"]  # whose requests go over the same transport

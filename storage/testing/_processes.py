@@ -92,25 +92,25 @@ def shared_server(name: str, directory: Path, launch: Callable[[Path], Launch]) 
     Raises:
         RuntimeError: it does not come up; the message has the end of its log.
     """
-    room = directory / f"server-{name}"
-    room.mkdir(parents=True, exist_ok=True)
-    with open(room / "users.lock", "a+b") as users, open(room / "start.lock", "a+b") as starting:
+    home = directory / f"server-{name}"
+    home.mkdir(parents=True, exist_ok=True)
+    with open(home / "users.lock", "a+b") as users, open(home / "start.lock", "a+b") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)
         fcntl.flock(users, fcntl.LOCK_SH)  # waits while a supervisor stops the server of earlier users
-        facts_file = room / "facts.json"
+        facts_file = home / "facts.json"
         if not facts_file.exists():
-            _start(room, launch, facts_file)
+            _start(home, launch, facts_file)
         facts = json.loads(facts_file.read_text())
         fcntl.flock(starting, fcntl.LOCK_UN)
         yield facts
 
 
-def _start(room: Path, launch: Callable[[Path], Launch], facts_file: Path) -> None:
-    data = room / "data"
+def _start(home: Path, launch: Callable[[Path], Launch], facts_file: Path) -> None:
+    data = home / "data"
     data.mkdir()
     what = launch(data)
-    log = room / "log.txt"
-    spec = {"argv": list(what.argv), "room": str(room), "log": str(log)}
+    log = home / "log.txt"
+    spec = {"argv": list(what.argv), "home": str(home), "log": str(log)}
     supervisor = subprocess.Popen(  # noqa: S603 (our own command)
         [sys.executable, "-S", __file__, json.dumps(spec)],
         env={**os.environ, **what.env},
@@ -130,18 +130,18 @@ def _start(room: Path, launch: Callable[[Path], Launch], facts_file: Path) -> No
 def _supervise(spec: dict[str, Any]) -> None:
     import shutil
 
-    room = Path(spec["room"])
+    home = Path(spec["home"])
     with open(spec["log"], "wb") as log:
         server = subprocess.Popen(  # noqa: S603 (our own command)
-            spec["argv"], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=room
+            spec["argv"], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=home
         )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
-        with open(room / "users.lock", "a+b") as users:
+        with open(home / "users.lock", "a+b") as users:
             fcntl.flock(users, fcntl.LOCK_EX)
-            (room / "facts.json").unlink(missing_ok=True)
+            (home / "facts.json").unlink(missing_ok=True)
             _stop(server)
-            shutil.rmtree(room / "data", ignore_errors=True)
+            shutil.rmtree(home / "data", ignore_errors=True)
     finally:
         _stop(server)
 

@@ -1,4 +1,4 @@
-"""The conformance suite on ``gs://``: fake-gcs-server behind the strict gate."""
+"""The conformance suite on ``gs://``: fake-gcs-server behind the strict proxy."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class GCSHarness(Harness):
         store = with_ranges(super().storage(name, **options))
         for route in store._core.routes.values():
             if isinstance(route.backend, GCSBackend):
-                # What the service takes and the emulator does not; the gate knows it.
+                # What the service takes and the emulator does not; the strict proxy knows it.
                 route.backend.parallel_uploads = True
         return store
 
@@ -56,7 +56,7 @@ class OnGCS(Suite):
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def running(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-        """Starts emulator and gate, or joins those of this run."""
+        """Starts emulator and strict proxy, or joins those of this run."""
         with running_gcs(run_directory(tmp_path_factory)) as server:
             cast("GCSHarness", cls.harness).server = server
             cls.harness.secrets = (server.keys["writer@project-of-tests.iam.gserviceaccount.com"],)
@@ -81,7 +81,7 @@ class TestGCSThroughAProxy(Conformance):
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def running(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-        """Starts emulator and gate, or joins those of this run, and a proxy that is told by the environment."""
+        """Starts emulator and strict proxy, or joins those of this run, and a proxy that is told by the environment."""
         argv = [sys.executable, "-m", "tests.emulators.relays"]
         with (
             running_gcs(run_directory(tmp_path_factory)) as server,

@@ -1,4 +1,4 @@
-"""Cloud Storage for tests: fake-gcs-server keeps the objects, and a strict gate before it refuses what the service refuses.
+"""Cloud Storage for tests: fake-gcs-server keeps the objects, and a strict proxy before it refuses what the service refuses.
 
 ::
 
@@ -36,10 +36,10 @@ IAM_ACCOUNT = "signer@project-of-tests.iam.gserviceaccount.com"  # nobody has it
 
 @dataclass(frozen=True)
 class GCSServer:
-    """A running gate with the emulator behind it.
+    """A running strict proxy with the emulator behind it.
 
     Attributes:
-        endpoint_url: ``http://127.0.0.1:PORT`` of the gate.
+        endpoint_url: ``http://127.0.0.1:PORT`` of the strict proxy.
         emulator_url: of the emulator itself, which checks nothing.
         keys: the private key of each service account, in PEM form.
         bucket: one that exists.
@@ -80,10 +80,10 @@ def running_gcs(directory: Path) -> Iterator[GCSServer]:
     """The server of the test run whose common temporary directory is ``directory``."""
     with _fake_gcs.running(directory, (BUCKET, PUBLIC_BUCKET)) as emulator:
 
-        def gate(data: Path) -> Launch:
-            return _gate(data, emulator["url"])
+        def proxy(data: Path) -> Launch:
+            return _proxy(data, emulator["url"])
 
-        with shared_server("gcs-gate", directory, gate) as facts:
+        with shared_server("gcs-proxy", directory, proxy) as facts:
             yield GCSServer(facts["url"], emulator["url"], facts["keys"])
 
 
@@ -101,7 +101,7 @@ def new_key() -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def _gate(data: Path, emulator: str) -> Launch:
+def _proxy(data: Path, emulator: str) -> Launch:
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     key = new_key()
@@ -110,7 +110,7 @@ def _gate(data: Path, emulator: str) -> Launch:
     hidden = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     accounts = data / "accounts.json"
     accounts.write_text(json.dumps({**keys, IAM_ACCOUNT: hidden}))
-    argv = [sys.executable, "-m", "tests.emulators.gcs_gate", "--upstream", emulator, "--port", str(port),
+    argv = [sys.executable, "-m", "tests.emulators.gcs_proxy", "--upstream", emulator, "--port", str(port),
             "--accounts", str(accounts)]  # fmt: skip
     root = str(Path(__file__).parents[2])
     return Launch(

@@ -1,4 +1,4 @@
-"""What Cloud Storage refuses, and what it does that its emulator leaves out: the rules of the gate."""
+"""What Cloud Storage refuses, and what it does that its emulator leaves out: the rules of the strict proxy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.emulators.gcs_uploads import Multipart, Resumable, body_of, parts_of
 from tests.emulators.gcs_wire import Answer, Refused, Request, as_json
 from tests.emulators.gcs_xml import XML
 
-__all__ = ["Gate"]
+__all__ = ["StrictProxy"]
 
 OBJECT = re.compile(r"/(storage|download/storage|upload/storage)/v1/b(?:/([^/]+)(?:/(o)(?:/([^/]+)(?:/(.+))?)?)?)?")
 JSON = {"Content-Type": "application/json"}
@@ -37,7 +37,7 @@ def only(request: Request, resource: dict[str, Any]) -> dict[str, Any]:
     return {field: resource[field] for field in fields.split(",") if field in resource} if fields else resource
 
 
-class Gate:
+class StrictProxy:
     """The rules. One object for all connections.
 
     Args:

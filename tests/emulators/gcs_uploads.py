@@ -1,4 +1,4 @@
-"""The gate's uploads: multipart bodies, resumable sessions, and the XML API's multipart uploads, with the service's rules."""
+"""Uploads to the strict proxy: multipart bodies, resumable sessions, the XML API's multipart uploads, by the service's rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import google_crc32c
 from tests.emulators.gcs_wire import Answer, Refused, Request, as_json, xml_refusal
 
 if TYPE_CHECKING:
-    from tests.emulators.gcs_rules import Gate
+    from tests.emulators.gcs_rules import StrictProxy
 
 __all__ = ["Multipart", "Resumable", "body_of", "parts_of"]
 
@@ -53,16 +53,16 @@ def parts_of(content_type: str, body: bytes) -> tuple[dict[str, Any], bytes]:
 class Resumable:
     """Sessions, as https://cloud.google.com/storage/docs/resumable-uploads has them."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, proxy: StrictProxy) -> None:
+        self._proxy = proxy
         self._sessions: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
 
     def begin(self, request: Request, bucket: str, wanted: str | None) -> Answer:
         meta = json.loads(request.body)
-        if not self._gate.has_bucket(bucket):
-            raise self._gate.missing(bucket, meta["name"])
-        self._gate.check(bucket, meta["name"], wanted)
+        if not self._proxy.has_bucket(bucket):
+            raise self._proxy.missing(bucket, meta["name"])
+        self._proxy.check(bucket, meta["name"], wanted)
         meta.setdefault("contentType", request.headers.get("x-upload-content-type", "application/octet-stream"))
         name = f"ABg5-{secrets.token_urlsafe(30)}"
         self._sessions[name] = {"bucket": bucket, "meta": meta, "wanted": wanted, "data": bytearray(), "made": None,
@@ -104,7 +104,7 @@ class Resumable:
         told = re.search(r"crc32c=([^,]+)", request.headers.get("x-goog-hash", ""))
         if told and told[1] != crc:
             raise Refused(400, "invalid", f'Provided CRC32C "{told[1]}" doesn\'t match calculated CRC32C "{crc}".')
-        session["made"] = self._gate.store(session["bucket"], session["meta"], bytes(data), session["wanted"])
+        session["made"] = self._proxy.store(session["bucket"], session["meta"], bytes(data), session["wanted"])
         session["data"] = bytearray()
         return as_json(session["made"])
 
@@ -112,8 +112,8 @@ class Resumable:
 class Multipart:
     """The XML API's multipart uploads: https://cloud.google.com/storage/docs/multipart-uploads. No preconditions, as there."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, proxy: StrictProxy) -> None:
+        self._proxy = proxy
         self._uploads: dict[str, dict[str, Any]] = {}
 
     def answer(self, request: Request, bucket: str, name: str) -> Answer:  # noqa: PLR0911 (one line a request)
@@ -122,7 +122,7 @@ class Multipart:
             return xml_refusal(400, "IncompleteBody", "The body ended early.")
         if any(header.startswith(("x-goog-if-", "if-")) for header in request.headers):
             return xml_refusal(400, "InvalidArgument", "Preconditions are not supported in multipart uploads.")
-        if not self._gate.has_bucket(bucket):
+        if not self._proxy.has_bucket(bucket):
             return xml_refusal(404, "NoSuchBucket", "The specified bucket does not exist.")
         if request.method == "POST" and "uploads" in parameters:
             return self._begin(request, bucket, name)
@@ -181,7 +181,7 @@ class Multipart:
             parts.append(stored[1])
         if any(len(part) < LEAST_PART for part in parts[:-1]):
             return xml_refusal(400, "EntityTooSmall", "A part is smaller than the minimum allowed size.")
-        made = self._gate.store(upload["bucket"], upload["meta"], b"".join(parts), None)
+        made = self._proxy.store(upload["bucket"], upload["meta"], b"".join(parts), None)
         headers = {
             "X-Goog-Generation": made["generation"],
             "X-Goog-Hash": f"crc32c={made['crc32c']}",

@@ -1,4 +1,4 @@
-"""What goes into the gate and what comes out of it."""
+"""What goes into the strict proxy and what comes out of it."""
 
 from __future__ import annotations
 

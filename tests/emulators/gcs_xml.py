@@ -1,4 +1,4 @@
-"""The gate's XML API: signed requests, browser forms, and multipart uploads."""
+"""The strict proxy's XML API: signed requests, browser forms, and multipart uploads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.emulators.gcs_v4 import verify
 from tests.emulators.gcs_wire import Answer, Refused, Request, xml_refusal
 
 if TYPE_CHECKING:
-    from tests.emulators.gcs_rules import Gate
+    from tests.emulators.gcs_rules import StrictProxy
 
 __all__ = ["XML"]
 
@@ -22,8 +22,8 @@ __all__ = ["XML"]
 class XML:
     """Answers as the XML API does."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, proxy: StrictProxy) -> None:
+        self._proxy = proxy
 
     def answer(self, request: Request) -> Answer:  # noqa: PLR0911 (one for each way to be refused)
         bucket, _, name = request.path.lstrip("/").partition("/")
@@ -33,12 +33,12 @@ class XML:
             return self._form(request, bucket)
         if "x-goog-signature" not in (each.lower() for each in parameters):
             try:
-                self._gate.authorise(request, bucket)
+                self._proxy.authorise(request, bucket)
             except Refused as exc:
                 return xml_refusal(exc.answer.status, "AccessDenied", str(exc))
-            return self._gate.multipart.answer(request, bucket, name)
+            return self._proxy.multipart.answer(request, bucket, name)
         refusal = verify(
-            request.method, request.path, request.query, request.headers, self._gate.public, datetime.now(timezone.utc)
+            request.method, request.path, request.query, request.headers, self._proxy.public, datetime.now(timezone.utc)
         )
         if refusal is not None:
             return xml_refusal(*refusal)
@@ -56,22 +56,22 @@ class XML:
         if not request.whole:
             return xml_refusal(400, "IncompleteBody", "The body ended early.")
         form = parsed_form(request.headers.get("content-type", ""), request.body)
-        refusal = refusal_of(form, bucket, self._gate.public, datetime.now(timezone.utc))
+        refusal = refusal_of(form, bucket, self._proxy.public, datetime.now(timezone.utc))
         if refusal is not None:
             return xml_refusal(*refusal)
         content_type = form.fields.get("content-type") or "application/octet-stream"
-        made = self._gate.store(
+        made = self._proxy.store(
             bucket, {"name": form.fields["key"], "contentType": content_type}, form.file or b"", None
         )
         return Answer(204, {"X-Goog-Generation": made["generation"], "Etag": f'"{made["etag"]}"'}, b"")
 
     def for_browsers(self, request: Request) -> dict[str, str]:
         """What the bucket's CORS rules add to an answer of the XML API."""
-        rules = self._gate.settings.get(unquote(request.path.lstrip("/").partition("/")[0]), {}).get("cors", [])
+        rules = self._proxy.settings.get(unquote(request.path.lstrip("/").partition("/")[0]), {}).get("cors", [])
         return cors_headers(rules, request.method, request.headers)
 
     def _signed_get(self, request: Request, bucket: str, name: str) -> Answer:
-        answer = self._gate.media(request, bucket, name, None)
+        answer = self._proxy.media(request, bucket, name, None)
         headers = dict(answer.headers)
         if headers.get("Etag") is not None and headers["Etag"] == request.headers.get("if-none-match"):
             return Answer(304, {"Etag": headers["Etag"]}, b"")
@@ -99,5 +99,5 @@ class XML:
         meta = {"name": name, "contentType": headers.get("content-type") or "application/octet-stream"}
         if "cache-control" in headers:
             meta["cacheControl"] = headers["cache-control"]
-        made = self._gate.store(bucket, meta, body, headers.get("x-goog-if-generation-match"))
+        made = self._proxy.store(bucket, meta, body, headers.get("x-goog-if-generation-match"))
         return Answer(200, {"X-Goog-Generation": made["generation"], "Etag": f'"{made["etag"]}"'}, b"")

@@ -25,7 +25,7 @@ class Proxied:
     """A store behind a proxy that sees every request and can break it.
 
     Attributes:
-        proxy: in front of the gate.
+        proxy: in front of the strict proxy.
         store: its retries wait for no time at all.
         honest: the same store, past the proxy.
     """

@@ -79,7 +79,7 @@ def test_emulator_host(gcs: GCSServer, monkeypatch: pytest.MonkeyPatch) -> None:
         store.set("a", "1")
 
 
-def test_the_emulator_without_the_gate(gcs: GCSServer) -> None:
+def test_the_emulator_without_the_strict_proxy(gcs: GCSServer) -> None:
     """The driver works on a bare fake-gcs-server, large blobs included: it asks for nothing that this lacks."""
     with Storage(gcs.url(endpoint_url=gcs.emulator_url, query="&anonymous=true")) as store:
         store.set("large", b"x" * (6 * 1024 * 1024), overwrite=False)

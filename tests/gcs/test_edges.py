@@ -232,7 +232,7 @@ def test_the_last_bytes(proxied: Proxied) -> None:
 
 
 def test_the_last_bytes_of_the_emulator(gcs: GCSServer) -> None:
-    """Without the gate: it gives an empty range of an empty blob."""
+    """Without the strict proxy: it gives an empty range of an empty blob."""
     with Storage(gcs.url(endpoint_url=gcs.emulator_url, query="&anonymous=true")) as store:
         store.set("empty", b"")
         assert store.backend.get(store._core.routes["data"].prefix + "empty", -5) == b""

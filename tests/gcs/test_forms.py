@@ -1,4 +1,4 @@
-"""Browser forms: V4 POST policies, checked by code that shares nothing with what signs, and posted to the strict gate."""
+"""Browser forms: V4 POST policies, checked by code that shares nothing with what signs, and posted to the strict proxy."""
 
 from __future__ import annotations
 

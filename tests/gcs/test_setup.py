@@ -138,7 +138,7 @@ def test_somebody_else_changes_the_rules_meanwhile(gcs: GCSServer, proxied: Prox
 
 
 def test_the_gate_is_reached_as_the_service_is(gcs: GCSServer) -> None:
-    """The gate refuses what carries no credentials: what these tests prove, they prove of an authorised client."""
+    """The strict proxy refuses what carries no credentials: what these tests prove, they prove of an authorised client."""
     request = urllib.request.Request(f"{gcs.endpoint_url}/storage/v1/b/{gcs.bucket}/o")
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request, timeout=10)

@@ -134,7 +134,7 @@ def test_signing_offline(gcs: GCSServer) -> None:
 
 @pytest.fixture
 def keyless(gcs: GCSServer) -> Any:
-    """Credentials that the gate knows and that hold no key."""
+    """Credentials that the strict proxy knows and that hold no key."""
     account = service_account.Credentials.from_service_account_info(gcs.account(), scopes=["x"])
     account.refresh(google.auth.transport.requests.Request())
     return google.oauth2.credentials.Credentials(account.token)

@@ -70,7 +70,7 @@ def test_a_chain_of_services_with_kills(tmp_path, seaweedfs, gcs):  # noqa: F811
     places = [
         str(tmp_path / "from"),
         seaweedfs.url("chain", scheme="s3+boto3", query="&types=data:"),
-        # Without the gate, which would verify 80,000 signatures: this is not about them.
+        # Without the strict proxy, which would verify 80,000 signatures: this is not about them.
         gcs.url("chain", bucket="chain", endpoint_url=gcs.emulator_url, query="&anonymous=true&types=data:"),
         str(tmp_path / "to"),
     ]

@@ -1,4 +1,4 @@
-"""The gate is as strict as it is meant to be: what the proofs stand on. Each request is one that a wrong driver sends."""
+"""The strict proxy is as strict as it is meant to be: what the proofs stand on. Each request is one that a wrong driver sends."""
 
 from __future__ import annotations
 

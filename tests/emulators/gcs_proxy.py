@@ -1,6 +1,6 @@
-"""A strict gate in front of fake-gcs-server: it refuses what Cloud Storage refuses, and does what the emulator leaves out.
+"""A strict proxy in front of fake-gcs-server: it refuses what Cloud Storage refuses, and does what the emulator leaves out.
 
-The emulator keeps the objects. The gate checks tokens, V4 signatures, generation preconditions, checksums and the rules of
+The emulator keeps the objects. The proxy checks tokens, V4 signatures, generation preconditions, checksums and the rules of
 resumable and multipart uploads, and answers errors in Cloud Storage's own words. Each process has one (run as a script).
 """
 
@@ -14,7 +14,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.emulators.gcs_rules import Gate
+from tests.emulators.gcs_rules import StrictProxy
 from tests.emulators.gcs_wire import Answer, Request
 
 __all__ = ["serve"]
@@ -24,7 +24,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
-    gate: Gate
+    proxy: StrictProxy
 
     def _serve(self) -> None:
         path, _, query = self.path.partition("?")
@@ -34,9 +34,9 @@ class Handler(BaseHTTPRequestHandler):
             headers[name] = f"{headers[name]},{value}" if name in headers else value
         body, whole = self._body(headers)
         request = Request(self.command, path, query, headers, body, whole)
-        answer = Answer(200, {}, b"") if self.command == "OPTIONS" else self.gate.answer(request)
+        answer = Answer(200, {}, b"") if self.command == "OPTIONS" else self.proxy.answer(request)
         self.send_response(answer.status)
-        for name, value in {**answer.headers, **self.gate.xml.for_browsers(request)}.items():
+        for name, value in {**answer.headers, **self.proxy.xml.for_browsers(request)}.items():
             self.send_header(name, value)
         if answer.status not in (204, 304):
             self.send_header("Content-Length", str(len(answer.body)))
@@ -80,16 +80,16 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is no error of the gate's."""
+        """A client that goes away is no error of the strict proxy's."""
         import sys
 
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
-def serve(gate: Gate, port: int) -> Server:
-    """A server for ``gate`` on 127.0.0.1; the caller runs and closes it."""
-    return Server(("127.0.0.1", port), type("BoundHandler", (Handler,), {"gate": gate}))
+def serve(proxy: StrictProxy, port: int) -> Server:
+    """A server for ``proxy`` on 127.0.0.1; the caller runs and closes it."""
+    return Server(("127.0.0.1", port), type("BoundHandler", (Handler,), {"proxy": proxy}))
 
 
 def main() -> None:
@@ -99,8 +99,8 @@ def main() -> None:
     parser.add_argument("--accounts", required=True, help="a file with JSON: the private key of each account")
     args = parser.parse_args()
     with open(args.accounts, encoding="utf-8") as file:
-        gate = Gate(args.upstream, json.load(file))
-    server = serve(gate, args.port)
+        proxy = StrictProxy(args.upstream, json.load(file))
+    server = serve(proxy, args.port)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     with server:
         server.serve_forever()
