@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _DEBUG = 10  # logging.DEBUG
 _logger: Logger | None = None
+# Of the calls whose backend describes the blob at their end only these have carried its bytes.
+_CARRIERS = ("set", "get_file", "get_dir")
 
 
 class CallEvent(NamedTuple):
@@ -160,8 +162,8 @@ class CallRecord:
             observer.tell(event)
 
 
-def moved_bytes(result: Any) -> int | None:
-    """The bytes that a call moved, judged by the result of its backend; ``None``: none, or unknown."""
+def moved_bytes(method: str, result: Any) -> int | None:
+    """The bytes that a call moved, judged by its name and the result of its backend; ``None``: none, or unknown."""
     if isinstance(result, bytes):
         return len(result)
-    return result.size if isinstance(result, Stat) else None
+    return result.size if method in _CARRIERS and isinstance(result, Stat) else None

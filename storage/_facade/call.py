@@ -84,7 +84,7 @@ class Call:
         with self.record() as record:
             record.absent_is_ok = absent_is_ok
             result = self.do(method, *args)
-            record.size = moved_bytes(result)
+            record.size = moved_bytes(self.name, result)
             return result
 
     def do(self, method: Callable[..., T], *args: object) -> T:

@@ -52,6 +52,35 @@ def test_an_event_for_each_call():
     assert len(seen) == 5
 
 
+def test_only_bytes_that_went_through_the_client_are_counted(tmp_path):
+    """Asking about a blob, or copying it inside the backend, moves none of its bytes."""
+    seen = []
+    store = Storage("memory://")
+    with observe(seen.append, keys=True):
+        store.set("k", b"12345")
+        store.info("k")
+        store.open("k").close()
+        store.set_metadata("k", content_type="text/x")
+        store.copy("k", "l")
+        store.move("l", "m")
+        store.get_bytes("k", start=2, end=2)
+        store.get_bytes("k", start=3)
+        store.get_file("k", tmp_path / "k")
+        store.get_dir("", tmp_path, include=["m"])
+    assert [(event.method, event.bytes) for event in seen if event.key] == [
+        ("set", 5),
+        ("info", None),
+        ("open", None),
+        ("set_metadata", None),
+        ("copy", None),
+        ("move", None),
+        ("get_bytes", None),
+        ("get_bytes", 2),
+        ("get_file", 5),
+        ("get_dir", 5),
+    ]
+
+
 def test_the_outcome_is_that_of_the_call():
     """An absent blob is no failure where the call does not raise; a copy onto itself may be one."""
     seen = []
