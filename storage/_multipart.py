@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from queue import SimpleQueue
+from typing import Generic, Protocol, TypeVar
 
 from storage import _stop
 from storage._backend import Stat
-
-if TYPE_CHECKING:  # only large blobs pay for the import
-    from queue import SimpleQueue
-
-    from storage._threads import Pool, Task
+from storage._threads import Pool, Task, next_of
 
 T = TypeVar("T")
 
@@ -76,6 +73,7 @@ class PartWriter(Generic[T]):
         self._pool: Pool | None = None
         self._sent: list[Task[T]] = []
         self._under_way = 0
+        self._ended: SimpleQueue[BaseException | None] = SimpleQueue()  # for each part that has ended, why it failed
 
     def write(self, data: bytes | memoryview) -> None:
         """Takes the next bytes; waits while as many parts as allowed are on their way; raises what a part met."""
@@ -117,10 +115,10 @@ class PartWriter(Generic[T]):
         self._send(data)
 
     def _send(self, data: bytes) -> None:
-        from storage._threads import next_of  # only large blobs pay for the import
-
-        pool = self._pool or self._begin()
-        self._sent.append(pool.submit(self._part, len(self._sent) + 1, data))
+        if self._pool is None:
+            self._parts.start()
+            self._pool = Pool(self._in_flight, "storage-part")
+        self._sent.append(self._pool.submit(self._part, len(self._sent) + 1, data))
         self._size += len(data)
         self._under_way += 1
         # Waiting after a part, and not before the next, means that nothing else holds that one meanwhile.
@@ -132,16 +130,6 @@ class PartWriter(Generic[T]):
         # A stream that is longer than was said, or of unknown length, must not run out of numbers.
         if len(self._sent) % _PARTS_OF_A_SIZE == 0 and self._size > self._expected:
             self._part_size *= 2
-
-    def _begin(self) -> Pool:
-        from queue import SimpleQueue
-
-        from storage._threads import Pool
-
-        self._parts.start()
-        self._ended: SimpleQueue[BaseException | None] = SimpleQueue()  # for each part that has ended, why it failed
-        self._pool = Pool(self._in_flight, "storage-part")
-        return self._pool
 
     def _part(self, number: int, data: bytes) -> T:
         try:

@@ -6,14 +6,12 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from storage import _stop
 from storage._fork import check_owner, forks, owned
 from storage._stop import Stopped
-
-if TYPE_CHECKING:
-    from storage._threads import Task
+from storage._threads import Pool, Task
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,8 +34,6 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], concurrency: int
     if concurrency == 1:
         yield from owned(map(function, _wanted(items)), "this iterator")
         return
-    from storage._threads import Pool  # only where there are threads: 5 ms
-
     begun = forks.count
     iterator = enumerate(items)
     pending: deque[Task[R]] = deque()

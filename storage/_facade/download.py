@@ -8,14 +8,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, BinaryIO
+from queue import SimpleQueue
+from typing import Any, BinaryIO
 
 from storage import _stop
 from storage._backend import Backend, Chunks, Stat
+from storage._threads import Pool, Task, next_of
 from storage.exceptions import IntegrityError, PreconditionFailedError
-
-if TYPE_CHECKING:  # only large blobs pay for the import
-    from storage._threads import Task
 
 RANGE_SIZE = 8 * 1024 * 1024
 """Bytes of a range of a parallel download."""
@@ -144,8 +143,6 @@ def _range(number: int, size: int) -> tuple[int, int]:
 
 def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iterator[bytes]) -> None:
     """For a file that must be written from front to back: some ranges ahead, held until it is their turn."""
-    from storage._threads import Pool
-
     todo = iter(range(1, _range_count(found.size)))
     tally = backend.tally(found)
     ahead: deque[tuple[int, int, Task[bytes]]] = deque()
@@ -186,8 +183,6 @@ class _Scatter:
     """Writes ranges at their places: the first one comes from the stream that is open already."""
 
     def __init__(self, backend: Backend, path: str, found: Stat, sink: Sink) -> None:
-        from queue import SimpleQueue  # as storage._threads: only large blobs pay for it
-
         self._backend, self._path, self._found, self._sink = backend, path, found, sink
         self._position = 0  # where the next range begins
         self._workers = min(RANGES_IN_FLIGHT, _range_count(found.size))
@@ -198,8 +193,6 @@ class _Scatter:
         self._news: SimpleQueue[int | BaseException | None] = SimpleQueue()
 
     def run(self, chunks: Chunks) -> None:
-        from storage._threads import Pool, next_of
-
         running = self._workers
         _, end = self._take() or (0, 0)
         with Pool(running, "storage-range") as pool:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from storage._stop import Stop, current
+from storage._threads import Pool, Task
 from storage.exceptions import IntegrityError
-
-if TYPE_CHECKING:
-    from storage._threads import Pool, Task
 
 # All in bytes.
 _FIRST_WINDOW: Final = 128 * 1024
@@ -166,8 +164,6 @@ class Windows:
 
     def _begin(self, start: int, end: int) -> _Part:
         if self._pool is None:
-            from storage._threads import Pool  # only where there are threads: 5 ms
-
             self._pool = Pool(_THREADS, "storage-ahead", Stop())
         stop = Stop(self._pool.stop)
         return _Part(start, end, self._pool.submit(_fetch, self._fetch, start, end, stop), stop)

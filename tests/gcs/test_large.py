@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from storage import Storage
 from storage.backends._http import iso_time
-from storage.backends.gcs._crc import combined
+from storage.backends.gcs._checksums import combined
 from tests.gcs.conftest import Proxied
 
 MIB = 1024 * 1024

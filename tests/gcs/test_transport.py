@@ -31,9 +31,10 @@ from storage import AuthenticationError, ConfigurationError, Storage, StorageTim
 from storage._retry import Timeout
 from storage._urls import StorageURL
 from storage.backends.gcs import create
-from storage.backends.gcs._client import Connection, Settings
+from storage.backends.gcs._client import Connection
 from storage.backends.gcs._credentials import SCOPES
 from storage.backends.gcs._requests_wire import RequestsWire
+from storage.backends.gcs._settings import Settings
 from storage.backends.gcs._token_request import TokenRequest
 from storage.backends.gcs._wire import PoolWire
 from storage.testing.faults import LOST, RESET, STALL, TRUNCATE, FaultProxy

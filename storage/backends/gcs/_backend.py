@@ -15,7 +15,7 @@ from storage.backends.gcs import (
     _batch,
     _bucket,
     _changing,
-    _crc,
+    _checksums,
     _errors,
     _headers,
     _listing,
@@ -24,7 +24,8 @@ from storage.backends.gcs import (
     _signing,
     _writing,
 )
-from storage.backends.gcs._client import CONCURRENCY, Session, Settings, is_google
+from storage.backends.gcs._client import CONCURRENCY, Session, is_google
+from storage.backends.gcs._settings import Settings
 from storage.exceptions import PreconditionFailedError, StorageError
 
 _MIB = 1024 * 1024
@@ -111,9 +112,9 @@ class GCSBackend(Backend):
             raise PreconditionFailedError
         return number
 
-    def tally(self, found: Stat) -> _crc.CRCTally | None:
+    def tally(self, found: Stat) -> _checksums.CRCTally | None:
         expected = found.crc if isinstance(found, _answers.CheckedStat) else None
-        return None if expected is None else _crc.CRCTally(expected)
+        return None if expected is None else _checksums.CRCTally(expected)
 
     def stat(self, path: str) -> Stat:
         session = self._session

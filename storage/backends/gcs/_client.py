@@ -1,11 +1,11 @@
-"""Sends requests to Cloud Storage: the settings, and each process's connection."""
+"""Sends requests to Cloud Storage, over one connection pool in each process."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 from storage._backend import trace
@@ -14,6 +14,7 @@ from storage._retry import Attempts, Retries, Timeout
 from storage.backends._http import Answer
 from storage.backends.gcs._errors import failure, native, verdict
 from storage.backends.gcs._gate import needs_requests, wants_client_certificate
+from storage.backends.gcs._settings import Settings
 from storage.backends.gcs._wire import Body, PoolWire, Wire, new_pool
 from storage.exceptions import ConfigurationError, InvalidKeyError, UnavailableError
 
@@ -25,17 +26,6 @@ OK: Final = frozenset({200, 201, 204, 206})
 _MTLS: Final = "https://storage.mtls.googleapis.com"
 _USER_AGENT: Final = "storage-facade"
 _NONE: Final[Mapping[str, str]] = {}
-
-
-class Settings(NamedTuple):
-    """The settings of a connection."""
-
-    bucket: str
-    credentials: Callable[[], Any] | None = None  # makes them anew in each process; None: google-auth's own chain
-    project: str | None = None  # whose the bucket is, where it is to be made
-    endpoint_url: str | None = None  # of another server than Google's; None: as google-cloud-storage chooses it
-    anonymous: bool = False  # send no credentials
-    service_account_email: str | None = None  # sign through IAM, as this account
 
 
 class Connection:
