@@ -7,7 +7,7 @@ import itertools
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +47,25 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     thorough = config.option.markexpr.startswith(("slow", "marathon"))
     settings.load_profile("slow" if thorough else "ci" if os.environ.get("CI") else "default")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """All that is made here stays: each worker would go through it again and again for nothing."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> list[pytest.Item] | None:
+    """Passes over the classes of long proofs in a run without them: to collect them and then deselect them takes seconds."""
+    quick = "not slow" in collector.config.option.markexpr
+    if quick and name.startswith("Test") and any(mark.name == "slow" for mark in getattr(obj, "pytestmark", ())):
+        return []
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -158,7 +158,7 @@ def test_a_fork_has_connections_of_its_own(tls):
         assert server.accepted == 4
 
 
-@pytest.mark.parametrize("forks", [5, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("forks", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_forks_while_64_threads_are_at_work(tls, forks):
     stop = threading.Event()
     wrong: list[str] = []
