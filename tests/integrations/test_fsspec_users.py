@@ -88,6 +88,7 @@ def test_upath(place):
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_dask_on_two_processes(tmp_path):
     """Two worker processes read and write partitions of one store."""
     import dask.dataframe

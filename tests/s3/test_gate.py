@@ -70,9 +70,11 @@ BUCKETS = ("bucket", "my.bucket", "My_Bucket", "a" * 63, "xn--bucket", "192.168.
 
 @pytest.mark.parametrize("style", [None, "virtual", "auto", "path"])
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
-def test_plain_endpoints_are_those_of_botocore(no_files: Path, partition: str, style: str | None) -> None:
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_plain_endpoints_are_those_of_botocore(no_files: Path, partition: str, style: str | None, step: int) -> None:
     """In every region, for every kind of name, requests go where the SDK would send them, and are signed for the same region."""
-    for region in botocore.session.Session().get_available_regions("s3", partition):
+    regions = botocore.session.Session().get_available_regions("s3", partition)
+    for region in {*regions[::step], *{"us-east-1"}.intersection(regions)}:  # the first one has a name of its own
         shared = SharedClient(Settings("bucket", TIMEOUT, AUTH, region, None, None, style))
         for bucket in BUCKETS:
             settings = Settings(bucket, TIMEOUT, AUTH, region, None, None, style)
@@ -86,9 +88,10 @@ def test_plain_endpoints_are_those_of_botocore(no_files: Path, partition: str, s
 @pytest.mark.parametrize("style", [None, "auto", "path"])
 def test_other_servers_endpoints_are_those_of_botocore(no_files: Path, endpoint: str, style: str | None) -> None:
     """A server gets paths, below that of its endpoint."""
+    shared = SharedClient(Settings("bucket", TIMEOUT, AUTH, "eu-west-1", endpoint, None, style))
     for bucket in BUCKETS:
         settings = Settings(bucket, TIMEOUT, AUTH, "eu-west-1", endpoint, None, style)
-        assert _computed(settings, Configuration()) == _learned(settings, SharedClient(settings))
+        assert _computed(settings, Configuration()) == _learned(settings, shared)
 
 
 @pytest.mark.parametrize(

@@ -266,7 +266,7 @@ def _file(data: bytes):
 # ---- many faults -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("steps", [600, pytest.param(6000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [300, pytest.param(6000, marks=pytest.mark.slow)])
 def test_soak(open_store, proxy, steps) -> None:  # noqa: C901, PLR0912, PLR0915 (one story)
     """Thousands of requests through a faulty network: no wrong byte, and only the contract's exceptions."""
     proxy.plan = Randomly(

@@ -116,7 +116,7 @@ def test_a_bucket_that_is_not_there(seaweedfs, tmp_path):  # noqa: F811
 
 def test_faults_of_the_network(seaweedfs, tmp_path):  # noqa: F811
     """Through a network that breaks requests and answers no wrong byte arrives, and runs that are repeated get to the end."""
-    source = filled(Storage(tmp_path / "from"), {f"{n:03}": random.Random(n).randbytes(20_000) for n in range(20)})
+    source = filled(Storage(tmp_path / "from"), {f"{n:03}": random.Random(n).randbytes(20_000) for n in range(10)})
     rates = {RESET: 0.1, LOST: 0.1, TRUNCATE: 0.1, RESET_BODY: 0.1, answer(503): 0.1}
     with FaultProxy(seaweedfs.endpoint_url, plan=Randomly(rates, seed=5)) as proxy:
         url = seaweedfs.url("faults", endpoint_url=proxy.url)
