@@ -293,6 +293,7 @@ def test_garbage(stub) -> None:
         (boto.ClientError({}, "AssumeRole"), s.AuthenticationError),
         (boto.ClientError({"ResponseMetadata": {"HTTPStatusCode": 503}}, "AssumeRole"), s.UnavailableError),  # type: ignore[typeddict-item]
         (s.NotFoundError("ours"), s.NotFoundError),
+        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), s.InvalidKeyError),
         (ValueError("mine"), None),
         (OSError("mine"), None),
     ],

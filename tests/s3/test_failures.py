@@ -326,6 +326,16 @@ def test_keys_that_xml_cannot_say(proxy) -> None:
     ]
 
 
+def test_a_key_that_no_request_can_hold(proxy) -> None:
+    """A lone surrogate under ``keys=raw``: an InvalidKeyError, and nothing is sent."""
+    url = f"s3://bucket/p?region=us-east-1&keys=raw&endpoint_url={proxy.url}"
+    with Storage(url, AUTH, 0) as store:
+        for call in (store.get, store.exists, store.info, lambda key: store.set(key, ""), store.get_signed_url):
+            with pytest.raises(s.InvalidKeyError, match="cannot hold such a key"):
+                call("a\ud800")
+    assert proxy.requests == []
+
+
 def test_a_server_that_knows_no_tokens(store, proxy) -> None:
     """Its next page begins after the last key of this one."""
 

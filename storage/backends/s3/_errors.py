@@ -111,6 +111,8 @@ def classify(exc: BaseException) -> type[StorageError] | None:
         return type(exc)
     if isinstance(exc, TransportError):
         return StorageTimeoutError if isinstance(exc, (ReadTimeoutError, ConnectTimeoutError)) else UnavailableError
+    if isinstance(exc, UnicodeEncodeError):
+        return InvalidKeyError  # with keys=raw: a lone surrogate that stands for no byte
     from botocore.exceptions import ClientError  # 15 ms, which programs that meet no error never need
 
     if isinstance(exc, ClientError):
