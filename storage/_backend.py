@@ -266,7 +266,7 @@ class Backend(Protocol):
     def bucket_exists(self) -> bool:
         """Whether a write finds a bucket or directory: it is there, or the first write makes it. May raise like any call."""
 
-    def is_there(self) -> bool:
+    def bucket_exists_now(self) -> bool:
         """Whether the bucket or directory is there now; makes nothing. May raise, as any other call."""
         return self.bucket_exists()
 
@@ -290,7 +290,7 @@ class Backend(Protocol):
         del prefixes
         return []
 
-    def lint(self, prefix: str) -> Sequence[str]:
+    def find_foreign_names(self, prefix: str) -> Sequence[str]:
         """Counts the entries below ``prefix`` whose names are no portable keys, a line for each kind. For ``storage doctor``."""
         counts = Counter(
             "folder markers (keys that end in a slash)"
@@ -302,7 +302,7 @@ class Backend(Protocol):
         )
         return [f"{count:,} {what}" for what, count in sorted(counts.items(), reverse=True)]
 
-    def examine(self) -> Sequence[str]:
+    def find_problems(self) -> Sequence[str]:
         """A line for each thing that is wrong with the store itself, with its remedy; changes nothing. For ``doctor``."""
         return []
 

@@ -239,7 +239,7 @@ def check_there(pair: Pair) -> None:
     """Raises ``BucketNotFoundError`` if the source's bucket or directory itself is missing."""
     route = pair.source
     try:
-        there = Call.about_route(_NAME, route, pair.storage_type).run(route.backend.is_there)
+        there = Call.about_route(_NAME, route, pair.storage_type).run(route.backend.bucket_exists_now)
     except PermissionDeniedError:
         return  # something is there that can refuse
     if not there:

@@ -139,8 +139,8 @@ class Wrapper(Backend):
     def bucket_exists(self) -> bool:
         return self._run("bucket_exists", None, self._backend.bucket_exists)
 
-    def is_there(self) -> bool:
-        return self._run("is_there", None, self._backend.is_there)
+    def bucket_exists_now(self) -> bool:
+        return self._run("bucket_exists_now", None, self._backend.bucket_exists_now)
 
     def setup(self, wanted: Setup) -> Sequence[str]:
         return self._run("setup", None, lambda: self._backend.setup(wanted))
@@ -148,11 +148,11 @@ class Wrapper(Backend):
     def sweep(self, prefixes: Sequence[str] = ("",)) -> Sequence[str]:
         return self._run("sweep", None, lambda: self._backend.sweep(prefixes))
 
-    def lint(self, prefix: str) -> Sequence[str]:
-        return self._run("lint", prefix, lambda: self._backend.lint(prefix))
+    def find_foreign_names(self, prefix: str) -> Sequence[str]:
+        return self._run("find_foreign_names", prefix, lambda: self._backend.find_foreign_names(prefix))
 
-    def examine(self) -> Sequence[str]:
-        return self._run("examine", None, self._backend.examine)
+    def find_problems(self) -> Sequence[str]:
+        return self._run("find_problems", None, self._backend.find_problems)
 
     def count_outside(self, prefixes: Sequence[str], most: int | None = None) -> int:
         return self._run("count_outside", None, lambda: self._backend.count_outside(prefixes, most))

@@ -74,7 +74,7 @@ def examine(place: Place) -> Iterator[Finding]:
 def _bucket(route: Route, storage_type: str) -> Finding:
     try:
         call = Call.about_route("doctor", route, storage_type)
-        there = call.run(route.backend.is_there)
+        there = call.run(route.backend.bucket_exists_now)
         usable = there or call.run(route.backend.bucket_exists)
     except StorageError as exc:
         return _refused("bucket", exc)
@@ -91,7 +91,7 @@ def _local(store: Storage) -> Iterator[Finding]:
     for backend in core.backends():
         call = Call.about_backend("doctor", backend)
         try:
-            wrong, outside = call.run(backend.examine), files_outside(core, backend, "doctor")
+            wrong, outside = call.run(backend.find_problems), files_outside(core, backend, "doctor")
         except StorageError as exc:
             yield Finding("directory", "wrong", str(exc))
             continue
@@ -184,7 +184,7 @@ def _foreign(store: Storage) -> Iterator[Finding]:
     for name in store.storage_types:
         route = core_of(store).route(name)
         try:
-            lines = Call.about_route("doctor", route, name).run(route.backend.lint, route.prefix)
+            lines = Call.about_route("doctor", route, name).run(route.backend.find_foreign_names, route.prefix)
         except StorageError as exc:
             yield Finding("names", "wrong", str(exc))
             return

@@ -80,7 +80,7 @@ def _say_if_missing(store: Storage, storage_type: str) -> None:
     if not _output.on_terminal():
         return
     with suppress(StorageError):  # the listing itself went well
-        if not Call.about_route("ls", route, storage_type).run(route.backend.is_there):
+        if not Call.about_route("ls", route, storage_type).run(route.backend.bucket_exists_now):
             _output.note(f"{route.url} does not exist yet; the first write makes it")
 
 

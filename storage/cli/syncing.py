@@ -201,7 +201,7 @@ def _say_left_out(source: Storage, storage_type: str | None) -> None:
     for name in source.storage_types if storage_type is None else (storage_type,):
         route = core_of(source).route(name)
         if route.backend.owns_path:
-            for line in Call.about_route("sync_to", route, name).run(route.backend.lint, route.prefix):
+            for line in Call.about_route("sync_to", route, name).run(route.backend.find_foreign_names, route.prefix):
                 _output.note(f"left out of {route.url}: {line}")
 
 

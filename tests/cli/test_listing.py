@@ -502,7 +502,7 @@ def test_doctor_finds_what_is_forbidden(storage, monkeypatch):
         ("put", "IntegrityError", "WRONG write: "),
         ("get", "UnavailableError", "WRONG network: "),
         ("copy", "StorageError", "WRONG create-only copies: "),
-        ("lint", "UnavailableError", "WRONG names: "),
+        ("find_foreign_names", "UnavailableError", "WRONG names: "),
     ],
 )
 def test_doctor_goes_on_after_a_failure(storage, monkeypatch, method, error, line):

@@ -82,7 +82,7 @@ def calls_with(store: FilesystemBackend, path: str) -> list[Callable[[], object]
         lambda: store.move(path, "x", overwrite=True),
         lambda: store.move("a/b/c", path, overwrite=True),
         lambda: listed(store, f"{path}/"),
-        lambda: store.lint(f"{path}/"),
+        lambda: store.find_foreign_names(f"{path}/"),
     ]
 
 

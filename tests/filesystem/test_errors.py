@@ -67,9 +67,9 @@ def test_places_reached_through_a_link_are_one_place(root):
 
 
 def test_a_missing_root_is_an_empty_store(store, root):
-    assert listed(store) == listed(store, "a/b", delimiter=True) == store.lint("") == store.sweep() == []
+    assert listed(store) == listed(store, "a/b", delimiter=True) == store.find_foreign_names("") == store.sweep() == []
     assert store.bucket_exists()
-    assert not store.is_there()
+    assert not store.bucket_exists_now()
     for call in (store.get, store.stat, store.delete, store.stream):
         with pytest.raises(NotFoundError):
             call("a")
@@ -130,7 +130,7 @@ def test_a_root_that_is_a_file_is_no_store(root, place, create):
     for call in calls:
         with pytest.raises(BucketNotFoundError, match="directory"):
             call()
-    assert not store.is_there()
+    assert not store.bucket_exists_now()
     assert root.read_bytes() == b"mine"
 
 
@@ -461,7 +461,7 @@ def test_a_directory_that_cannot_be_read_hides_nothing_from_a_listing(store, mon
         lambda: listed(store),
         lambda: listed(store, delimiter=True),
         lambda: listed(store, detail=True),
-        lambda: store.lint(""),
+        lambda: store.find_foreign_names(""),
         store.sweep,
         lambda: store.count_outside(["x/"]),
     ):

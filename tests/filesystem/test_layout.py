@@ -199,12 +199,12 @@ def test_what_is_no_blob_is_never_listed_read_or_deleted(store, root):
         with pytest.raises(NotFoundError):
             store.move(path, "x", overwrite=True)
     assert len(os.listdir(root)) == 12
-    assert store.lint("") == [
+    assert store.find_foreign_names("") == [
         "5 names that are no portable keys",
         "2 special files (pipes, sockets, devices)",
         "3 symbolic links, which are not followed",
     ]
-    assert store.lint("good") == []
+    assert store.find_foreign_names("good") == []
 
 
 @pytest.mark.parametrize("options", [PLAIN, ONCE])
@@ -418,13 +418,13 @@ def test_a_store_that_only_reads_removes_nothing(root):
 
 
 def test_looking_makes_nothing(store, root):
-    assert (store.bucket_exists(), store.is_there()) == (True, False)
-    assert store.examine() == []
+    assert (store.bucket_exists(), store.bucket_exists_now()) == (True, False)
+    assert store.find_problems() == []
     assert store.count_outside([]) == 0
-    assert store.lint("") == store.sweep() == []
+    assert store.find_foreign_names("") == store.sweep() == []
     assert not root.exists()
     store.put("a", b"", PLAIN)
-    assert store.is_there()
+    assert store.bucket_exists_now()
 
 
 def test_files_outside_of_the_storage_types_are_counted(store, root):

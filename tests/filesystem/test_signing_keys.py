@@ -151,7 +151,7 @@ def test_unreadable(tmp_path, monkeypatch, name):
     for call in (files.load, files.ensure):
         with pytest.raises(SigningError, match=rf"\.storage~/{name}.*Permission denied.*\?secret_file="):
             call()
-    assert "Permission denied" in files.examine()[0]
+    assert "Permission denied" in files.find_problems()[0]
 
 
 def test_a_store_that_cannot_be_written(tmp_path, monkeypatch):
@@ -208,21 +208,21 @@ def test_a_copied_store_gets_an_id_of_its_own_once_the_copied_one_is_deleted(tmp
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666, 0o660])
 def test_a_secret_that_others_can_use_is_told(tmp_path, mode):
-    """``doctor`` hears of it from ``examine``, with the remedy; a store that never signed has nothing to tell."""
+    """``doctor`` hears of it from ``find_problems``, with the remedy; a store that never signed has nothing to tell."""
     store = FilesystemBackend(str(tmp_path / "store"))
-    assert store.examine() == []
+    assert store.find_problems() == []
     assert not (tmp_path / "store").exists()
     make(tmp_path / "store").ensure()
-    assert store.examine() == []
+    assert store.find_problems() == []
     secret = tmp_path / "store/.storage~/secret"
     secret.chmod(mode)
-    (line,) = store.examine()
+    (line,) = store.find_problems()
     assert f"{mode:04o}" in line
     assert f"chmod 600 {secret}" in line
     secret.chmod(0o400)
-    assert store.examine() == []
+    assert store.find_problems() == []
     secret.write_text("short")
-    assert "32 characters" in store.examine()[0]
+    assert "32 characters" in store.find_problems()[0]
 
 
 def test_a_secret_file_of_ones_own_that_others_can_read_is_told(tmp_path):
@@ -231,4 +231,4 @@ def test_a_secret_file_of_ones_own_that_others_can_read_is_told(tmp_path):
     given.chmod(0o644)
     files = make(tmp_path / "store", given)
     files.ensure()
-    assert str(given) in files.examine()[0]
+    assert str(given) in files.find_problems()[0]

@@ -279,9 +279,9 @@ def test_raw_keys(gcs: GCSServer) -> None:
 def test_lint_counts_what_has_no_portable_key(gcs: GCSServer) -> None:
     """``doctor`` learns how many objects cannot be reached."""
     with Storage(gcs.url("lint", query="&keys=raw"), auth=gcs.account()) as store:
-        assert list(store.backend.lint("lint/")) == []
+        assert list(store.backend.find_foreign_names("lint/")) == []
         store.set_many({"a//b": b"1", "ok": b"1", "folder/": b""})
-        assert list(store.backend.lint("lint/data/")) == [
+        assert list(store.backend.find_foreign_names("lint/data/")) == [
             "1 folder markers (keys that end in a slash)",
             "1 blobs whose names are no portable keys",
         ]

@@ -119,7 +119,7 @@ def test_lint_counts_what_has_no_portable_key(open_store) -> None:
     for name in ("ok", "folder/", "a//b", "a\\b", "x/../y"):
         store.backend.client.put_object(Bucket="bucket", Key=prefix + name, Body=b"")
     assert store.list() == ["ok"]
-    assert store.backend.lint(prefix) == [
+    assert store.backend.find_foreign_names(prefix) == [
         "1 folder markers (keys that end in a slash)",
         "3 blobs whose names are no portable keys",
     ]

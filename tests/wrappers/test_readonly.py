@@ -33,7 +33,8 @@ def through_the_reader(name):
 
 # All but the changes, and `sign`: a read-only store signs no uploads, and a local one nothing.
 for read in (
-    "get", "stream", "stat", "probe", "scan", "bucket_exists", "is_there", "lint", "examine", "count_outside"
+    "get", "stream", "stat", "probe", "scan", "bucket_exists", "bucket_exists_now", "find_foreign_names",
+    "find_problems", "count_outside"
 ):  # fmt: skip
     setattr(WrittenBeside, read, through_the_reader(read))
 

@@ -264,7 +264,7 @@ class FilesystemBackend(Backend, Servable):
     def bucket_exists(self) -> bool:
         return self._tree.create or self._tree.exists()
 
-    def is_there(self) -> bool:
+    def bucket_exists_now(self) -> bool:
         return self._tree.exists()
 
     def setup(self, wanted: Setup) -> Sequence[str]:
@@ -274,11 +274,11 @@ class FilesystemBackend(Backend, Servable):
         del prefixes  # nobody else writes below the root's `.storage~`
         return _sweeping.sweep(self._tree, self.clock())
 
-    def lint(self, prefix: str) -> Sequence[str]:
-        return _listing.lint(self._tree, prefix)
+    def find_foreign_names(self, prefix: str) -> Sequence[str]:
+        return _listing.find_foreign_names(self._tree, prefix)
 
-    def examine(self) -> Sequence[str]:
-        return self._key_files.examine()
+    def find_problems(self) -> Sequence[str]:
+        return self._key_files.find_problems()
 
     def count_outside(self, prefixes: Sequence[str], most: int | None = None) -> int:
         return _listing.count_outside(self._tree, prefixes, most)

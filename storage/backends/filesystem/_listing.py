@@ -284,7 +284,7 @@ def _peek(fd: int, path: str, *, has_sidecars: bool) -> Stat | None:
 # ---- what is no blob ---------------------------------------------------------------------------------------------------
 
 
-def lint(tree: Tree, prefix: str) -> Sequence[str]:
+def find_foreign_names(tree: Tree, prefix: str) -> Sequence[str]:
     """A line for each kind of foreign thing below ``prefix``, with its count."""
     found: Counter[str] = Counter()
     start, slash, rest = prefix.rpartition("/")

@@ -80,7 +80,7 @@ class KeyFiles:
             raise SigningError(f"signing secret {self._path(_SECRET)!r}: there is no such file; {_REMEDY}")
         return keys
 
-    def examine(self) -> list[str]:
+    def find_problems(self) -> list[str]:
         """A line for each thing that is wrong with the files."""
         try:
             self.load()
