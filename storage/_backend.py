@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkab
 from storage._backend_values import (
     BlobOrBucketMissing,
     Changes,
+    ChecksumVerifier,
     Chunks,
     Download,
     FormOptions,
@@ -34,7 +35,6 @@ from storage._backend_values import (
     SigningKeys,
     SignOptions,
     Stat,
-    Tally,
     Trace,
     Writer,
     trace,
@@ -50,6 +50,7 @@ __all__ = [
     "Backend",
     "BlobOrBucketMissing",
     "Changes",
+    "ChecksumVerifier",
     "Chunks",
     "Download",
     "FormOptions",
@@ -60,7 +61,6 @@ __all__ = [
     "SignOptions",
     "SigningKeys",
     "Stat",
-    "Tally",
     "Trace",
     "Writer",
     "is_backend",
@@ -141,7 +141,7 @@ class Backend(Protocol):
         The answer's status is known on return. A replaced blob is a ``PreconditionFailedError`` while iterating, never a mix.
         """
 
-    def tally(self, found: Stat) -> Tally | None:
+    def checksum_verifier(self, found: Stat) -> ChecksumVerifier | None:
         """Returns a verifier of the checksum for a download of ``found`` in ranges; ``None``: the service keeps none."""
         del found
         return None

@@ -117,7 +117,7 @@ class Download(NamedTuple):
     chunks: Chunks
 
 
-class Tally(Protocol):
+class ChecksumVerifier(Protocol):
     """Compares a blob that comes in pieces, in any order and from many threads, with the checksum that the service keeps."""
 
     def add(self, position: int, data: bytes) -> None:

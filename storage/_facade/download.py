@@ -144,7 +144,7 @@ def _range(number: int, size: int) -> tuple[int, int]:
 def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iterator[bytes]) -> None:
     """For a file that must be written from front to back: some ranges ahead, held until it is their turn."""
     todo = iter(range(1, _range_count(found.size)))
-    tally = backend.tally(found)
+    verifier = backend.checksum_verifier(found)
     ahead: deque[tuple[int, int, Task[bytes]]] = deque()
 
     def ask() -> None:
@@ -155,8 +155,8 @@ def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iter
 
     def take(position: int, data: bytes) -> None:
         _stop.check()
-        if tally is not None:
-            tally.add(position, data)
+        if verifier is not None:
+            verifier.add(position, data)
         sink.write(data)
 
     with Pool(_RANGES_AHEAD, "storage-range") as pool:
@@ -175,8 +175,8 @@ def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iter
             start, end, task = ahead.popleft()
             take(start, whole_range(task.result(), end - start))
             ask()
-    if tally is not None:
-        tally.check()
+    if verifier is not None:
+        verifier.check()
 
 
 class _Scatter:
@@ -187,7 +187,7 @@ class _Scatter:
         self._position = 0  # where the next range begins
         self._workers = min(RANGES_IN_FLIGHT, _range_count(found.size))
         self._lock = threading.Lock()
-        self._tally = backend.tally(found)
+        self._verifier = backend.checksum_verifier(found)
         self._moved = 0
         # The bytes of each piece, where there is a `progress`; and for each worker that has ended, its exception or `None`.
         self._news: SimpleQueue[int | BaseException | None] = SimpleQueue()
@@ -209,8 +209,8 @@ class _Scatter:
                     raise news
         if self._moved != self._found.size:
             raise _wrong_length(self._found.size, f"{self._moved:,} bytes came")
-        if self._tally is not None:
-            self._tally.check()
+        if self._verifier is not None:
+            self._verifier.check()
 
     def _work(self, serve: Callable[..., None], *args: Any) -> None:
         try:
@@ -261,8 +261,8 @@ class _Scatter:
     def _write(self, position: int, chunk: bytes) -> None:
         _stop.check()
         if chunk:
-            if self._tally is not None:
-                self._tally.add(position, chunk)
+            if self._verifier is not None:
+                self._verifier.add(position, chunk)
             self._sink.write_at(position, chunk)
             with self._lock:
                 self._moved += len(chunk)

@@ -4,6 +4,7 @@ from storage._backend import (
     Backend,
     BlobOrBucketMissing,
     Changes,
+    ChecksumVerifier,
     Chunks,
     Download,
     FormOptions,
@@ -13,7 +14,6 @@ from storage._backend import (
     SigningKeys,
     SignOptions,
     Stat,
-    Tally,
     Writer,
     trace,
 )
@@ -22,6 +22,7 @@ __all__ = [
     "Backend",
     "BlobOrBucketMissing",
     "Changes",
+    "ChecksumVerifier",
     "Chunks",
     "Download",
     "FormOptions",
@@ -31,7 +32,6 @@ __all__ = [
     "SignOptions",
     "SigningKeys",
     "Stat",
-    "Tally",
     "Writer",
     "trace",
 ]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 from storage._backend import (
     Backend,
     Changes,
+    ChecksumVerifier,
     Download,
     FormOptions,
     PutOptions,
@@ -15,7 +16,6 @@ from storage._backend import (
     SigningKeys,
     SignOptions,
     Stat,
-    Tally,
     Writer,
     servable,
 )
@@ -78,8 +78,8 @@ class Wrapper(Backend):
     def stream(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
         return self._run("stream", path, lambda: self._backend.stream(path, start, end, if_match))
 
-    def tally(self, found: Stat) -> Tally | None:
-        return self._backend.tally(found)
+    def checksum_verifier(self, found: Stat) -> ChecksumVerifier | None:
+        return self._backend.checksum_verifier(found)
 
     def stat(self, path: str) -> Stat:
         return self._run("stat", path, lambda: self._backend.stat(path))

@@ -112,9 +112,9 @@ class GCSBackend(Backend):
             raise PreconditionFailedError
         return number
 
-    def tally(self, found: Stat) -> _checksums.CRCTally | None:
+    def checksum_verifier(self, found: Stat) -> _checksums.CRCVerifier | None:
         expected = found.crc if isinstance(found, _answers.CheckedStat) else None
-        return None if expected is None else _checksums.CRCTally(expected)
+        return None if expected is None else _checksums.CRCVerifier(expected)
 
     def stat(self, path: str) -> Stat:
         session = self._session

@@ -45,8 +45,8 @@ def _zeros(length: int) -> _Map:
     return result
 
 
-class CRCTally:
-    """As :class:`storage._backend.Tally`: ``expected`` is the CRC32C of the blob, as the service writes it."""
+class CRCVerifier:
+    """As :class:`storage._backend.ChecksumVerifier`: ``expected`` is the CRC32C of the blob, as the service writes it."""
 
     def __init__(self, expected: str) -> None:
         self._expected = expected
