@@ -10,7 +10,7 @@ from storage._sync.copying import Pair
 from storage.exceptions import ConfigurationError
 
 
-class _Place(NamedTuple):
+class _BucketPath(NamedTuple):
     """Where the blobs of a route are: a server with its bucket, the bucket's name, and the path in it."""
 
     location: str
@@ -27,7 +27,7 @@ def check_apart(pairs: Sequence[Pair]) -> None:
     """
     for pair in pairs:
         for other in pairs:
-            a, b = _place(pair.source), _place(other.target)
+            a, b = _bucket_path(pair.source), _bucket_path(other.target)
             if a.bucket != b.bucket or not (a.path.startswith(b.path) or b.path.startswith(a.path)):
                 continue
             if a.location != b.location and a.path == b.path and pair is other:
@@ -40,11 +40,11 @@ def check_apart(pairs: Sequence[Pair]) -> None:
             )
 
 
-def _place(route: Route) -> _Place:
+def _bucket_path(route: Route) -> _BucketPath:
     backend = route.backend
     if backend.private:
         place = f"{backend.scheme}:{id(backend)}"  # nobody else can reach it
-        return _Place(place, place, route.prefix)
+        return _BucketPath(place, place, route.prefix)
     if backend.owns_path:
-        return _Place(backend.scheme, backend.scheme, f"{backend.location.rstrip('/')}/{route.prefix}")
-    return _Place(backend.location, f"{backend.scheme}:{backend.location.rpartition('/')[2]}", route.prefix)
+        return _BucketPath(backend.scheme, backend.scheme, f"{backend.location.rstrip('/')}/{route.prefix}")
+    return _BucketPath(backend.location, f"{backend.scheme}:{backend.location.rpartition('/')[2]}", route.prefix)

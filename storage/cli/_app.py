@@ -97,8 +97,8 @@ def command(name: str, *examples: str) -> Callable[[Callable[..., Any]], click.C
     return register
 
 
-class Place(NamedTuple):
-    """The store and the storage type that a command is about, and how it prints what it finds there."""
+class Target(NamedTuple):
+    """The store, storage type and output format of one command."""
 
     url: str | None  # or a path; None: as Storage()
     storage_type: str
@@ -111,12 +111,12 @@ class Place(NamedTuple):
 
 def store_command(
     name: str, *examples: str, json: bool = True
-) -> Callable[[Callable[Concatenate[Place, ...], Any]], click.Command]:
-    """As :func:`command`, with ``--type``, ``--url`` and, if wanted, ``--json``, which the function gets as a :class:`Place`."""
+) -> Callable[[Callable[Concatenate[Target, ...], Any]], click.Command]:
+    """As :func:`command`, with ``--type``, ``--url`` and, if wanted, ``--json``, which the function gets as a :class:`Target`."""
 
-    def register(function: Callable[Concatenate[Place, ...], Any]) -> click.Command:
+    def register(function: Callable[Concatenate[Target, ...], Any]) -> click.Command:
         def call(*, url: str | None, storage_type: str, as_json: bool = False, **words: Any) -> Any:
-            return function(Place(url, storage_type, as_json), **words)
+            return function(Target(url, storage_type, as_json), **words)
 
         made = command(name, *examples)(update_wrapper(call, function))
         made.params += [

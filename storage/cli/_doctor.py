@@ -23,7 +23,7 @@ from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage._facade.outside import files_outside
 from storage._facade.routes import Route
-from storage.cli._app import Place
+from storage.cli._app import Target
 
 # Seconds that clocks may differ: S3 refuses requests at 15 minutes, and short-lived signed URLs suffer long before.
 _SKEW = 60
@@ -41,14 +41,14 @@ class Finding(NamedTuple):
 _NOT_YET = Finding("directory", "note", "it does not exist yet; the first write makes it")
 
 
-def examine(place: Place) -> Iterator[Finding]:
+def examine(target: Target) -> Iterator[Finding]:
     """Everything that can be said of a store; it ends where the rest would fail for the same reason.
 
     A blob of the storage type is written, and deleted again.
     """
-    storage_type = place.storage_type
+    storage_type = target.storage_type
     try:
-        store = place.opened()
+        store = target.opened()
         route = core_of(store).route(storage_type)
     except (StorageError, UsageError) as exc:
         yield Finding("configuration", "wrong", str(exc))

@@ -12,22 +12,22 @@ from storage._facade.core import core_of
 from storage._facade.directories import store_directory, write_files
 from storage._globs import Filter
 from storage.cli import _output
-from storage.cli._app import Place
+from storage.cli._app import Target
 from storage.cli._many import folder
 
 
 def upload_folder(
-    place: Place, store: Storage, key: str, directory: str, concurrency: int | None, options: dict[str, Any]
+    target: Target, store: Storage, key: str, directory: str, concurrency: int | None, options: dict[str, Any]
 ) -> None:
     """Stores every file below ``directory`` below the folder ``key``; says what was left out."""
     with _output.transfer_progress(directory, None) as progress:
         count, size = _shown(
-            place,
+            target,
             store_directory(
                 store,
                 folder(key),
                 directory,
-                place.storage_type,
+                target.storage_type,
                 Filter(),
                 concurrency,
                 progress,
@@ -39,7 +39,7 @@ def upload_folder(
 
 
 def download(
-    place: Place,
+    target: Target,
     store: Storage,
     directory: str,
     prefix: str,
@@ -54,8 +54,8 @@ def download(
         return (key[len(prefix) :] for key in keys())
 
     with _output.transfer_progress(prefix or "blobs", None) as progress:
-        written = write_files(core_of(store), prefix, names, directory, place.storage_type, concurrency, progress)
-        count, size = _shown(place, written)
+        written = write_files(core_of(store), prefix, names, directory, target.storage_type, concurrency, progress)
+        count, size = _shown(target, written)
     if count == 0 and none is not None:
         if new:
             with suppress(OSError):
@@ -64,13 +64,13 @@ def download(
     _say_done(count, size)
 
 
-def _shown(place: Place, moved: Iterable[ObjectInfo]) -> tuple[int, int]:
+def _shown(target: Target, moved: Iterable[ObjectInfo]) -> tuple[int, int]:
     """How many blobs were moved, and their bytes; prints them as JSON if that is wanted."""
     count = size = 0
     for info in moved:
         count += 1
         size += info.size
-        if place.as_json:
+        if target.as_json:
             _output.emit_json(vars(info))
     return count, size
 

@@ -14,7 +14,7 @@ from storage._facade.concurrent import ordered_map
 from storage._facade.core import core_of
 from storage._globs import Filter
 from storage.cli import _output
-from storage.cli._app import Place, usage
+from storage.cli._app import Target, usage
 from storage.cli._status import Ended, status_of
 
 T = TypeVar("T")
@@ -172,7 +172,7 @@ def each(
 
 
 def over_keys(
-    place: Place,
+    target: Target,
     function: Callable[[Storage, str], R],
     keys: Sequence[str],
     keys_from: str | None,
@@ -181,8 +181,8 @@ def over_keys(
 ) -> Iterator[tuple[str, R]]:
     """Each key of :func:`all_keys`, and ``function(store, key)``. Failures are printed; they end the command when all is done."""
     outcome = Outcome()
-    with place.opened() as store:
-        wanted = all_keys(store, place.storage_type, keys, keys_from, outcome, glob=glob)
+    with target.opened() as store:
+        wanted = all_keys(store, target.storage_type, keys, keys_from, outcome, glob=glob)
         for key, result, error in each(partial(function, store), wanted, store.backend.concurrency):
             if error is not None:
                 outcome.failed(error)

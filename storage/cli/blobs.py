@@ -12,7 +12,7 @@ import click
 from storage import NotFoundError, ObjectInfo, Storage
 from storage.cli import _folders, _output
 from storage.cli._app import (
-    Place,
+    Target,
     complete_keys,
     concurrency_option,
     glob_option,
@@ -43,7 +43,7 @@ from storage.cli._status import NOT_THERE, Ended
 @click.option("--if-match", metavar="ETAG", help="Fail unless there is a blob with this etag.")
 @concurrency_option("files")
 def set_(
-    place: Place,
+    target: Target,
     key: str,
     file: str | None,
     text: str | None,
@@ -61,14 +61,14 @@ def set_(
     options |= {"metadata": _metadata(metadata), "overwrite": not no_overwrite}
     if text is not None and file is not None:
         usage("FILE and --text exclude each other.")
-    with place.opened() as store:
+    with target.opened() as store:
         if recursive:
             if text is not None or file in (None, "-") or options["if_match"] is not None:
                 usage("-r stores a folder: name it as FILE, without --text and --if-match.")
-            _folders.upload_folder(place, store, key, str(file), concurrency, options)
+            _folders.upload_folder(target, store, key, str(file), concurrency, options)
             return
-        info = _store(store, key, file, text, place.storage_type, options)
-    if place.as_json:
+        info = _store(store, key, file, text, target.storage_type, options)
+    if target.as_json:
         _output.emit_json(vars(info))
 
 
@@ -110,7 +110,7 @@ def _metadata(items: Sequence[str]) -> dict[str, str] | None:
 @glob_option()
 @keys_from_option
 def get(
-    place: Place,
+    target: Target,
     words: Sequence[str],
     recursive: bool,
     concurrency: int | None,
@@ -129,27 +129,27 @@ def get(
         usage("Give KEY and FILE, or --keys-from and a folder.")
     if recursive + glob + (keys_from is not None) > 1:
         usage("-r, --glob and --keys-from exclude each other.")
-    with place.opened() as store:
+    with target.opened() as store:
         if keys_from is not None:
-            keys = sorted(set(all_keys(store, place.storage_type, (), keys_from, Outcome())))
-            _folders.download(place, store, words[0] if words else ".", "", lambda: keys, None, concurrency)
+            keys = sorted(set(all_keys(store, target.storage_type, (), keys_from, Outcome())))
+            _folders.download(target, store, words[0] if words else ".", "", lambda: keys, None, concurrency)
             return
         key, file = words[0], words[1] if len(words) == 2 else None
         if glob or recursive:
             if recursive and file in (None, "-"):
                 usage("-r writes into a folder: name it as FILE.")
-            chosen = select(store, place.storage_type, key, glob=glob)
-            _folders.download(place, store, file or ".", *chosen, concurrency)
+            chosen = select(store, target.storage_type, key, glob=glob)
+            _folders.download(target, store, file or ".", *chosen, concurrency)
             return
-        info = _fetch(place, store, key, file)
-    if place.as_json:
+        info = _fetch(target, store, key, file)
+    if target.as_json:
         _output.emit_json(vars(info))
 
 
-def _fetch(place: Place, store: Storage, key: str, file: str | None) -> ObjectInfo:
-    storage_type = place.storage_type
+def _fetch(target: Target, store: Storage, key: str, file: str | None) -> ObjectInfo:
+    storage_type = target.storage_type
     if file is None or file == "-":
-        if place.as_json:
+        if target.as_json:
             usage("--json needs a FILE: standard output has the blob.")
         info = store.get_file(key, sys.stdout.buffer, storage_type)
         _output.flush()
@@ -164,16 +164,16 @@ def _fetch(place: Place, store: Storage, key: str, file: str | None) -> ObjectIn
 @store_command("cat", "storage cat log/1 log/2", "storage cat --keys-from parts.txt | gzip > all.gz", json=False)
 @click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
 @keys_from_option
-def cat(place: Place, keys: Sequence[str], keys_from: str | None) -> None:
+def cat(target: Target, keys: Sequence[str], keys_from: str | None) -> None:
     """Write blobs to standard output, one after the other, bytes as they are.
 
     A blob that is not there is exit status 1; the others are written all the same.
     """
     outcome = Outcome()
-    with place.opened() as store:
-        for key in all_keys(store, place.storage_type, keys, keys_from, outcome):
+    with target.opened() as store:
+        for key in all_keys(store, target.storage_type, keys, keys_from, outcome):
             try:
-                store.get_file(key, sys.stdout.buffer, place.storage_type)
+                store.get_file(key, sys.stdout.buffer, target.storage_type)
             except NotFoundError as exc:
                 outcome.failed(exc)
         _output.flush()
@@ -183,14 +183,14 @@ def cat(place: Place, keys: Sequence[str], keys_from: str | None) -> None:
 @store_command("info", "storage info reports/a.csv", "storage info reports/a.csv --json | jq -r .etag")
 @click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
 @keys_from_option
-def info(place: Place, keys: Sequence[str], keys_from: str | None) -> None:
+def info(target: Target, keys: Sequence[str], keys_from: str | None) -> None:
     """Show what is known of a blob: size, etag, time, headers and metadata."""
 
     def look(store: Storage, key: str) -> ObjectInfo:
-        return store.info(key, place.storage_type)
+        return store.info(key, target.storage_type)
 
-    for _, found in over_keys(place, look, keys, keys_from):
-        if place.as_json:
+    for _, found in over_keys(target, look, keys, keys_from):
+        if target.as_json:
             _output.emit_json(vars(found))
         else:
             _show(found)
@@ -212,7 +212,7 @@ def _show(found: ObjectInfo) -> None:
 )
 @click.argument("keys", nargs=-1, metavar="KEY...", shell_complete=complete_keys)
 @keys_from_option
-def exists(place: Place, keys: Sequence[str], keys_from: str | None) -> None:
+def exists(target: Target, keys: Sequence[str], keys_from: str | None) -> None:
     """Tell whether there is a blob: exit status 0, or 1 if it is not there.
 
     With --keys-from, the keys that are there are printed, and the status is 1 if any is not. Only absence is 1: no permission,
@@ -220,13 +220,13 @@ def exists(place: Place, keys: Sequence[str], keys_from: str | None) -> None:
     """
 
     def look(store: Storage, key: str) -> bool:
-        return store.exists(key, place.storage_type)
+        return store.exists(key, target.storage_type)
 
     missing = False
-    for key, there in over_keys(place, look, keys, keys_from):
+    for key, there in over_keys(target, look, keys, keys_from):
         missing = missing or not there
-        if place.as_json:
-            _output.emit_json({"key": key, "storage_type": place.storage_type, "exists": there})
+        if target.as_json:
+            _output.emit_json({"key": key, "storage_type": target.storage_type, "exists": there})
         elif there and keys_from is not None:
             _output.emit(key)
     if missing:

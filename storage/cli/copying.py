@@ -14,7 +14,7 @@ from storage._facade.blobs import carry
 from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage.cli import _output
-from storage.cli._app import Place, complete_keys, concurrency_option, glob_option, opened, store_command, usage
+from storage.cli._app import Target, complete_keys, concurrency_option, glob_option, opened, store_command, usage
 from storage.cli._many import Outcome, Selection, each, folder, select
 
 _TRIES = 3
@@ -46,13 +46,13 @@ def _options(function: Callable[..., object]) -> Callable[..., object]:
     "storage cp reports/a.csv --url s3://bucket --new-url gs://other",
 )
 @_options
-def cp(place: Place, **words: Any) -> None:
+def cp(target: Target, **words: Any) -> None:
     """Copy a blob with its headers and metadata.
 
     Inside one store the bytes do not pass through this machine where the service can copy. With --new-url they do; NEW_KEY is
     then the same as KEY unless it is given. With --glob, NEW_KEY is a folder; blobs that are already in it are not copied.
     """
-    _transfer(place, **words, move=False)
+    _transfer(target, **words, move=False)
 
 
 @store_command(
@@ -62,16 +62,16 @@ def cp(place: Place, **words: Any) -> None:
     "storage mv --glob 'incoming/*.csv' done",
 )
 @_options
-def mv(place: Place, **words: Any) -> None:
+def mv(target: Target, **words: Any) -> None:
     """Move a blob with its headers and metadata.
 
     On a cloud, and with --new-url, this is a copy, then a delete: a failure between leaves both, never neither.
     """
-    _transfer(place, **words, move=True)
+    _transfer(target, **words, move=True)
 
 
 def _transfer(
-    place: Place,
+    target: Target,
     *,
     key: str,
     new_key: str | None,
@@ -85,31 +85,35 @@ def _transfer(
     move: bool,
 ) -> None:
     """Copies or moves the blob, or all blobs, that ``key`` names."""
-    storage_type = place.storage_type
+    storage_type = target.storage_type
     new_type = new_type or storage_type
     if if_match is not None and (recursive or glob):
         usage("--if-match goes with one KEY.")
-    with place.opened() as source, nullcontext(source) if new_url is None else opened(new_url) as target:
-        new_key = _target_key(key, new_key, glob=glob, same_store=target is source)
-        transfer = _between(source, target, storage_type, new_type, if_match, overwrite=not no_overwrite, move=move)
+    with target.opened() as source, nullcontext(source) if new_url is None else opened(new_url) as destination:
+        new_key = _target_key(key, new_key, glob=glob, same_store=destination is source)
+        transfer = _between(
+            source, destination, storage_type, new_type, if_match, overwrite=not no_overwrite, move=move
+        )
         if not (recursive or glob):
             info = transfer(key, new_key)
-            if place.as_json:
+            if target.as_json:
                 _output.emit_json(vars(info))
             return
         new = folder(new_key)
-        Call.about(core_of(target), "copy", f"{new}x", new_type)  # a mistake in what all of them share is one error
-        inside = new if target is source and new_type == storage_type else None
+        Call.about(
+            core_of(destination), "copy", f"{new}x", new_type
+        )  # a mistake in what all of them share is one error
+        inside = new if destination is source and new_type == storage_type else None
         selected = _selected(source, key, storage_type, inside, glob=glob)
         outcome, empty = Outcome(), True
-        at_once = concurrency or max(source.backend.concurrency, target.backend.concurrency)
+        at_once = concurrency or max(source.backend.concurrency, destination.backend.concurrency)
         for _, found, error in each(
             lambda name: transfer(name, new + name[len(selected.folder) :]), selected.keys(), at_once
         ):
             empty = False
             if error is not None:
                 outcome.failed(error)
-            elif place.as_json and found is not None:
+            elif target.as_json and found is not None:
                 _output.emit_json(vars(found))
         if empty:
             raise selected.none
@@ -142,7 +146,7 @@ def _selected(store: Storage, key: str, storage_type: str, new: str | None, *, g
 
 def _between(
     source: Storage,
-    target: Storage,
+    destination: Storage,
     storage_type: str,
     new_type: str,
     if_match: str | None,
@@ -151,7 +155,7 @@ def _between(
     move: bool,
 ) -> Callable[[str, str], ObjectInfo]:
     """Copies or moves one blob: from its key to another."""
-    if target is source:
+    if destination is source:
         method = source.move if move else source.copy
         return lambda key, new_key: method(
             key, new_key, storage_type, new_storage_type=new_type, overwrite=overwrite, if_match=if_match
@@ -159,7 +163,7 @@ def _between(
 
     def copy(key: str, new_key: str) -> ObjectInfo:
         call = Call.about(core_of(source), "copy", key, storage_type)
-        new = Call.about(core_of(target), "copy", new_key, new_type)
+        new = Call.about(core_of(destination), "copy", new_key, new_type)
         for _ in range(_TRIES):
             try:
                 with call.record() as record:

@@ -12,7 +12,7 @@ from storage import ObjectInfo, Storage, StorageError
 from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage.cli import _output
-from storage.cli._app import Place, complete_keys, glob_option, store_command
+from storage.cli._app import Target, complete_keys, glob_option, store_command
 from storage.cli._many import Glob
 
 _FIELDS = ObjectInfo.__match_args__
@@ -35,7 +35,7 @@ _NO_COLUMNS = " " * 34  # the width of size and time
 @click.option("--start-after", metavar="TEXT", help="Only keys after this text, which need not be a key.")
 @click.option("--end-before", metavar="TEXT", help="Only keys before this text.")
 def ls(
-    place: Place,
+    target: Target,
     prefix: str,
     recursive: bool,
     long: bool,
@@ -49,8 +49,8 @@ def ls(
     printed whole, one a line. With --glob every key is printed that matches the pattern, on whatever level it is. --json prints
     ObjectInfo's fields; a folder has a key that ends in a slash, and no size.
     """
-    storage_type, details = place.storage_type, long or human or place.as_json
-    with place.opened() as store:
+    storage_type, details = target.storage_type, long or human or target.as_json
+    with target.opened() as store:
         items: Iterable[str | ObjectInfo]
         if glob:
             pattern = Glob.parse(prefix)
@@ -62,7 +62,7 @@ def ls(
         empty = True
         for item in items:
             empty = False
-            if place.as_json:
+            if target.as_json:
                 _output.emit_json(vars(item) if isinstance(item, ObjectInfo) else _folder(item, storage_type))
             elif isinstance(item, ObjectInfo):
                 _output.emit(_long(item, human=human) if details else item.key)
@@ -95,15 +95,15 @@ def _long(info: ObjectInfo, *, human: bool) -> str:
 
 @store_command("du", "storage du", "storage du reports/ --json")
 @click.argument("prefix", default="", shell_complete=complete_keys)
-def du(place: Place, prefix: str) -> None:
+def du(target: Target, prefix: str) -> None:
     """Count the blobs below a prefix, and their bytes."""
     count = size = 0
-    with place.opened() as store:
-        for info in store.iter_info(prefix, place.storage_type):
+    with target.opened() as store:
+        for info in store.iter_info(prefix, target.storage_type):
             count += 1
             size += info.size
-    if place.as_json:
-        _output.emit_json({"prefix": prefix, "storage_type": place.storage_type, "bytes": size, "blobs": count})
+    if target.as_json:
+        _output.emit_json({"prefix": prefix, "storage_type": target.storage_type, "bytes": size, "blobs": count})
         return
     about = f" ({_output.human(size)})" if size >= 1024 else ""
     _output.emit(f"{size} bytes{about} in {count} blob{'' if count == 1 else 's'}")

@@ -10,7 +10,7 @@ from storage import NotFoundError, Storage
 from storage._facade.call import Call
 from storage._facade.core import core_of
 from storage.cli import _output
-from storage.cli._app import Place, complete_keys, glob_option, keys_from_option, store_command, usage
+from storage.cli._app import Target, complete_keys, glob_option, keys_from_option, store_command, usage
 from storage.cli._many import Outcome, nothing, over_keys
 
 
@@ -33,7 +33,7 @@ from storage.cli._many import Outcome, nothing, over_keys
 @glob_option()
 @keys_from_option
 def rm(
-    place: Place,
+    target: Target,
     keys: Sequence[str],
     recursive: bool,
     missing_ok: bool,
@@ -52,12 +52,12 @@ def rm(
     if if_match is not None and (recursive or glob or keys_from is not None or len(keys) != 1):
         usage("--if-match goes with one KEY.")
     if recursive:
-        _delete_prefixes(place, keys, missing_ok=missing_ok)
+        _delete_prefixes(target, keys, missing_ok=missing_ok)
         return
 
     def drop(store: Storage, key: str) -> bool:
         try:
-            store.delete(key, place.storage_type, if_match=if_match)
+            store.delete(key, target.storage_type, if_match=if_match)
         except NotFoundError:
             # A key that matched a pattern was there; somebody else has deleted it, or it matched two.
             if not (missing_ok or glob):
@@ -65,23 +65,23 @@ def rm(
             return False
         return True
 
-    for key, deleted in over_keys(place, drop, keys, keys_from, glob=glob):
-        if place.as_json:
-            _output.emit_json({"key": key, "storage_type": place.storage_type, "deleted": deleted})
+    for key, deleted in over_keys(target, drop, keys, keys_from, glob=glob):
+        if target.as_json:
+            _output.emit_json({"key": key, "storage_type": target.storage_type, "deleted": deleted})
 
 
-def _delete_prefixes(place: Place, prefixes: Sequence[str], *, missing_ok: bool) -> None:
+def _delete_prefixes(target: Target, prefixes: Sequence[str], *, missing_ok: bool) -> None:
     if not prefixes:
         usage("Missing argument 'KEY': give a prefix.")
     if not all(prefixes):
         usage("An empty prefix would delete everything: use 'storage ls -r | storage rm --keys-from -' for that.")
-    storage_type, outcome = place.storage_type, Outcome()
-    with place.opened() as store:
+    storage_type, outcome = target.storage_type, Outcome()
+    with target.opened() as store:
         for prefix in prefixes:
             Call.about_prefix(core_of(store), "delete_prefix", prefix, storage_type)  # which checks it
         for prefix in prefixes:
             count = store.delete_prefix(prefix, storage_type)
-            if place.as_json:
+            if target.as_json:
                 _output.emit_json({"prefix": prefix, "storage_type": storage_type, "deleted": count})
             elif count:
                 _output.note(f"{count:,} blob{'' if count == 1 else 's'} deleted")

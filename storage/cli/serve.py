@@ -11,7 +11,7 @@ import click
 
 from storage._backend import servable
 from storage._facade.core import core_of
-from storage.cli._app import Place, store_command, usage
+from storage.cli._app import Target, store_command, usage
 from storage.exceptions import StorageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _MAX_UPLOAD = 5 * 1024**3
     help="A longer upload is refused.",
 )
 @click.option("--browse", is_flag=True, help="Also show a page to browse the store, on this machine only.")
-def serve(place: Place, host: str, port: int, max_upload: int, browse: bool) -> None:
+def serve(target: Target, host: str, port: int, max_upload: int, browse: bool) -> None:
     """Serve the signed URLs of a store until interrupted.
 
     The first line of output is the base URL: what ?serve_url= in the URL of a file:// store names. With --browse the second
@@ -53,8 +53,8 @@ def serve(place: Place, host: str, port: int, max_upload: int, browse: bool) -> 
         usage(
             f"--host {host}: the page of --browse shows the whole store, so it is for this machine alone; use {_LOOPBACK[0]}"
         )
-    with place.opened() as store, _listen(host, port) as listener:
-        core_of(store).route(place.storage_type)  # a wrong type is wrong usage here too
+    with target.opened() as store, _listen(host, port) as listener:
+        core_of(store).route(target.storage_type)  # a wrong type is wrong usage here too
         _check(store, browse=browse)
         shown = f"[{host}]" if ":" in host else host
         base = f"http://{shown}:{listener.getsockname()[1]}"

@@ -11,7 +11,7 @@ from storage import SignedRequest, Storage
 from storage._backend import servable
 from storage._facade.core import core_of
 from storage.cli import _output
-from storage.cli._app import Place, complete_keys, keys_from_option, store_command, usage
+from storage.cli._app import Target, complete_keys, keys_from_option, store_command, usage
 from storage.cli._many import over_keys
 
 _EXPIRES: dict[str, Any] = {
@@ -35,9 +35,9 @@ def _check_served(store: Storage, storage_type: str) -> None:
     )
 
 
-def _print(place: Place, request: SignedRequest, key: str) -> None:
-    if place.as_json:
-        _output.emit_json({"key": key, "storage_type": place.storage_type, **vars(request)})
+def _print(target: Target, request: SignedRequest, key: str) -> None:
+    if target.as_json:
+        _output.emit_json({"key": key, "storage_type": target.storage_type, **vars(request)})
     else:
         _output.emit(request.url)
 
@@ -49,19 +49,19 @@ def _print(place: Place, request: SignedRequest, key: str) -> None:
 @click.option("--content-disposition", metavar="D", help="The response's Content-Disposition.")
 @click.option("--content-type", metavar="T", help="The response's Content-Type.")
 @keys_from_option
-def sign(place: Place, keys: Sequence[str], keys_from: str | None, **options: Any) -> None:
+def sign(target: Target, keys: Sequence[str], keys_from: str | None, **options: Any) -> None:
     """Print a URL that anyone can GET until it expires.
 
     It is a secret: whoever has it can read the blob. Whether there is one is not checked.
     """
 
     def signed(store: Storage, key: str) -> SignedRequest:
-        return store.sign_download(key, place.storage_type, **options)
+        return store.sign_download(key, target.storage_type, **options)
 
-    with place.opened() as store:
-        _check_served(store, place.storage_type)
-    for key, request in over_keys(place, signed, keys, keys_from):
-        _print(place, request, key)
+    with target.opened() as store:
+        _check_served(store, target.storage_type)
+    for key, request in over_keys(target, signed, keys, keys_from):
+        _print(target, request, key)
 
 
 @store_command(
@@ -75,16 +75,16 @@ def sign(place: Place, keys: Sequence[str], keys_from: str | None, **options: An
 @click.option("--content-length", type=click.IntRange(0), metavar="BYTES", help="The length that has to be sent.")
 @click.option("--content-md5", metavar="BASE64", help="The MD5 that the bytes must have.")
 @click.option("--no-overwrite", is_flag=True, help="Refuse the upload if there is a blob by then.")
-def upload_url(place: Place, key: str, no_overwrite: bool, **options: Any) -> None:
+def upload_url(target: Target, key: str, no_overwrite: bool, **options: Any) -> None:
     """Print a URL that anyone can PUT a blob to until it expires.
 
     It is a secret. What is bound into it has to be sent as headers: --json shows them, and else they are named on standard
     error.
     """
-    with place.opened() as store:
-        _check_served(store, place.storage_type)
-        request = store.sign_upload(key, place.storage_type, overwrite=not no_overwrite, **options)
-    _print(place, request, key)
-    if not place.as_json and request.headers:
+    with target.opened() as store:
+        _check_served(store, target.storage_type)
+        request = store.sign_upload(key, target.storage_type, overwrite=not no_overwrite, **options)
+    _print(target, request, key)
+    if not target.as_json and request.headers:
         # Names and values are no secret without the URL.
         _output.note("send with it " + ", ".join(f"'{name}: {value}'" for name, value in request.headers.items()))

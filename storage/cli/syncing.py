@@ -102,14 +102,14 @@ def sync(
     A blob that fails does not stop the others; it is named on standard error, and the status is 3.
     """
     first, second = _both(urls, url)
-    with opened(first) as source, opened(second) as target, executor_of(processes, dask, ray) as executor:
+    with opened(first) as source, opened(second) as destination, executor_of(processes, dask, ray) as executor:
         storage_type = storage_type or _common_type(first, second, source)
         printed = _printer(as_json=as_json, lines=verbose or dry_run)
         failed: SyncError | None = None
         with _progress(printed, quiet=dry_run, of_ranges=executor is not None) as (report, progress):
             try:
                 options |= {"dry_run": dry_run, "executor": executor, "report": report, "progress": progress}
-                result = source.sync_to(target, storage_type, **options)
+                result = source.sync_to(destination, storage_type, **options)
             except SyncError as exc:
                 if exc.result is None:
                     raise

@@ -185,12 +185,12 @@ def coming(monkeypatch: Any, data: bytes, sizes: Iterable[int] = (), *, closes: 
     sock.sizes = itertools.chain(chosen, itertools.repeat(chosen[-1]))
     dialled = iter([sock])
 
-    def dial(place: _dial.Place) -> socket.socket:
+    def dial(server: _dial.Server) -> socket.socket:
         try:
             sock = next(dialled)
         except StopIteration:
             raise _http.ConnectError("there is one connection only") from None
-        _dial.let_wait(sock, place.read_timeout)
+        _dial.let_wait(sock, server.read_timeout)
         return sock
 
     monkeypatch.setattr(_connection, "dial", dial)

@@ -10,7 +10,7 @@ from typing import Final
 
 from storage import _stop
 from storage._fork import forks
-from storage.backends._http._dial import PATIENCE, Place, dial
+from storage.backends._http._dial import PATIENCE, Server, dial
 from storage.backends._http._errors import (
     BodyCutError,
     ConnectionLostError,
@@ -46,9 +46,9 @@ class Connection:
         "__weakref__",
         "_flags",
         "_milliseconds",
-        "_place",
         "_poll",
         "_sent",
+        "_server",
         "_socket",
         "_unsent",
         "idle_since",
@@ -57,11 +57,11 @@ class Connection:
         "reusable",
     )
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, server: Server) -> None:
         self._socket: socket.socket | None = None
-        self._place = place
-        self._flags = DO_NOT_WAIT if place.tls is None else 0
-        self._milliseconds = place.read_timeout * 1000
+        self._server = server
+        self._flags = DO_NOT_WAIT if server.tls is None else 0
+        self._milliseconds = server.read_timeout * 1000
         self._poll = new_poll()
         self._unsent: list[bytes | memoryview] = []  # the next piece is the last
         self._sent = False
@@ -69,7 +69,7 @@ class Connection:
         self.reusable = False
         self.idle_since = 0.0
         self.parser = Parser()
-        self._socket = dial(place)
+        self._socket = dial(server)
         self._poll.register(self._socket, POLLIN)
         forks.watch(self)
 
@@ -167,7 +167,7 @@ class Connection:
                 poll.register(sock, POLLIN | POLLOUT)
             events = _stop.wait_for(poll.poll, self._milliseconds)
             if not events:
-                raise self.failure(ReadTimeoutError, f"took no more bytes for {self._place.read_timeout:g} seconds")
+                raise self.failure(ReadTimeoutError, f"took no more bytes for {self._server.read_timeout:g} seconds")
             if events[0][1] & POLLIN and self._has_answer(sock):
                 return False
 
@@ -257,7 +257,7 @@ class Connection:
 
     def _wait(self, milliseconds: float | None = None) -> None:
         if not _stop.wait_for(self._poll.poll, self._milliseconds if milliseconds is None else milliseconds):
-            raise self.failure(ReadTimeoutError, f"sent nothing for {self._place.read_timeout:g} seconds")
+            raise self.failure(ReadTimeoutError, f"sent nothing for {self._server.read_timeout:g} seconds")
 
     def _lost(self, exc: OSError) -> TransportError:
         let_others_through(exc)
@@ -269,7 +269,7 @@ class Connection:
         status = self.parser.status
         if kind is ConnectionLostError and status >= 200:
             kind = BodyCutError
-        exc = kind(f"{self._place}: {what}")
+        exc = kind(f"{self._server}: {what}")
         exc.sent = self._sent
         exc.answered = exc.answered or bool(status or self.rest)
         exc.status = status if status >= 200 else None

@@ -18,7 +18,7 @@ PATIENCE: Final = 0.25
 """Seconds that a plain ``recv`` waits at most: a Ctrl-C that comes just before one is not seen until it is over."""
 
 
-class Place(NamedTuple):
+class Server(NamedTuple):
     """A server's address, and the timeouts and TLS context of connections to it.
 
     Attributes:
@@ -39,30 +39,30 @@ class Place(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def dial(place: Place) -> socket.socket:
+def dial(server: Server) -> socket.socket:
     """A connected socket. With TLS, the handshake is done, and it does not block; without, see ``let_wait``.
 
     Raises:
         ConnectError: as it says.
     """
-    deadline = time.monotonic() + place.connect_timeout
+    deadline = time.monotonic() + server.connect_timeout
     try:
-        sock = _connect(place, deadline)
+        sock = _connect(server, deadline)
     except TimeoutError as exc:
         let_others_through(exc)
-        raise ConnectTimeoutError(f"{place}: no connection within {place.connect_timeout:g} seconds") from None
+        raise ConnectTimeoutError(f"{server}: no connection within {server.connect_timeout:g} seconds") from None
     except OSError as exc:
         let_others_through(exc)
-        raise ConnectError(f"{place}: no connection: {exc}") from exc
+        raise ConnectError(f"{server}: no connection: {exc}") from exc
     except UnicodeError as exc:
-        raise ConnectError(f"{place}: no connection: this is no name of a host") from exc
+        raise ConnectError(f"{server}: no connection: this is no name of a host") from exc
     try:
         # A request goes out with one call, so there is nothing to wait for before it is sent.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if place.tls is None:
-            let_wait(sock, min(place.read_timeout, PATIENCE))
+        if server.tls is None:
+            let_wait(sock, min(server.read_timeout, PATIENCE))
             return sock
-        return _shake_hands(sock, place, place.tls, deadline)
+        return _shake_hands(sock, server, server.tls, deadline)
     except BaseException:
         sock.close()
         raise
@@ -78,11 +78,11 @@ def let_wait(sock: socket.socket, seconds: float) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(whole), int(part * 1e6)))
 
 
-def _connect(place: Place, deadline: float) -> socket.socket:
+def _connect(server: Server, deadline: float) -> socket.socket:
     """The first address that answers; each gets its share of the time that is left."""
-    addresses = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+    addresses = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
     if not addresses:
-        raise ConnectError(f"{place}: no connection: the name has no address")
+        raise ConnectError(f"{server}: no connection: the name has no address")
     for left in range(len(addresses), 0, -1):
         family, kind, protocol, _, address = addresses[-left]
         sock = socket.socket(family, kind, protocol)
@@ -107,9 +107,9 @@ def _connect(place: Place, deadline: float) -> socket.socket:
     raise OSError(number, os.strerror(number))
 
 
-def _shake_hands(sock: socket.socket, place: Place, tls: ssl.SSLContext, deadline: float) -> ssl.SSLSocket:
+def _shake_hands(sock: socket.socket, server: Server, tls: ssl.SSLContext, deadline: float) -> ssl.SSLSocket:
     secure = tls.wrap_socket(
-        sock, server_hostname=place.host, do_handshake_on_connect=False, suppress_ragged_eofs=False
+        sock, server_hostname=server.host, do_handshake_on_connect=False, suppress_ragged_eofs=False
     )
     poll = new_poll()
     try:
@@ -125,13 +125,13 @@ def _shake_hands(sock: socket.socket, place: Place, tls: ssl.SSLContext, deadlin
                 break
     except ssl.SSLCertVerificationError as exc:
         secure.close()
-        raise CertificateError(f"{place}: {exc.verify_message or exc}") from exc
+        raise CertificateError(f"{server}: {exc.verify_message or exc}") from exc
     except OSError as exc:
         secure.close()
         let_others_through(exc)
-        raise ConnectError(f"{place}: no TLS: {exc}") from exc
+        raise ConnectError(f"{server}: no TLS: {exc}") from exc
     except BaseException:
         secure.close()
         raise
     secure.close()
-    raise ConnectTimeoutError(f"{place}: no TLS within {place.connect_timeout:g} seconds")
+    raise ConnectTimeoutError(f"{server}: no TLS within {server.connect_timeout:g} seconds")

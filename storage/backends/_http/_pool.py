@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from storage import _stop
 from storage.backends._http._connection import Connection
-from storage.backends._http._dial import Place
+from storage.backends._http._dial import Server
 from storage.backends._http._errors import ConnectionLostError
 from storage.backends._http._response import Response
 from storage.exceptions import ConfigurationError
@@ -70,7 +70,7 @@ class Pool:
         if scheme not in _PORTS or (scheme == "https") != (tls is not None):
             raise ValueError(f"scheme={scheme!r}: http without tls, or https with it")
         usual = _PORTS[scheme]
-        self._place = Place(host, port or usual, connect_timeout, read_timeout, tls)
+        self._server = Server(host, port or usual, connect_timeout, read_timeout, tls)
         name = f"[{host}]" if ":" in host else host
         self.authority: str = name if port in {None, usual} else f"{name}:{port}"
         self._connections = connections
@@ -112,7 +112,7 @@ class Pool:
         connection = self._take()
         try:
             if connection is None:
-                connection = Connection(self._place)
+                connection = Connection(self._server)
                 connection.exchange(method, head, pieces)
             else:
                 try:
@@ -121,7 +121,7 @@ class Pool:
                     if exc.answered or (exc.sent and not repeatable):
                         raise
                     _stop.check()
-                    connection = Connection(self._place)
+                    connection = Connection(self._server)
                     connection.exchange(method, head, pieces)
             response = Response(connection, self._give_back)
             if not stream or response.status >= 300:
