@@ -193,14 +193,7 @@ def upload_options(
         _check_md5(content_md5)
     if not isinstance(overwrite, bool):
         raise TypeError(f"overwrite must be a bool, not {type(overwrite).__name__}")
-    return SignOptions(
-        "PUT",
-        expiry_seconds(expires_in),
-        content_type=content_type,
-        content_length=content_length,
-        content_md5=content_md5,
-        overwrite=overwrite,
-    )
+    return SignOptions("PUT", expiry_seconds(expires_in), None, content_type, content_length, content_md5, overwrite)
 
 
 def _check_md5(content_md5: str) -> None:

@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import update_wrapper
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, NoReturn, TypeVar
@@ -18,7 +17,7 @@ from typing import Any, Concatenate, NamedTuple, NoReturn, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from storage import Storage
+from storage import Storage, __version__
 from storage.cli._status import DONE, INTERRUPTED, Ended
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,19 +49,12 @@ class Command(click.Command):
                     formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
 
 
-def _version() -> str:
-    try:
-        return version("storage-facade")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "unknown"
-
-
 @click.group(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks, and log every call to standard error.")
-@click.version_option(_version(), "-V", "--version", message="storage %(version)s")
+@click.version_option(__version__, "-V", "--version", message="storage %(version)s")
 @click.pass_context
 def app(ctx: click.Context, debug: bool) -> None:
     """Blobs in memory, local files, S3 and Google Cloud Storage, by URL.
@@ -76,7 +68,6 @@ def app(ctx: click.Context, debug: bool) -> None:
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
         return
-    ctx.obj = {"debug": debug}
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("storage: %(message)s"))
     logger = logging.getLogger("storage")
@@ -190,12 +181,8 @@ def usage(message: str) -> NoReturn:
 def complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The keys and folders of the store that begin with what has been typed."""
     del param
-
-    def keys(store: Storage) -> Iterator[str]:
-        for item in store.iter_dir(incomplete, ctx.params.get("storage_type") or "data"):
-            yield item if isinstance(item, str) else item.key
-
-    return _completed(ctx, keys)
+    kind = ctx.params.get("storage_type") or "data"
+    return _completed(ctx, lambda store: (e if isinstance(e, str) else e.key for e in store.iter_dir(incomplete, kind)))
 
 
 def _complete_types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

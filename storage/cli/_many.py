@@ -173,17 +173,19 @@ def each(
 
 def over_keys(
     target: Target,
-    function: Callable[[Storage, str], R],
+    function: Callable[[Storage, str, str], R],
     keys: Sequence[str],
     keys_from: str | None,
     *,
     glob: bool = False,
 ) -> Iterator[tuple[str, R]]:
-    """Each key of :func:`all_keys`, and ``function(store, key)``. Failures are printed; they end the command when all is done."""
+    """Each key of :func:`all_keys`, and ``function(store, key, type)``. Failures are printed; they end the command last."""
     outcome = Outcome()
     with target.opened() as store:
         wanted = all_keys(store, target.storage_type, keys, keys_from, outcome, glob=glob)
-        for key, result, error in each(partial(function, store), wanted, store.backend.concurrency):
+        for key, result, error in each(
+            lambda key: function(store, key, target.storage_type), wanted, store.backend.concurrency
+        ):
             if error is not None:
                 outcome.failed(error)
             else:

@@ -185,11 +185,7 @@ def cat(target: Target, keys: Sequence[str], keys_from: str | None) -> None:
 @keys_from_option
 def info(target: Target, keys: Sequence[str], keys_from: str | None) -> None:
     """Show what is known of a blob: size, etag, time, headers and metadata."""
-
-    def look(store: Storage, key: str) -> ObjectInfo:
-        return store.info(key, target.storage_type)
-
-    for _, found in over_keys(target, look, keys, keys_from):
+    for _, found in over_keys(target, Storage.info, keys, keys_from):
         if target.as_json:
             _output.emit_json(vars(found))
         else:
@@ -218,12 +214,8 @@ def exists(target: Target, keys: Sequence[str], keys_from: str | None) -> None:
     With --keys-from, the keys that are there are printed, and the status is 1 if any is not. Only absence is 1: no permission,
     no bucket and no network are errors.
     """
-
-    def look(store: Storage, key: str) -> bool:
-        return store.exists(key, target.storage_type)
-
     missing = False
-    for key, there in over_keys(target, look, keys, keys_from):
+    for key, there in over_keys(target, Storage.exists, keys, keys_from):
         missing = missing or not there
         if target.as_json:
             _output.emit_json({"key": key, "storage_type": target.storage_type, "exists": there})

@@ -55,9 +55,9 @@ def rm(
         _delete_prefixes(target, keys, missing_ok=missing_ok)
         return
 
-    def drop(store: Storage, key: str) -> bool:
+    def drop(store: Storage, key: str, storage_type: str) -> bool:
         try:
-            store.delete(key, target.storage_type, if_match=if_match)
+            store.delete(key, storage_type, if_match=if_match)
         except NotFoundError:
             # A key that matched a pattern was there; somebody else has deleted it, or it matched two.
             if not (missing_ok or glob):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -54,13 +55,9 @@ def sign(target: Target, keys: Sequence[str], keys_from: str | None, **options: 
 
     It is a secret: whoever has it can read the blob. Whether there is one is not checked.
     """
-
-    def signed(store: Storage, key: str) -> SignedRequest:
-        return store.sign_download(key, target.storage_type, **options)
-
     with target.opened() as store:
         _check_served(store, target.storage_type)
-    for key, request in over_keys(target, signed, keys, keys_from):
+    for key, request in over_keys(target, partial(Storage.sign_download, **options), keys, keys_from):
         _print(target, request, key)
 
 
