@@ -14,11 +14,13 @@ from typing import IO, Any, ClassVar, cast
 from urllib.parse import quote, urlencode
 
 from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.compression import compr
+from fsspec.core import get_compression
 from fsspec.spec import AbstractFileSystem
 
 from storage import NotFoundError, ObjectInfo, Storage
 from storage._facade.concurrent import ordered_map
-from storage.integrations._fsspec_errors import TranslatedFile, translated
+from storage.integrations._fsspec_errors import CompressedFile, TranslatedFile, WrittenText, translated
 
 __all__ = ["StorageFileSystem"]
 
@@ -286,6 +288,26 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
 
     # ---- writing -----------------------------------------------------------------------------------------------
 
+    def open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: Any = None,
+        cache_options: Any = None,
+        compression: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """A file. One that is written appears at ``close``, as a whole; an exception inside ``with`` stores nothing."""
+        if "r" in mode:
+            return super().open(path, mode, block_size, cache_options, compression, **options)
+        if "b" not in mode:
+            text = {name: options.pop(name) for name in ("encoding", "errors", "newline") if name in options}
+            binary = self.open(path, mode.replace("t", "") + "b", compression=compression, **options)
+            return WrittenText(binary, **text)
+        file = super().open(path, mode, **options)
+        method = None if compression is None else get_compression(path, compression)
+        return file if method is None else CompressedFile(compr[method](file, mode=mode[0]), file)
+
     def _open(
         self,
         path: str,
@@ -346,9 +368,8 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
     def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
         """Deletes files, and with ``recursive`` what is below folders."""
         paths = self.expand_path(path, recursive=recursive, maxdepth=maxdepth)
-        folders = [one for one in paths if self.isdir(one)]
-        if folders and not recursive:
-            raise IsADirectoryError(folders[0])
+        for one in [] if recursive else paths:
+            self._file_info(one)
         with translated(str(path)):
             self.storage.delete_many([key for key in map(self._key, paths) if key], self.storage_type)
 

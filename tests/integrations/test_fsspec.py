@@ -7,6 +7,7 @@ import contextvars
 import pickle
 import threading
 import uuid
+from contextlib import suppress
 
 import fsspec
 import pytest
@@ -118,6 +119,36 @@ def test_exceptions(fs, monkeypatch):
     for mode in ("ab", "r+b"):
         with pytest.raises(NotImplementedError, match="rb"):
             fs.open("a.txt", mode)
+
+
+@pytest.mark.parametrize("mode", ["wb", "w", "wt", "xb"])
+@pytest.mark.parametrize("compression", [None, "infer", "gzip"])
+def test_a_file_that_is_written(fs, mode, compression):
+    """It appears when its block ends, compressed or not, and stores nothing where the block fails."""
+    data = b"some" if "b" in mode else "some"
+    with fs.open("new.gz", mode, compression=compression) as file:
+        file.write(data)
+        assert not fs.exists("new.gz")
+    with fs.open("new.gz", mode.replace("w", "r").replace("x", "r"), compression=compression) as file:
+        assert file.read() == data
+    with suppress(KeyError), fs.open("failed.gz", mode, compression=compression) as file:
+        file.write(data)
+        raise KeyError
+    assert not fs.exists("failed.gz")
+    file = fs.open("closed.gz", mode, compression=compression)
+    file.write(data)
+    file.close()
+    assert fs.exists("closed.gz")
+
+
+def test_removing_what_is_not_there(fs):
+    """It is an error, as for any file system, and nothing else is removed."""
+    for paths in ("absent", ["a.txt", "absent"]):
+        with pytest.raises(FileNotFoundError):
+            fs.rm(paths)
+    assert fs.exists("a.txt")
+    fs.rm(["a.txt", "d/b.txt"])
+    assert fs.find("") == ["d/e/c.txt"]
 
 
 def test_folders(fs):
