@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from storage._backend import Backend, Setup
 from storage._facade.call import Call
-from storage._facade.check import check_backend
 from storage._facade.core import Core, core_of
 from storage._facade.directories import Directories
 from storage._facade.listing import Listing, Scan
 from storage._facade.many import Many
 from storage._facade.options import check_count
+from storage._facade.server_check import check_backend
 from storage._facade.signing import Signing
 from storage.exceptions import ConfigurationError
 

@@ -19,7 +19,7 @@ from storage._storage import Storage
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_PAGE = 1000  # items of a listing that one turn of a worker thread takes
+_PAGE = 1000  # items of a listing that one call in a worker thread takes
 
 
 def _between(

@@ -26,7 +26,7 @@ T = TypeVar("T")
 _POLL = 0.005  # seconds between two looks at a thread whose task has been cancelled
 
 
-class Turn:
+class Job:
     """One call in a worker thread, which ends early once the task has been cancelled."""
 
     def __init__(self, function: Callable[..., T], args: tuple[Any, ...]) -> None:
@@ -72,16 +72,16 @@ class Workers:
 
         A cancelled task raises once the thread has ended, which sends nothing more and tries nothing again.
         """
-        turn = Turn(function, args)
+        job = Job(function, args)
         crew = self._crew()
         try:
             if crew is not None:
-                return cast("T", await crew.call(turn.run))
+                return cast("T", await crew.call(job.run))
             return cast(
-                "T", await anyio.to_thread.run_sync(turn.run, abandon_on_cancel=True, limiter=self._current_limiter())
+                "T", await anyio.to_thread.run_sync(job.run, abandon_on_cancel=True, limiter=self._current_limiter())
             )
         except anyio.get_cancelled_exc_class():
-            await turn.end()
+            await job.end()
             raise
 
     def _crew(self) -> Crew | None:
@@ -121,7 +121,7 @@ class Workers:
             await self.run(function, *args)
 
     async def iterate(self, iterator: Iterator[T], at_once: int) -> AsyncGenerator[T, None]:
-        """The items of a blocking iterator, ``at_once`` to a turn of a thread; its errors come after the items before them."""
+        """The items of a blocking iterator, ``at_once`` in each call of a thread; its errors come after the items before them."""
         try:
             going = True
             while going:

@@ -13,7 +13,7 @@ from storage._keys import RESERVED
 
 
 @contextmanager
-def replacing(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_write(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A temporary file that replaces ``name`` when the block succeeds, with the mode that ``name`` has or would get.
 
     On an exception what stood there still stands and nothing else is left. A symbolic link is followed; a device or a pipe is

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, closing
 from functools import partial
 from typing import IO, Any, BinaryIO, Literal, TextIO, overload
 
-from storage._facade.atomic_file import replacing
+from storage._facade.atomic_file import atomic_write
 from storage._facade.call import Call
 from storage._facade.core import Facade
 from storage._facade.download import CallerFault, Sink, download, whole_range
@@ -95,7 +95,7 @@ class Files(Facade):
             if not hasattr(file_obj, "write"):
                 raise TypeError(f"file_obj must be a file name or a binary file object, not {type(file_obj).__name__}")
             return write_out(call, Sink(file_obj, progress))
-        return write_new_file(call, partial(replacing, file_obj), progress)
+        return write_new_file(call, partial(atomic_write, file_obj), progress)
 
     @overload
     def open(self, key: str, mode: Literal["rb"] = "rb", storage_type: str = "data") -> BinaryIO: ...

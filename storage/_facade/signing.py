@@ -9,7 +9,7 @@ from storage._backend import SignOptions
 from storage._facade.call import Call
 from storage._facade.core import Facade
 from storage._facade.options import download_options, form_options, upload_options
-from storage._facade.served import sign, sign_form
+from storage._facade.signers import sign, sign_form
 from storage._types import SignedForm, SignedRequest
 
 

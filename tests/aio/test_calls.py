@@ -21,7 +21,7 @@ from storage import (
     NotTextError,
     PreconditionFailedError,
 )
-from storage._aio.threads import Turn
+from storage._aio.threads import Job
 from storage.backends.memory import MemoryBackend
 from tests.emulators.s3 import seaweedfs  # noqa: F401
 
@@ -159,9 +159,9 @@ async def test_sync_to_a_path(tmp_path):
 async def test_a_call_that_was_ended_before_it_began():
     """A thread that becomes free too late does nothing."""
     done = []
-    turn = Turn(done.append, (1,))
-    await turn.end()
-    assert turn.run() is None
+    job = Job(done.append, (1,))
+    await job.end()
+    assert job.run() is None
     assert done == []
 
 

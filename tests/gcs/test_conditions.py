@@ -218,7 +218,7 @@ LOST_CALLS: dict[str, tuple[str, type[Exception], Callable[[Backend, str, str, s
 
 @pytest.mark.parametrize("name", LOST_CALLS)
 def test_a_refusal_whose_answer_is_lost(proxied: Proxied, name: str) -> None:
-    """A blob that was there before the first try, by the service's own clock, was in its way; one that may be younger leaves
+    """A blob that was there before the first try, by the service's own clock, was in its way; one that may be newer leaves
     open what that try did."""
     backend, a, b = parts(proxied)
     proxied.honest.set_many({"a": "1", "b": "1"})

@@ -24,7 +24,7 @@ def test_equal_checksums_need_no_time():
 
 
 def test_other_headers_of_the_same_bytes_are_copied():
-    """Bytes that were written again with other headers are noticed where the source is younger."""
+    """Bytes that were written again with other headers are noticed where the source is newer."""
     source, target = store_of(make_md5_store()), store_of(make_md5_store())
     filled(source, {"a": "1", "b": "1"})
     source.sync_to(target)
@@ -56,8 +56,8 @@ def test_etags_that_only_look_like_checksums():
     assert result.compared == {"content": 1, "size and time": 49}
 
 
-def test_checksums_that_differ_at_a_younger_destination():
-    """A destination that was changed by somebody is brought back, though it is younger, where checksums can tell."""
+def test_checksums_that_differ_at_a_newer_destination():
+    """A destination that was changed by somebody is brought back, though it is newer, where checksums can tell."""
     source, target = store_of(make_md5_store()), store_of(make_md5_store())
     filled(source, {"a": "1", "b": "2", "c": "3"})
     source.sync_to(target)
@@ -72,7 +72,7 @@ def test_checksum_does_not_trust_time():
     source, target = rested(filled(store_of(), BLOBS)), store_of()
     source.sync_to(target)
     target.set("a", "x")
-    assert source.sync_to(target).copied == 0  # it is younger
+    assert source.sync_to(target).copied == 0  # it is newer
     result, seen = events(source, target, checksum=True)
     assert target.get("a") == "1"
     assert (result.copied, result.same, result.compared) == (1, 4, {"content": 5})

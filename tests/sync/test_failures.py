@@ -63,7 +63,7 @@ def test_a_blob_that_goes_meanwhile():
 
 
 def test_a_blob_that_changes_while_it_is_copied():
-    """The copy would be younger than the change, and never be looked at again: so it is made again at once."""
+    """The copy would be newer than the change, and never be looked at again: so it is made again at once."""
     backend = Faulty()
     source, target = filled(store_of(backend), {"a": "old"}), store_of()
     backend.on_stream = lambda _path, count: count == 1 and source.set("a", "new")

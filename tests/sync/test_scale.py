@@ -132,7 +132,7 @@ def test_the_same_as_rclone(tmp_path, seaweedfs):  # noqa: F811
     ]
     for command in commands:
         subprocess.run(command, env=env, check=True, capture_output=True)
-        # A destination that is hardly younger is compared with its metadata, and rclone writes some of its own.
+        # A destination that is hardly newer is compared with its metadata, and rclone writes some of its own.
         time.sleep(11)
     assert digests(tmp_path / "storage-back") == digests(tmp_path / "rclone-back") == wanted
     with Storage(ours, auth=seaweedfs.auth) as left, Storage(theirs, auth=seaweedfs.auth) as right:

@@ -57,7 +57,7 @@ def test_from_files_over_s3_and_gcs_to_files(tmp_path, s3, cloud):
 
 
 def test_checksums_between_two_places_of_one_kind(seaweedfs):  # noqa: F811
-    """Two S3 stores are compared by their MD5s: a destination that was changed is found, though it is younger."""
+    """Two S3 stores are compared by their MD5s: a destination that was changed is found, though it is newer."""
     ours, theirs = (Storage(seaweedfs.url(), auth=seaweedfs.auth) for _ in range(2))
     filled(ours, {"a": "1", "b": "2"})
     ours.sync_to(theirs)

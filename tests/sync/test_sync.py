@@ -49,7 +49,7 @@ def test_again_does_nothing():
 
 
 def test_what_differs_is_copied():
-    """Another size or a younger source is copied; what only the destination has stays."""
+    """Another size or a newer source is copied; what only the destination has stays."""
     source, target = filled(store_of(), BLOBS), store_of()
     source.sync_to(target)
     target.set("only here", "x")
@@ -298,7 +298,7 @@ def test_files_there_and_back(tmp_path):
     assert there.sync_to(plain, "data").copied == 0
 
 
-def test_a_younger_file_is_copied(tmp_path):
+def test_a_newer_file_is_copied(tmp_path):
     """A file that somebody edited in place is copied again, and one that was only looked at is not."""
     (tmp_path / "d").mkdir()
     path = tmp_path / "d/f.txt"

@@ -1,7 +1,4 @@
-"""``Storage.check``: tests with real requests whether a server does what the contract needs.
-
-The checks of arguments are in ``options``.
-"""
+"""``Storage.check``: tests with real requests whether a server does what the contract needs."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from contextlib import contextmanager
 from storage._backend import Backend, Changes, PutOptions, SignOptions, kind_of, servable
 from storage._facade.concurrent import batched
 from storage._facade.errors import translate
-from storage._facade.served import sign
+from storage._facade.signers import sign
 from storage.exceptions import (
     NotFoundError,
     PreconditionFailedError,
