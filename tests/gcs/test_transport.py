@@ -383,7 +383,7 @@ def metadata_server(gcs: GCSServer, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
     with serving(Handler) as url:
         host = url.removeprefix("http://")
-        monkeypatch.setattr(_metadata, "_NO_GCE_CHECK", False)
+        monkeypatch.setattr(_metadata, "_NO_GCE_CHECK", False, raising=False)  # which old versions do not have
         monkeypatch.setenv("CLOUDSDK_CONFIG", "/no/such/directory")
         monkeypatch.setenv("GCE_METADATA_IP", host)
         monkeypatch.setattr(
