@@ -20,6 +20,13 @@ from storage import AlreadyExistsError, NotFoundError, ObjectInfo, SignedForm, S
 __all__ = ["DjangoStorage"]
 
 
+class _File(File):  # type: ignore[misc]
+    """A file that stores nothing where its block fails; Django's would close it, and so store what was written."""
+
+    def __exit__(self, *exc: object) -> None:
+        self.file.__exit__(*exc)
+
+
 @deconstructible(path="storage.integrations.django.DjangoStorage")
 class DjangoStorage(FileStorage):  # type: ignore[misc]  # Django has no types
     """Files of models and static files as the blobs of one storage type; a file's name is its key.
@@ -72,7 +79,7 @@ class DjangoStorage(FileStorage):  # type: ignore[misc]  # Django has no types
             file = self.storage.open(_key(name), mode, self.storage_type)
         except NotFoundError as exc:
             raise FileNotFoundError(f"{name}: {exc}") from exc
-        return File(file, name)
+        return _File(file, name)
 
     def _save(self, name: str, content: File[Any]) -> str:
         while True:

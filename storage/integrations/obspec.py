@@ -19,6 +19,7 @@ from storage._facade.call import Call
 from storage._facade.concurrent import batched, ordered_map
 from storage._facade.core import core_of
 from storage._facade.download import exactly
+from storage._facade.options import checked_range
 
 __all__ = ["GetResult", "ObspecStore"]
 
@@ -87,16 +88,19 @@ class ObspecStore:
         ``range``, ``if_match`` and ``head`` are honoured; any other option is a ``NotSupportedError``.
         """
         wanted = {name: value for name, value in (options or {}).items() if value is not None}
-        start, end = _range(wanted.pop("range", (0, None)))
+        start, end = checked_range(*_range(wanted.pop("range", (0, None))))
         if_match, head = wanted.pop("if_match", None), wanted.pop("head", False)
         if wanted:
             raise exceptions.NotSupportedError(f"get({path!r}): no store here has {', '.join(sorted(wanted))}")
         with _translated(path):
             call = Call.about(core_of(self.storage), "get", path, self.storage_type)
             backend = call.route.backend
-            if head:
+            if head or (end is not None and end <= start):
                 stat = call.do(backend.stat, call.path)
-                return GetResult(call.info(stat), (0, 0), iter(()), self._workers)
+                if if_match not in (None, stat.etag):
+                    call.fail(ours.PreconditionFailedError())
+                first = min(max(0, start), stat.size)
+                return GetResult(call.info(stat), (first, first), iter(()), self._workers)
             stat, chunks = call.do(backend.stream, call.path, start, end, if_match)
         first = max(0, stat.size + start) if start < 0 else min(start, stat.size)
         last = stat.size if end is None else min(end, stat.size)
@@ -304,7 +308,9 @@ def _folder(prefix: str | None) -> str:
 def _range(wanted: Any) -> tuple[int, int | None]:
     """``(start, end)`` of one of the forms that obspec has for a range."""
     if isinstance(wanted, dict):
-        return (wanted["offset"], None) if "offset" in wanted else (-wanted["suffix"], None)
+        if "offset" in wanted:
+            return wanted["offset"], None
+        return (-wanted["suffix"], None) if wanted["suffix"] else (0, 0)
     start, end = wanted
     return start, end
 

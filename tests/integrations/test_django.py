@@ -89,6 +89,24 @@ def files(request, project, tmp_path):
     return DjangoStorage(f"memory://{uuid.uuid4().hex}" if request.param == "memory" else tmp_path)
 
 
+@pytest.mark.parametrize("mode, data", [("wb", b"half"), ("w", "half")])
+def test_a_block_that_fails(project, tmp_path, mode, data):
+    """It stores nothing, and the old file stands."""
+    files = DjangoStorage(tmp_path)
+    with files.open("a.txt", mode) as file:
+        file.write(data)
+    for name in ("a.txt", "new.txt"):
+        with pytest.raises(KeyError), files.open(name, mode) as file:
+            _write_and_fail(file, data * 2)
+    assert files.size("a.txt") == 4
+    assert not files.exists("new.txt")
+
+
+def _write_and_fail(file, data):
+    file.write(data)
+    raise KeyError
+
+
 def test_files(files):
     """What Django asks of a file storage."""
     name = files.save("a/ü.txt", ContentFile("täxt"))

@@ -70,6 +70,12 @@ def test_ranges(store):
         assert (got.range, got.buffer()) == (span, b"0123456789"[slice(*span)])
     assert store.get_range("k", start=2, end=5) == store.get_range("k", start=2, length=3) == b"234"
     assert store.get_ranges("k", starts=[0, 8], ends=[2, 20]) == store.get_ranges("k", starts=[0, 8], lengths=[2, 2])
+    for wanted in ((3, 3), (12, 12), {"suffix": 0}):
+        assert store.get("k", options={"range": wanted}).buffer() == b""
+    with pytest.raises(exceptions.NotFoundError):
+        store.get("absent", options={"range": (3, 3)})
+    with pytest.raises(ValueError, match="-2"):
+        store.get("k", options={"range": (-2, 3)})
     assert store.get("k", options={"head": True}).meta["size"] == 10
     for start, end in ((3, 3), (10, 12)):
         with pytest.raises(ValueError, match="empty"):
@@ -89,6 +95,8 @@ def test_conditions(store):
         store.put("k", b"4", mode={"e_tag": tag})
     with pytest.raises(exceptions.PreconditionError):
         store.get("k", options={"if_match": tag})
+    with pytest.raises(exceptions.PreconditionError):
+        store.get("k", options={"if_match": tag, "head": True})
     assert store.get("k").buffer() == b"3"
     for call in (
         lambda: store.get("k", options={"if_none_match": tag}),
