@@ -196,9 +196,9 @@ class _Scatter:
         running = self._workers
         _, end = self._take() or (0, 0)
         with Pool(running, "storage-range") as pool:
-            pool.submit(self._work, self._begin, chunks, end)
+            pool.submit(self._work, chunks, end)
             for _ in range(1, running):
-                pool.submit(self._work, self._go_on)
+                pool.submit(self._work)
             while running:
                 news = next_of(self._news)
                 if isinstance(news, int):
@@ -212,9 +212,12 @@ class _Scatter:
         if self._verifier is not None:
             self._verifier.check()
 
-    def _work(self, serve: Callable[..., None], *args: Any) -> None:
+    def _work(self, chunks: Chunks | None = None, end: int = 0) -> None:
+        """Takes ranges until none is left, the first of them from ``chunks``, if they are given."""
         try:
-            serve(*args)
+            if chunks is not None:
+                self._begin(chunks, end)
+            self._go_on()
         except BaseException as exc:
             self._news.put(exc)
         else:
@@ -232,7 +235,6 @@ class _Scatter:
                     break
             else:
                 raise _wrong_length(self._found.size, f"{position:,} bytes came")
-        self._go_on()
 
     def _go_on(self) -> None:
         while (taken := self._take()) is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 from storage._backend import Stat
 from storage._facade.call import Call, info_of
-from storage._facade.core import Facade
+from storage._facade.core import Core, Facade
 from storage._facade.options import check_bound, check_count
 from storage._facade.outside import warn_once
 from storage._fork import check_owner, forks
@@ -49,8 +49,7 @@ class Listing(Facade):
         if isinstance(limit, int) and limit > _PAGE:
             raise ValueError(f"limit={limit}: use 1 to {_PAGE:,}; iter_list gives all keys")
         check_count("limit", limit, 1, _PAGE)
-        call = self._about("list", prefix, storage_type)
-        scan = Scan(call, start_after, end_before, page_size=limit, empty=self._tell_of_files)
+        scan = self._scan("list", prefix, storage_type, start_after, end_before, page_size=limit)
         return list_(islice(scan.keys(), limit))
 
     def iter_list(
@@ -78,8 +77,7 @@ class Listing(Facade):
             InvalidKeyError: a prefix that starts no portable key.
             ValueError: a bound that is no text.
         """
-        call = self._about("iter_list", prefix, storage_type)
-        return Scan(call, start_after, end_before, empty=self._tell_of_files).keys()
+        return self._scan("iter_list", prefix, storage_type, start_after, end_before).keys()
 
     def iter_info(
         self,
@@ -102,8 +100,7 @@ class Listing(Facade):
             InvalidKeyError: a prefix that starts no portable key.
             ValueError: a bound that is no text.
         """
-        call = self._about("iter_info", prefix, storage_type)
-        return Scan(call, start_after, end_before, detail=True, empty=self._tell_of_files).infos(storage_type)
+        return self._scan("iter_info", prefix, storage_type, start_after, end_before, detail=True).infos(storage_type)
 
     def iter_dir(
         self,
@@ -128,16 +125,13 @@ class Listing(Facade):
             InvalidKeyError: a prefix that starts no portable key.
             ValueError: a bound that is no text.
         """
-        call = self._about("iter_dir", prefix, storage_type)
-        scan = Scan(call, start_after, end_before, detail=True, delimiter=True, empty=self._tell_of_files)
+        scan = self._scan("iter_dir", prefix, storage_type, start_after, end_before, detail=True, delimiter=True)
         return scan.level(storage_type)
 
-    def _about(self, name: str, prefix: str | None, storage_type: str) -> Call:
+    def _scan(self, name: str, prefix: str | None, storage_type: str, *bounds: str | None, **options: Any) -> Scan:
         # Only a listing takes None for everything: a program that has lost its prefix must not delete all blobs.
-        return Call.about_prefix(self._core, name, "" if prefix is None else prefix, storage_type)
-
-    def _tell_of_files(self, call: Call) -> None:
-        warn_once(self._core, call.route.backend, call.name)
+        call = Call.about_prefix(self._core, name, "" if prefix is None else prefix, storage_type)
+        return Scan(call, *bounds, core=self._core, **options)
 
 
 class Scan:
@@ -152,10 +146,10 @@ class Scan:
         detail: bool = False,
         delimiter: bool = False,
         page_size: int = _PAGE,
-        empty: Callable[[Call], object] | None = None,
+        core: Core | None = None,
     ) -> None:
-        """``empty``: called where a listing of everything is empty."""
-        self._call, self._empty = call, empty
+        """``core``: of a store to warn about where a listing of everything is empty, and files lie beside the blobs."""
+        self._call, self._core = call, core
         self._prefix = prefix = call.route.prefix
         self._after = None if check_bound("start_after", start_after) is None else prefix + str(start_after)
         self._before = None if check_bound("end_before", end_before) is None else prefix + str(end_before)
@@ -201,8 +195,8 @@ class Scan:
                     if begun != forks.count:
                         check_owner(begun, self._call)
         everything = self._call.path == self._prefix and self._after is self._before is None
-        if nothing and everything and self._empty is not None:
-            self._empty(self._call)
+        if nothing and everything and self._core is not None:
+            warn_once(self._core, self._call.route.backend, self._call.name)
 
 
 list_ = list  # the class has a method of that name
