@@ -327,6 +327,10 @@ def _put_options(
     options["metadata"] = given or None
     if isinstance(mode, dict):
         options["if_match"] = mode.get("e_tag")
+        if options["if_match"] is None:
+            raise exceptions.NotSupportedError(f"put({path!r}): no store here has versions; give an e_tag")
     else:
+        if mode not in (None, "overwrite", "create"):
+            raise ValueError(f"mode={mode!r}: use 'overwrite', 'create' or {{'e_tag': …}}")
         options["overwrite"] = mode != "create"
     return options

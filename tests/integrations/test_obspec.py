@@ -101,10 +101,14 @@ def test_conditions(store):
     for call in (
         lambda: store.get("k", options={"if_none_match": tag}),
         lambda: store.put("k", b"", tags={"a": "b"}),
+        lambda: store.put("k", b"", mode={"version": "1"}),
         lambda: store.put("k", b"", attributes={"Content-Disposition": "inline"}),
     ):
         with pytest.raises(exceptions.NotSupportedError):
             call()
+    with pytest.raises(ValueError, match="mode"):
+        store.put("k", b"", mode="Create")
+    assert store.get("k").buffer() == b"3"
 
 
 def test_changes_and_listings(store):
