@@ -277,7 +277,8 @@ class RaceTests(Suite):
         storage.set_many(small)
         chunks, many, keys = storage.iter_bytes("big"), storage.get_many(small, concurrency=4), storage.iter_list()
         level, one_by_one = storage.iter_dir(), storage.get_many(small, concurrency=1)
-        begun = next(chunks), [next(many)], [next(keys)], next(level), next(one_by_one)
+        pieces = storage.iter_bytes("big", chunk_size=100)
+        begun = next(chunks), [next(many)], [next(keys)], next(level), next(one_by_one), next(pieces)
         reader, writer = storage.open("big"), storage.open("new", "wb")
         head = reader.read(1000)
         writer.write(whole)
@@ -287,6 +288,7 @@ class RaceTests(Suite):
             "iter_list": lambda: sorted([*begun[2], *keys]) == sorted(["big", *small]),
             "next of iter_dir": lambda: next(level) is not None,
             "next of get_many": lambda: next(one_by_one) is not None,
+            "next of iter_bytes": lambda: next(pieces) == whole[100:200],
             "read": lambda: not difference(head + reader.read(), whole),
         }
 
@@ -307,13 +309,13 @@ class RaceTests(Suite):
             return ", ".join(wrong) or "all right"
 
         def drop() -> str:
-            nonlocal chunks, many, keys, level, one_by_one, reader, writer
+            nonlocal chunks, many, keys, level, one_by_one, pieces, reader, writer
             many.close()  # type: ignore[attr-defined]
             with suppress(UnsupportedOperationError):
                 reader.close()
             with warnings.catch_warnings(record=True) as warned:
                 warnings.simplefilter("always", ResourceWarning)
-                chunks = many = keys = level = one_by_one = reader = writer = None  # type: ignore[assignment]
+                chunks = many = keys = level = one_by_one = pieces = reader = writer = None  # type: ignore[assignment]
                 steps.clear()
                 gc.collect()
             # An event loop has some of its own to give.
