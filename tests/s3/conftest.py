@@ -74,3 +74,9 @@ def stub(silent_proxy: FaultProxy) -> Iterator[tuple[FaultProxy, Storage]]:
     silent_proxy.requests.clear()
     with stub_store(silent_proxy) as store:
         yield silent_proxy, store
+
+
+@pytest.fixture(params=["bucket", "b"], ids=["straight", "through boto3"])
+def bucket(request: pytest.FixtureRequest) -> str:
+    """A bucket to which requests go straight, and one for which boto3 is asked, since its name is too short."""
+    return str(request.param)

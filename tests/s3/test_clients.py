@@ -26,10 +26,10 @@ def signer(proxy: FaultProxy) -> str | None:
     return header.split("Credential=")[1].split("/")[0] if header else None
 
 
-def a_request(proxy: FaultProxy, query: str = "", auth=None) -> Request:
+def a_request(proxy: FaultProxy, bucket: str, query: str = "", auth=None) -> Request:
     """The one request of a ``get``."""
     proxy.plan = lambda _: answer(200, b"x", {"ETag": '"e"', "Last-Modified": "Sun, 22 Nov 2026 19:05:11 GMT"})
-    with Storage(f"s3://b?endpoint_url={quote(proxy.url, safe=':/')}{query}", auth, 0) as store:
+    with Storage(f"s3://{bucket}?endpoint_url={quote(proxy.url, safe=':/')}{query}", auth, 0) as store:
         assert store.get("k") == "x"
     return proxy.requests[-1]
 
@@ -44,16 +44,16 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_auth(stub, kind) -> None:
+def test_auth(stub, bucket, kind) -> None:
     """Each kind of ``auth`` signs requests."""
     proxy, _ = stub
-    request = a_request(proxy, "&region=eu-west-1", KINDS[kind])
+    request = a_request(proxy, bucket, "&region=eu-west-1", KINDS[kind])
     assert "Credential=AKIAME/" in request.headers["authorization"]
     assert "/eu-west-1/s3/" in request.headers["authorization"]
     assert request.headers.get("x-amz-security-token") == (None if kind == "mapping" else "t")
 
 
-def test_refreshable_credentials(stub) -> None:
+def test_refreshable_credentials(stub, bucket) -> None:
     """Credentials that refresh themselves are used as such, not as they were at first."""
     proxy, _ = stub
     made: list[str] = []
@@ -64,34 +64,34 @@ def test_refreshable_credentials(stub) -> None:
         return {"access_key": made[-1], "secret_key": "s", "token": "t", "expiry_time": end.isoformat()}
 
     auth = RefreshableCredentials.create_from_metadata(fresh(), fresh, "test")
-    request = a_request(proxy, "&region=us-east-1", auth)
+    request = a_request(proxy, bucket, "&region=us-east-1", auth)
     assert "Credential=AKIA1/" in request.headers["authorization"]
 
 
-def test_environment_and_profile(stub, monkeypatch, tmp_path) -> None:
+def test_environment_and_profile(stub, bucket, monkeypatch, tmp_path) -> None:
     """Without ``auth`` the SDK's chain is asked; ``profile`` names one of its profiles."""
     proxy, _ = stub
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENV")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
-    assert "Credential=AKIAENV/" in a_request(proxy, "&region=us-east-1").headers["authorization"]
+    assert "Credential=AKIAENV/" in a_request(proxy, bucket, "&region=us-east-1").headers["authorization"]
     config = tmp_path / "config"
     config.write_text(
         "[profile mine]\naws_access_key_id = AKIAPROFILE\naws_secret_access_key = s\nregion = eu-north-1\n"
     )
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
-    header = a_request(proxy, "&profile=mine").headers["authorization"]
+    header = a_request(proxy, bucket, "&profile=mine").headers["authorization"]
     assert "Credential=AKIAPROFILE/" in header
     assert "/eu-north-1/s3/" in header
-    with Storage("s3://b?profile=none") as store, pytest.raises(ConfigurationError):
+    with Storage(f"s3://{bucket}?profile=none") as store, pytest.raises(ConfigurationError):
         store.get("k")
 
 
-def test_endpoint_of_the_environment(stub, monkeypatch) -> None:
+def test_endpoint_of_the_environment(stub, bucket, monkeypatch) -> None:
     """``AWS_ENDPOINT_URL`` works as in the SDK, and its server is treated as one that is not AWS's."""
     proxy, _ = stub
     proxy.plan = lambda _: answer(200, b"<DeleteResult/>", {"ETag": '"e"'})
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    with Storage("s3://b?region=us-east-1", KINDS["mapping"], 0) as store:
+    with Storage(f"s3://{bucket}?region=us-east-1", KINDS["mapping"], 0) as store:
         store.set("k", "v")
         store.delete_many(["k"])
     put, delete = proxy.requests
@@ -99,10 +99,10 @@ def test_endpoint_of_the_environment(stub, monkeypatch) -> None:
     assert "content-md5" in delete.headers
 
 
-def test_anonymous(stub) -> None:
+def test_anonymous(stub, bucket) -> None:
     """``anonymous=true`` signs nothing."""
     proxy, _ = stub
-    assert "authorization" not in a_request(proxy, "&region=us-east-1&anonymous=true").headers
+    assert "authorization" not in a_request(proxy, bucket, "&region=us-east-1&anonymous=true").headers
 
 
 @pytest.mark.parametrize(
@@ -158,23 +158,24 @@ def test_auth_and_another_way_in(query) -> None:
         Storage(f"s3://b?{query}", KINDS["mapping"])
 
 
-def test_settings_that_no_request_can_hold(stub, monkeypatch) -> None:
-    """A line break in a variable, or a host that botocore refuses, is a ConfigurationError of the call, and nothing is sent."""
+def test_settings_that_no_request_can_hold(stub, bucket, monkeypatch) -> None:
+    """A line break in a variable is a ConfigurationError of the call, and nothing is sent."""
     proxy, _ = stub
-    place = "s3://b?region=us-east-1&endpoint_url="
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENV")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "t0ken\n")
-    with Storage(place + proxy.url) as store:
+    with Storage(f"s3://{bucket}?region=us-east-1&endpoint_url={proxy.url}") as store:
         for call in (lambda: store.exists("k"), lambda: store.set("k", "v"), store.list):
             with pytest.raises(ConfigurationError, match="line break") as caught:
                 call()
             assert "t0ken" not in str(caught.value)
     assert proxy.requests == []
-    with (
-        Storage(place + "http://my_host:9000", KINDS["mapping"]) as store,
-        pytest.raises(ConfigurationError, match="Invalid endpoint"),
-    ):
+
+
+def test_a_host_that_botocore_refuses() -> None:
+    """It is a ConfigurationError where boto3 is asked."""
+    url = "s3://b?region=us-east-1&endpoint_url=http://my_host:9000"
+    with Storage(url, KINDS["mapping"]) as store, pytest.raises(ConfigurationError, match="Invalid endpoint"):
         store.exists("k")
 
 
@@ -184,10 +185,10 @@ def test_no_bucket() -> None:
         Storage("s3:///prefix")
 
 
-def test_addressing_style(stub) -> None:
+def test_addressing_style(stub, bucket) -> None:
     """Paths for a server of one's own, unless asked otherwise."""
     proxy, _ = stub
-    assert a_request(proxy, "&region=us-east-1", KINDS["mapping"]).target == "/b/data/k"
+    assert a_request(proxy, bucket, "&region=us-east-1", KINDS["mapping"]).target == f"/{bucket}/data/k"
     client = Storage("s3://b?region=us-east-1&addressing_style=path", KINDS["mapping"]).backend.client
     assert client.generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"}).startswith(
         "https://s3.amazonaws.com/b/k"
@@ -296,7 +297,7 @@ def test_mock_aws_needs_nothing_special() -> None:
 # ---- regions -----------------------------------------------------------------------------------------------------------
 
 
-def test_region_that_the_server_names(stub) -> None:
+def test_region_that_the_server_names(stub, bucket) -> None:
     """A request that went to the wrong region follows the answer to the right one."""
     proxy, _ = stub
     there = {"ETag": '"e"', "Last-Modified": "Sun, 22 Nov 2026 19:05:11 GMT"}
@@ -309,7 +310,7 @@ def test_region_that_the_server_names(stub) -> None:
 
     proxy.plan = plan
     # An endpoint that is given is kept, so the request must find its way by the region alone.
-    with Storage(f"s3://b?region=us-east-1&endpoint_url={proxy.url}", KINDS["mapping"], 0) as store:
+    with Storage(f"s3://{bucket}?region=us-east-1&endpoint_url={proxy.url}", KINDS["mapping"], 0) as store:
         try:
             assert store.get("k") == "x"
         except AuthenticationError:

@@ -162,7 +162,7 @@ def test_create_only_that_was_too_late_anyway(store, proxy) -> None:
     assert store.get("k") == "old"
 
 
-def test_create_only_long_after(stub) -> None:
+def test_create_only_long_after(stub, bucket) -> None:
     """The blob's time tells that it was there before the first try."""
     proxy, _ = stub
     head = {
@@ -171,7 +171,7 @@ def test_create_only_long_after(stub) -> None:
         "Date": "Sun, 22 Nov 2026 19:06:11 GMT",
     }
     with s.Storage(
-        f"s3://b?region=x&endpoint_url={proxy.url}", {"access_key_id": "a", "secret_access_key": "b"}, at_once()
+        f"s3://{bucket}?region=x&endpoint_url={proxy.url}", {"access_key_id": "a", "secret_access_key": "b"}, at_once()
     ) as store:
         for lost, later, kind in (
             (answer(500), answer(412), s.AlreadyExistsError),
@@ -335,7 +335,7 @@ def test_soak(open_store, proxy, steps) -> None:  # noqa: C901, PLR0912, PLR0915
         assert (store.get_bytes(key) if store.exists(key) else None) in values
 
 
-def test_bytes_that_do_not_match_their_checksum(stub, monkeypatch) -> None:
+def test_bytes_that_do_not_match_their_checksum(stub, monkeypatch, bucket) -> None:
     """A whole blob whose stored checksum does not fit is an IntegrityError, however it is read, and is asked for again."""
     proxy, _ = stub
     monkeypatch.setenv("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_supported")  # as it is at AWS
@@ -345,7 +345,7 @@ def test_bytes_that_do_not_match_their_checksum(stub, monkeypatch) -> None:
         right = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
         good = answer(200, body, {**head, "x-amz-checksum-crc32": right})
         bad = answer(200, body, {**head, "x-amz-checksum-crc32": "AAAAAA=="})
-        with s.Storage(f"s3://b?region=us-east-1&endpoint_url={proxy.url}", auth, at_once(1)) as store:
+        with s.Storage(f"s3://{bucket}?region=us-east-1&endpoint_url={proxy.url}", auth, at_once(1)) as store:
             proxy.plan = lambda _, bad=bad: bad
             for read in (lambda: store.get_bytes("k"), lambda: list(store.iter_bytes("k"))):
                 with pytest.raises(s.IntegrityError):
