@@ -90,11 +90,13 @@ def test_examples_run(page, tmp_path, monkeypatch, request, nothing_stays):
         request.getfixturevalue("aws")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "__main__"}
-    for block in blocks(page.read_text(encoding="utf-8")):
+    found = blocks(page.read_text(encoding="utf-8"))
+    for block in found:
         run(block, page, names)
-    # Functions of a page hold its names, and so each other: their stores and threads end here, not in another test.
-    names.clear()
-    gc.collect()
+    if found:
+        # Functions of a page hold its names, and so each other: their stores and threads end here, not in another test.
+        names.clear()
+        gc.collect()
 
 
 def test_blocks_are_found_and_exempted():
