@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from google.cloud.storage import _helpers as sdk_helpers
 from google.cloud.storage import _signing as sdk_signing
 from google.cloud.storage import client as sdk_client
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage import SignedForm, SigningError, Storage, UnsupportedOperationError
@@ -87,57 +87,56 @@ def test_the_driver_makes_the_published_policies(
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(
-    path=TEXTS.filter(lambda text: text not in (".", "..") and "${filename}" not in text),
-    seconds=st.integers(1, 604_800),
-    began=st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)),  # noqa: DTZ001 (hypothesis adds the zone)
-    content_type=st.none() | st.sampled_from(["text/plain", "a/b; charset=utf-8"]),
-    disposition=st.none() | TEXTS,
-    most=st.none() | st.integers(0, 2**50),
-)
-def test_signatures_are_the_sdks(
-    gcs: GCSServer,
-    path: str,
-    seconds: int,
-    began: datetime,
-    content_type: str | None,
-    disposition: str | None,
-    most: int | None,
-) -> None:
+@pytest.mark.parametrize("examples", [15, pytest.param(100, marks=pytest.mark.slow)])
+def test_signatures_are_the_sdks(gcs: GCSServer, examples: int) -> None:
     """URLs and forms are, byte for byte, those of google-cloud-storage at the same moment."""
-    moment = began.replace(microsecond=0, tzinfo=timezone.utc)
-    with pytest.MonkeyPatch.context() as patch, _signer(gcs) as backend:
-        patch.setattr(_signing, "now", lambda: moment)
-        for module in (sdk_signing, sdk_client, sdk_helpers):
-            patch.setattr(module, "_NOW", lambda _: moment)
-        blob = backend.client.bucket(BUCKET).blob(path)
-        for method in ("GET", "HEAD"):
-            options = SignOptions(method, seconds, content_disposition=disposition, content_type=content_type)
-            ours = backend.sign(path, options).url
-            assert ours == blob.generate_signed_url(
-                version="v4", expiration=timedelta(seconds=seconds), method=method, response_type=content_type,
-                response_disposition=disposition, api_access_endpoint=backend.client.api_endpoint,
+
+    @settings(deadline=None, max_examples=examples)
+    @given(
+        path=TEXTS.filter(lambda text: text not in (".", "..") and "${filename}" not in text),
+        seconds=st.integers(1, 604_800),
+        began=st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)),  # noqa: DTZ001 (hypothesis adds the zone)
+        content_type=st.none() | st.sampled_from(["text/plain", "a/b; charset=utf-8"]),
+        disposition=st.none() | TEXTS,
+        most=st.none() | st.integers(0, 2**50),
+    )
+    def compare(
+        path: str, seconds: int, began: datetime, content_type: str | None, disposition: str | None, most: int | None
+    ) -> None:
+        moment = began.replace(microsecond=0, tzinfo=timezone.utc)
+        with pytest.MonkeyPatch.context() as patch, _signer(gcs) as backend:
+            patch.setattr(_signing, "now", lambda: moment)
+            for module in (sdk_signing, sdk_client, sdk_helpers):
+                patch.setattr(module, "_NOW", lambda _: moment)
+            blob = backend.client.bucket(BUCKET).blob(path)
+            for method in ("GET", "HEAD"):
+                options = SignOptions(method, seconds, content_disposition=disposition, content_type=content_type)
+                ours = backend.sign(path, options).url
+                assert ours == blob.generate_signed_url(
+                    version="v4", expiration=timedelta(seconds=seconds), method=method, response_type=content_type,
+                    response_disposition=disposition, api_access_endpoint=backend.client.api_endpoint,
+                )  # fmt: skip
+            put = backend.sign(
+                path, SignOptions("PUT", seconds, content_type=content_type, content_length=5, overwrite=False)
+            )
+            assert put.url == blob.generate_signed_url(
+                version="v4", expiration=timedelta(seconds=seconds), method="PUT", headers=dict(put.headers),
+                api_access_endpoint=backend.client.api_endpoint,
             )  # fmt: skip
-        put = backend.sign(
-            path, SignOptions("PUT", seconds, content_type=content_type, content_length=5, overwrite=False)
-        )
-        assert put.url == blob.generate_signed_url(
-            version="v4", expiration=timedelta(seconds=seconds), method="PUT", headers=dict(put.headers),
-            api_access_endpoint=backend.client.api_endpoint,
-        )  # fmt: skip
-        form = backend.sign_form(path, FormOptions(seconds, most, content_type))
-        theirs = backend.client.generate_signed_post_policy_v4(
-            BUCKET, path, timedelta(seconds=seconds),
-            conditions=[] if most is None else [["content-length-range", 0, most]],
-            fields=None if content_type is None else {"content-type": content_type},
-        )  # fmt: skip
-        policies = [json.loads(base64.b64decode(each["policy"])) for each in (form.fields, theirs["fields"])]
-        for policy in policies:
-            policy["conditions"].sort(key=json.dumps)
-        assert policies[0] == policies[1]
-        assert form.url == theirs["url"]
-        assert form.fields.keys() == theirs["fields"].keys()
+            form = backend.sign_form(path, FormOptions(seconds, most, content_type))
+            theirs = backend.client.generate_signed_post_policy_v4(
+                BUCKET, path, timedelta(seconds=seconds),
+                conditions=[] if most is None else [["content-length-range", 0, most]],
+                fields=None if content_type is None else {"content-type": content_type},
+            )  # fmt: skip
+            policies = [json.loads(base64.b64decode(each["policy"])) for each in (form.fields, theirs["fields"])]
+            for policy in policies:
+                policy["conditions"].sort(key=json.dumps)
+            assert policies[0] == policies[1]
+            assert form.url == theirs["url"]
+            assert form.fields.keys() == theirs["fields"].keys()
+
+    compare()
 
 
 def _signer(gcs: GCSServer) -> Any:
