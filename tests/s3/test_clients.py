@@ -15,7 +15,7 @@ from moto import mock_aws
 
 from storage import AuthenticationError, ConfigurationError, Storage, UnsupportedOperationError
 from storage._retry import Timeout
-from storage.backends.s3._client import SharedClient
+from storage.backends.s3._sdk_client import SharedClient
 from storage.backends.s3._settings import POOL_SIZE, Settings
 from storage.testing.faults import FaultProxy, Request, answer
 

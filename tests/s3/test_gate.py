@@ -22,9 +22,9 @@ import storage as s
 from storage import Storage
 from storage._retry import Timeout
 from storage.backends.s3 import S3Backend
-from storage.backends.s3._client import SharedClient
 from storage.backends.s3._environment import Configuration
 from storage.backends.s3._gate import Gate, _computed, _learned
+from storage.backends.s3._sdk_client import SharedClient
 from storage.backends.s3._settings import Settings
 from storage.backends.s3._wire import Wire
 from storage.testing.faults import Fault, FaultProxy, Request, answer

@@ -17,9 +17,9 @@ from botocore.utils import percent_encode
 from storage._retry import Timeout
 from storage.backends.s3._calls import Call, query
 from storage.backends.s3._checksums import upload_headers
-from storage.backends.s3._client import SharedClient
 from storage.backends.s3._documents import Part, complete_upload, delete_objects
 from storage.backends.s3._gate import Gate
+from storage.backends.s3._sdk_client import SharedClient
 from storage.backends.s3._sdk_wire import SdkWire
 from storage.backends.s3._settings import Settings
 from storage.backends.s3._sigv4 import EMPTY, UNSIGNED, Keys, canonical_request, sign

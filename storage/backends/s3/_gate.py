@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from storage.backends.s3 import _sdk
 from storage.backends.s3._checksums import Kind
-from storage.backends.s3._client import SharedClient, is_aws
 from storage.backends.s3._environment import Configuration, configuration
+from storage.backends.s3._sdk_client import SharedClient, is_aws
 from storage.backends.s3._sdk_wire import SdkWire
 from storage.backends.s3._settings import Settings, given_keys, is_boto3_session
 from storage.backends.s3._sigv4 import Keys, Secrets

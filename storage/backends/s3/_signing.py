@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 from storage._backend import FormOptions, SignOptions
 from storage._types import SignedForm, SignedRequest
 from storage.backends.s3 import _sdk
-from storage.backends.s3._client import SharedClient
 from storage.backends.s3._errors import classify
 from storage.backends.s3._headers import Encryption
+from storage.backends.s3._sdk_client import SharedClient
 from storage.exceptions import AuthenticationError, SigningError, UnsupportedOperationError
 
 _OPERATIONS: Final = {"GET": "get_object", "HEAD": "head_object", "PUT": "put_object"}

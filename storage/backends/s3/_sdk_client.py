@@ -1,4 +1,4 @@
-"""boto3's client, which the user gets too: made once a process."""
+"""Makes boto3's client, one for each process; the user gets the same one as `Storage.backend.client`."""
 
 from __future__ import annotations
 
