@@ -31,8 +31,8 @@ from storage import AuthenticationError, ConfigurationError, Storage, StorageTim
 from storage._retry import Timeout
 from storage._urls import StorageURL
 from storage.backends.gcs import create
-from storage.backends.gcs._client import Connection
 from storage.backends.gcs._credentials import SCOPES
+from storage.backends.gcs._requests import Connection
 from storage.backends.gcs._requests_wire import RequestsWire
 from storage.backends.gcs._settings import Settings
 from storage.backends.gcs._token_request import TokenRequest
@@ -231,7 +231,7 @@ def test_certificates(gcs: GCSServer, tmp_path: Path, monkeypatch: pytest.Monkey
     authority = Authority(tmp_path)
     port = urlsplit(gcs.endpoint_url).port or 0
     if proxy:  # for another host, so that only the way is the other one
-        monkeypatch.setattr("storage.backends.gcs._client.needs_requests", lambda _: True)
+        monkeypatch.setattr("storage.backends.gcs._requests.needs_requests", lambda _: True)
     with TLSEnd(port, authority.server()) as end:
         url = gcs.url("tls", endpoint_url=f"https://127.0.0.1:{end.port}")
         for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", *(() if proxy else ("SSL_CERT_FILE",))):

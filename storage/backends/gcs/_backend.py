@@ -24,7 +24,7 @@ from storage.backends.gcs import (
     _signing,
     _writing,
 )
-from storage.backends.gcs._client import CONCURRENCY, Session, is_google
+from storage.backends.gcs._requests import CONCURRENCY, Session, is_google
 from storage.backends.gcs._settings import Settings
 from storage.exceptions import PreconditionFailedError, StorageError
 

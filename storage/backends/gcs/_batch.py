@@ -9,9 +9,9 @@ from typing import Final
 from storage._threads import Pool
 from storage.backends._http import Answer
 from storage.backends.gcs import _answers, _bucket, _changing
-from storage.backends.gcs._client import CONCURRENCY, OK, Session
 from storage.backends.gcs._errors import failure, native, status_of
 from storage.backends.gcs._headers import token
+from storage.backends.gcs._requests import CONCURRENCY, OK, Session
 from storage.backends.gcs._wire import WholeAnswer
 from storage.exceptions import BucketNotFoundError, InvalidKeyError
 

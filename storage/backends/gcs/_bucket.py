@@ -10,9 +10,9 @@ from urllib.parse import quote
 from storage._backend import Setup
 from storage.backends._http import Answer
 from storage.backends.gcs import _answers
-from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import native, status_of
 from storage.backends.gcs._headers import JSON
+from storage.backends.gcs._requests import Session
 from storage.exceptions import ConfigurationError, UnavailableError
 
 _METHODS: Final = ["GET", "HEAD", "PUT", "POST"]

@@ -12,10 +12,10 @@ from storage._retry import Attempts, outcome_unknown
 from storage.backends._http import Answer
 from storage.backends.gcs import _answers
 from storage.backends.gcs._answers import FIELDS
-from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import native, status_of
 from storage.backends.gcs._headers import JSON, NONCE
 from storage.backends.gcs._looking import Look, look
+from storage.backends.gcs._requests import Session
 from storage.exceptions import AlreadyExistsError, NotFoundError, PreconditionFailedError, UnavailableError
 
 _RACES: Final = 100  # changes of one blob's metadata by others that one of ours may meet

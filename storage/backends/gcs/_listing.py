@@ -11,8 +11,8 @@ from storage.backends._circle import Circle
 from storage.backends._http import Answer
 from storage.backends.gcs import _answers
 from storage.backends.gcs._answers import LISTED
-from storage.backends.gcs._client import Session, quoted
 from storage.backends.gcs._errors import native, status_of
+from storage.backends.gcs._requests import Session, quoted
 from storage.exceptions import BucketNotFoundError
 
 _MOST: Final = 1000  # what a page of the service holds

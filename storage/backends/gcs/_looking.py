@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from storage.backends._http import Answer, iso_time
 from storage.backends.gcs import _answers
-from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import native, status_of
+from storage.backends.gcs._requests import Session
 
 _SKEW: Final = timedelta(seconds=2)  # between the clocks of two of the service's machines
 

@@ -14,10 +14,10 @@ from storage._retry import outcome_unknown
 from storage.backends._http import Answer
 from storage.backends.gcs import _answers
 from storage.backends.gcs._checksums import combined
-from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import native, status_of
 from storage.backends.gcs._headers import checksum, encoded_crc
 from storage.backends.gcs._looking import look
+from storage.backends.gcs._requests import Session
 from storage.backends.gcs._writing import put
 from storage.exceptions import IntegrityError
 

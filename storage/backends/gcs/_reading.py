@@ -10,10 +10,10 @@ from storage._fork import check_owner, forks
 from storage.backends._http import Answer
 from storage.backends.gcs import _answers
 from storage.backends.gcs._answers import Media
-from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import native, status_of
 from storage.backends.gcs._headers import checksum, encoded_crc
 from storage.backends.gcs._looking import look
+from storage.backends.gcs._requests import Session
 from storage.exceptions import IntegrityError, NotFoundError
 
 # Large enough to cost little CPU, small enough that a connection which is cut again and again still gets somewhere.

@@ -12,9 +12,9 @@ from urllib.parse import quote, urlsplit
 from storage._backend import FormOptions, SignOptions
 from storage._types import SignedForm, SignedRequest
 from storage.backends.gcs import _answers
-from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import failure, native, status_of
 from storage.backends.gcs._headers import JSON
+from storage.backends.gcs._requests import Session
 from storage.backends.gcs._wire import WholeAnswer
 from storage.exceptions import SigningError, UnsupportedOperationError
 

@@ -17,7 +17,6 @@ from storage._retry import outcome_unknown
 from storage.backends._http import Answer
 from storage.backends.gcs import _answers
 from storage.backends.gcs._answers import FIELDS
-from storage.backends.gcs._client import Session
 from storage.backends.gcs._errors import classify, native, status_of
 from storage.backends.gcs._headers import (
     JSON,
@@ -30,6 +29,7 @@ from storage.backends.gcs._headers import (
     token,
 )
 from storage.backends.gcs._looking import look
+from storage.backends.gcs._requests import Session
 from storage.exceptions import BucketNotFoundError, IntegrityError, UnavailableError
 
 _CHUNK: Final = 8 * 1024 * 1024  # a multiple of 256 KiB, as the service demands; held in memory
