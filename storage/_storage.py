@@ -232,7 +232,7 @@ class Storage(Many, Directories, Listing, Signing):
 
         An exception of ``function`` ends the iteration, and comes out bare.
         """
-        from storage._sync.spreading import spread_map
+        from storage._sync.bulk import spread_map
 
         Call.about_prefix(self._core, "map_keys", prefix, storage_type)  # a mistake is an error at once
         return spread_map(self, function, prefix, storage_type, executor)
@@ -269,7 +269,7 @@ class Storage(Many, Directories, Listing, Signing):
             return self._delete(call.name, Scan(call).keys(), storage_type, concurrency)
         if concurrency is not None:
             check_count("concurrency", concurrency)
-        from storage._sync.spreading import spread_delete
+        from storage._sync.bulk import spread_delete
 
         return spread_delete(self._core, prefix, storage_type, concurrency, executor)
 

@@ -4,9 +4,9 @@ In this process: ``run`` runs a sync, ``overlap`` refuses to sync a store to its
 compares the listings, ``spool`` keeps the plan on disk, ``copying`` copies and verifies one blob (by its ``digest``), ``pace``
 slows the threads down, ``account`` counts and reports.
 
-By an executor: ``splitting`` finds key ranges of about equal size (by the ``alphabets`` of the keys), ``spread`` runs work on
+By an executor: ``splitting`` finds key ranges of about equal size (by the ``alphabets`` of the keys), ``scheduler`` runs work on
 them, ``work`` is what the workers do (a sync is the engine again), ``stores`` sends them the stores, ``journal`` remembers at
-the destination which ranges are done, and ``spreading`` puts all that together. ``processes`` is a pool that survives its
+the destination which ranges are done, and ``bulk`` combines all that. ``processes`` is a pool that survives its
 workers.
 
 Nothing is imported here: :mod:`storage` shows the types, and the rest is loaded by the first sync.

@@ -9,11 +9,11 @@ from storage._facade.core import Core
 from storage._keys import check_prefix
 from storage._stop import Stop, Stopped, current
 from storage._sync.account import Account, Report
+from storage._sync.bulk import spread_sync
 from storage._sync.copying import Pair, check_there
 from storage._sync.engine import Engine, Options
 from storage._sync.overlap import check_apart
 from storage._sync.pace import Abandoned
-from storage._sync.spreading import spread_sync
 from storage._sync_types import SyncResult
 from storage._types import KeyRange
 from storage.exceptions import SyncError

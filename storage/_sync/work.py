@@ -17,7 +17,7 @@ from storage._sync.copying import Pair
 from storage._sync.engine import Engine, Limit, Options
 from storage._sync.journal import Done, Journal, part_done
 from storage._sync.pace import Pace
-from storage._sync.spread import Work
+from storage._sync.scheduler import Work
 from storage._sync.stores import Sent, Store
 from storage._sync_types import SyncResult
 from storage._types import KeyRange

@@ -25,8 +25,8 @@ from storage import (
     SyncEvent,
     UnavailableError,
 )
+from storage._sync import bulk, work
 from storage._sync import pace as pace_module
-from storage._sync import spreading, work
 from storage._sync.pace import Abandoned, Pace
 from storage._sync.work import SyncWork
 from tests.emulators.s3 import seaweedfs  # noqa: F401
@@ -144,7 +144,7 @@ def test_many_failures_come_back_as_a_few(threads, monkeypatch):
     """All failures are counted; each worker names so many of them at most."""
     monkeypatch.setattr(work, "_FAILURES", 3)
     monkeypatch.setattr(work, "_PATIENCE", 0)
-    monkeypatch.setattr(spreading, "ranges_for", lambda executor: 2)
+    monkeypatch.setattr(bulk, "ranges_for", lambda executor: 2)
     backend = Faulty()
     source = filled(store_of(backend), blobs(100))
     backend.broken = set(backend._blobs)
@@ -363,7 +363,7 @@ def test_a_cancelled_call_waits_for_no_worker(threads):
 
 def test_what_is_left_is_split_again(threads, small_pieces, monkeypatch):
     """One range with nearly all keys does not keep one worker busy while the others are idle."""
-    monkeypatch.setattr(spreading, "ranges_for", lambda executor: 1)
+    monkeypatch.setattr(bulk, "ranges_for", lambda executor: 1)
     source, target = filled(store_of(), {f"a/{number:05}": "1" for number in range(2_000)}), store_of()
     workers = set()
     run = SyncWork.run

@@ -12,8 +12,8 @@ from storage._sync.account import Account
 from storage._sync.copying import Pair
 from storage._sync.engine import Options
 from storage._sync.journal import Done, Journal, missing, name_of
+from storage._sync.scheduler import Scheduler, Task, Work, ranges_for
 from storage._sync.splitting import split_keys
-from storage._sync.spread import Spread, Task, Work, ranges_for
 from storage._sync.stores import Sent, Store, check_sendable
 from storage._sync.work import DeleteWork, MapWork, SyncWork, samples_of
 from storage._sync_types import SyncEvent, SyncResult
@@ -89,15 +89,15 @@ class _SpreadSync:
             if journal is not None:
                 journal.begin()
 
-        spread, finished = Spread("sync_to", self._executor, split, begin_again), 0
-        for piece in spread.run(Task(work[name], keys) for name, keys in ranges):
+        scheduler, finished = Scheduler("sync_to", self._executor, split, begin_again), 0
+        for piece in scheduler.run(Task(work[name], keys) for name, keys in ranges):
             finished += piece.rest is None
             self._count(piece.result, is_second=is_second)
             self._account.tell(
                 SyncEvent(
                     "ranges",
                     count=finished,
-                    total=finished + spread.open,
+                    total=finished + scheduler.open,
                     blobs=self._account.blobs,
                     size=self._account.copied_bytes,
                 )
@@ -136,7 +136,7 @@ def _spread(name: str, core: Core, work: DeleteWork | MapWork, executor: Executo
     def split(_: Work, keys: KeyRange | None, parts: int) -> Sequence[KeyRange]:
         return split_keys(call, work.prefix, parts, keys)
 
-    return Spread(name, executor, split).run(Task(work, keys) for keys in split(work, None, ranges_for(executor)))
+    return Scheduler(name, executor, split).run(Task(work, keys) for keys in split(work, None, ranges_for(executor)))
 
 
 def _check_sendable(name: str, executor: Executor, *stores: Core | Facade) -> None:

@@ -79,7 +79,7 @@ def _told(executor: Executor) -> int:
     return told if isinstance(told, int) else 0
 
 
-class Spread:
+class Scheduler:
     """Tasks on their way through an executor.
 
     Args:
