@@ -123,6 +123,10 @@ class Backend(Protocol):
         blob's, at the cost of no second request.
         """
 
+    # As ``put``, but reads back what was written before anybody can see it: other bytes are an ``IntegrityError``, and nothing
+    # has changed. ``None``: the backend cannot, so whoever wants to be sure gets the blob.
+    put_verified: Callable[[str, bytes, PutOptions], Stat] | None = None
+
     @abstractmethod
     def writer(self, path: str, options: PutOptions, size: int | None = None) -> Writer:
         """A blob to be written in pieces. ``size``: how many bytes will probably come, to choose the size of parts by."""

@@ -12,6 +12,7 @@ import pytest
 from storage import (
     AlreadyExistsError,
     ConfigurationError,
+    IntegrityError,
     InvalidKeyError,
     InvalidStorageTypeError,
     Storage,
@@ -19,6 +20,7 @@ from storage import (
 )
 from storage._sync.pace import Limiter
 from storage.backends.filesystem import _system
+from tests.filesystem.helpers import leftovers
 from tests.sync.stores import BLOBS, Faulty, aged, contents, events, filled, make_md5_store, rested, store_of
 
 # ---- copying --------------------------------------------------------------------------------------------------------
@@ -334,6 +336,23 @@ def test_a_small_file_is_read_once_on_each_side(tmp_path, monkeypatch):
     counted(_system, "sync")
     assert source.sync_to(target).copied == 10
     assert counts == {"pread": 20, "sync": 20}
+
+
+def test_a_small_file_that_is_not_what_was_written(tmp_path, monkeypatch):
+    """It never gets its name: what stood there stands, nothing else stays, and the failure is named."""
+    source, target = filled(Storage(tmp_path / "a"), {"a": "new", "b": "1"}), Storage(tmp_path / "b")
+    target.set("a", "the old one")
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, b"nex" if data == b"new" else data))
+    with pytest.raises(SyncError) as caught:
+        source.sync_to(target)
+    assert [(failure.key, type(failure.error)) for failure in caught.value.result.failures] == [("a", IntegrityError)]
+    assert contents(target).keys() == contents(source).keys()
+    assert target.get("a") == "the old one"
+    assert leftovers(tmp_path / "b") == []
+    monkeypatch.undo()
+    assert source.sync_to(target).copied == 1
+    assert target.get("a") == "new"
 
 
 def test_creating_only_is_no_part_of_it():

@@ -29,7 +29,13 @@ from storage.backends.filesystem import (
 from storage.backends.filesystem._signing_keys import KeyFiles
 from storage.backends.filesystem._staging import Staged, Swept
 from storage.backends.filesystem._tree import TRIES, Tree, checked
-from storage.exceptions import ConfigurationError, PreconditionFailedError, StorageError, UnavailableError
+from storage.exceptions import (
+    ConfigurationError,
+    IntegrityError,
+    PreconditionFailedError,
+    StorageError,
+    UnavailableError,
+)
 
 _SWEPT_AT_OPEN: Final = 256  # so many leftovers at most make a first write wait
 _WRITERS: Final = 8  # changes at once that the medium takes together, where each waits for it
@@ -114,12 +120,20 @@ class FilesystemBackend(Backend, Servable):
     # ---- writing -----------------------------------------------------------------------------------------------
 
     def put(self, path: str, data: bytes, options: PutOptions) -> Stat:
+        return self._put(path, data, options, verify=False)
+
+    def put_verified(self, path: str, data: bytes, options: PutOptions) -> Stat:
+        return self._put(path, data, options, verify=True)
+
+    def _put(self, path: str, data: bytes, options: PutOptions, *, verify: bool) -> Stat:
         self._prepare(path)
         for _ in range(TRIES):
             staged = Staged(self._tree)
             try:
                 staged.write(data)
                 staged.finish(options)
+                if verify and _reading.read_range(staged.fd, staged.stat.st_size, 0, None) != data:
+                    raise IntegrityError("the file system gave back other bytes than were written; check the disk")  # noqa: TRY301
                 return _publishing.publish(self._tree, path, staged)
             except Swept:
                 staged.discard()
