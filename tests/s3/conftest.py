@@ -54,7 +54,7 @@ def store(open_store: OpenStore, proxy: FaultProxy) -> Storage:
     return open_store(proxy.url)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def silent_proxy() -> Iterator[FaultProxy]:
     """A proxy with no server behind it."""
     with FaultProxy("http://127.0.0.1:9", hold=30) as proxy:
@@ -70,8 +70,6 @@ def stub_store(proxy: FaultProxy) -> Storage:
 @pytest.fixture
 def stub(silent_proxy: FaultProxy) -> Iterator[tuple[FaultProxy, Storage]]:
     """A proxy with no server behind it, which answers what a test tells it to, and a store that asks it."""
-    silent_proxy.plan = None
-    silent_proxy.requests.clear()
     with stub_store(silent_proxy) as store:
         yield silent_proxy, store
 

@@ -353,6 +353,6 @@ def test_bytes_that_do_not_match_their_checksum(stub, monkeypatch, bucket) -> No
             proxy.plan = lambda _, good=good: good
             assert store.get_bytes("k") == body
             assert b"".join(store.iter_bytes("k")) == body
-            proxy.script(bad)
             if len(body) < 1_000_000:
+                proxy.script(bad)
                 assert store.get_bytes("k") == body
