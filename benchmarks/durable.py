@@ -58,7 +58,7 @@ def many(plan: Plan, where: str, root: str, peers: list[Peer], failed: dict[str,
     source = Storage("memory://?types=data:")
     items = {f"many/{number % 20:02}/{number:05}": bytes(4096) for number in range(count)}
     source.set_many(items)
-    # A sync reads each copy back, so those that it is compared with do so, too.
+    # A sync reads each copy back before it gets its name, so those that it is compared with do so, too.
     for what, same in (("set_many", THREADS), ("sync", READ_BACK)):
         row = Row(
             f"local.fsync.{what}",

@@ -108,8 +108,9 @@ _SECTIONS = (
         "durable",
         "The default, which survives a power failure. The bare calls are open, write, fsync, rename, and fsync of the directory.",
         "wall",
-        "the disk takes as long as it likes for an fsync: compare the quartiles; and `sync` lists and compares both stores, "
-        "notes what to do, and looks at the source again: twice the CPU of the bare threads, of which one runs at a time",
+        "the disk takes as long as it likes for an fsync: compare the quartiles; and `sync` copies in the order of the keys, so "
+        "that its threads write into one directory at a time, and spends some 30 µs of Python a blob on the plan, the look at "
+        "the source afterwards and the account",
     ),
     Section(
         "Listing directories",
