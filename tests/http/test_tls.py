@@ -297,3 +297,24 @@ def test_the_systems_certificates_are_the_default():
     context = tls_context()
     assert context is tls_context()
     assert context.check_hostname
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+def test_a_socket_that_is_dropped_alone_closes_without_a_warning(authority, tls, secure):
+    """The collector may come to the socket of a dropped store before it comes to the connection."""
+    ended = threading.Semaphore(0)
+
+    def script(peer):
+        peer.request()
+        peer.send(ok(b"1"))
+        peer.wait_for_the_end()
+        ended.release()
+
+    with (
+        Server(script, tls=authority.server() if secure else None) as server,
+        pool_of(server.port, tls=tls if secure else None) as pool,
+    ):
+        get(pool)
+        (connection,) = pool._idle
+        connection._socket = None
+        assert ended.acquire(timeout=5)

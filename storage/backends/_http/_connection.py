@@ -73,9 +73,6 @@ class Connection:
         self._poll.register(self._socket, POLLIN)
         forks.watch(self)
 
-    def __del__(self) -> None:
-        self.close()
-
     def close(self) -> None:
         """Ends it without a word to the server. Idempotent."""
         self.reusable = False

@@ -18,6 +18,27 @@ PATIENCE: Final = 0.25
 """Seconds that a plain ``recv`` waits at most: a Ctrl-C that comes just before one is not seen until it is over."""
 
 
+class _Socket(socket.socket):
+    """Closes itself when nobody holds it any more.
+
+    Python's own warns then, or does not: that depends on the order in which the collector takes a dropped store apart.
+    """
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class TLSSocket(ssl.SSLSocket):
+    """As :class:`_Socket`."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Server(NamedTuple):
     """A server's address, and the timeouts and TLS context of connections to it.
 
@@ -85,7 +106,7 @@ def _connect(server: Server, deadline: float) -> socket.socket:
         raise ConnectError(f"{server}: no connection: the name has no address")
     for left in range(len(addresses), 0, -1):
         family, kind, protocol, _, address = addresses[-left]
-        sock = socket.socket(family, kind, protocol)
+        sock = _Socket(family, kind, protocol)
         try:
             sock.settimeout(0)
             number = sock.connect_ex(address)
