@@ -13,7 +13,7 @@ URL    ?=
 # What pytest gets besides, as in make test ARGS="-k signing -n 0"
 ARGS   ?=
 # More than the two cores of a small machine: tests wait for servers, stalls and expiry.
-JOBS   ?= 3
+JOBS   ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 # Compiled modules are kept, whatever the environment says: hundreds of processes that tests start would compile each again.
 export PYTHONDONTWRITEBYTECODE :=
