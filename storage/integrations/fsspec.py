@@ -6,12 +6,11 @@ Two ways in. ``StorageFileSystem(storage)`` shows the blobs of one storage type;
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import IO, Any, ClassVar, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.compression import compr
@@ -20,7 +19,8 @@ from fsspec.spec import AbstractFileSystem
 
 from storage import NotFoundError, ObjectInfo, Storage
 from storage._facade.concurrent import ordered_map
-from storage.integrations._fsspec_errors import CompressedFile, TranslatedFile, WrittenText, translated
+from storage.integrations._fsspec_files import CompressedFile, TranslatedFile, WrittenText, translated
+from storage.integrations._fsspec_urls import absolute, opened, query
 
 __all__ = ["StorageFileSystem"]
 
@@ -69,10 +69,10 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         self._base = ""
         if storage is None:
             if url == "file:///":
-                url = "file://" + quote(_absolute(root))
-                self._base = _absolute(root).strip("/") + "/"
-            full = f"{url}?{_query(options)}"
-            storage = _opened(full) if auth is None else Storage(full, auth)
+                url = "file://" + quote(absolute(root))
+                self._base = absolute(root).strip("/") + "/"
+            full = f"{url}?{query(options)}"
+            storage = opened(full) if auth is None else Storage(full, auth)
         self.storage = storage
         self.storage_type = storage_type
         self._url = url
@@ -392,24 +392,3 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
 
 # What fsspec gives to any file system; all else are parameters of the URL.
 _FSSPEC_OPTIONS = {"asynchronous", "listings_expiry_time", "loop", "max_paths", "use_listings_cache"}
-
-
-def _absolute(root: str | os.PathLike[str] | None) -> str:
-    if root is None:
-        raise ValueError(
-            "storage+file:// does not say in which directory the store begins: pass root=, "
-            'as in storage_options={"root": "/data/store"}'
-        )
-    return os.path.abspath(root)
-
-
-def _query(options: Mapping[str, Any]) -> str:
-    """The query of a URL with these parameters, that shows everything below the URL."""
-    texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in options.items()}
-    return urlencode({"types": "data:", **texts})
-
-
-@functools.lru_cache(64)
-def _opened(url: str) -> Storage:
-    """One store a URL in this process: fsspec makes a file system for each path that it is given."""
-    return Storage(url)
