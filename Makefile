@@ -25,8 +25,6 @@ USABLE = $(foreach python,$(PYTHONS),$(or $(shell $(python) -c 'import sqlite3, 
 BUT    ?=
 # What is the same on every Python and with every version of a package: the suites on servers, the documentation, the project's files.
 ONCE := -k "not Moto and not TestSeaweedFS and not TestGCS" --ignore=tests/emulators --ignore=tests/test_docs.py --ignore=tests/test_project.py
-# Old versions of other packages leave sockets to the garbage collector; the newest ones do not.
-LEFT_OPEN := -W ignore::pytest.PytestUnraisableExceptionWarning
 COVER := --cov --cov-report=term --cov-report=html:build/coverage
 
 .DEFAULT_GOAL := help
@@ -66,11 +64,11 @@ test-python: .venv/.uv  ## Run the tests without those on servers on each Python
 	done
 	@set -e; for found in $(firstword $(usable)); do \
 	  echo "== the lowest versions that pyproject.toml allows, on Python $${found%%=*}"; \
-	  $(MAKE) --no-print-directory _test-python PYTHON=$${found#*=} VENV=.venv-lowest NEEDS=lowest ARGS='$(LEFT_OPEN) $(ARGS)'; \
+	  $(MAKE) --no-print-directory _test-python PYTHON=$${found#*=} VENV=.venv-lowest NEEDS=lowest; \
 	done
 	@set -e; for found in $(word 2,$(usable)); do \
 	  echo "== the same for the adapters whose frameworks need a newer Python, on Python $${found%%=*}"; \
-	  $(MAKE) --no-print-directory _test-python PYTHON=$${found#*=} VENV=.venv-lowest-2 NEEDS=lowest ARGS='$(LEFT_OPEN) tests/integrations $(ARGS)'; \
+	  $(MAKE) --no-print-directory _test-python PYTHON=$${found#*=} VENV=.venv-lowest-2 NEEDS=lowest ARGS="tests/integrations $(ARGS)"; \
 	done
 
 .PHONY: _test-python

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -316,5 +317,8 @@ def test_a_socket_that_is_dropped_alone_closes_without_a_warning(authority, tls,
     ):
         get(pool)
         (connection,) = pool._idle
-        connection._socket = None
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            connection._socket = None
         assert ended.acquire(timeout=5)
+        assert [str(warning.message) for warning in caught] == []
