@@ -28,7 +28,7 @@ ONCE := -k "not Moto and not TestSeaweedFS and not TestGCS" --ignore=tests/emula
 COVER := --cov --cov-report=term --cov-report=html:build/coverage
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test coverage test-all test-marathon test-browser test-python test-extras check format lint types imports docs clean
+.PHONY: help demo bench test coverage test-all test-marathon test-browser test-python test-lowest test-extras check format lint types imports docs clean
 
 help:  ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ test-browser: $(VENV)/.browser  ## Drive the page of storage serve, uploads and 
 	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 # The newest Python measures the coverage: the tests run on it anyway.
-test-python: .venv/.uv  ## Run the tests without those on servers on each Python that is found (PYTHONS=…), one with coverage, and on the lowest dependencies.
+test-python: .venv/.uv  ## Run the tests without those on servers on each Python that is found (PYTHONS=…), the newest with coverage.
 	$(eval usable := $(USABLE))
 	$(eval each := $(or $(filter-out $(BUT)=%,$(usable)),$(usable)))
 	@set -e; for found in $(each); do \
@@ -62,6 +62,9 @@ test-python: .venv/.uv  ## Run the tests without those on servers on each Python
 	  [ $$found != $(lastword $(each)) ] || cover='$(COVER)'; \
 	  $(MAKE) --no-print-directory _test-python PYTHON=$${found#*=} VENV=.venv-$${found%%=*} NEEDS=newest COVERED="$$cover"; \
 	done
+
+test-lowest: .venv/.uv  ## Run the tests without those on servers on the lowest versions that pyproject.toml allows.
+	$(eval usable := $(USABLE))
 	@set -e; for found in $(firstword $(usable)); do \
 	  echo "== the lowest versions that pyproject.toml allows, on Python $${found%%=*}"; \
 	  $(MAKE) --no-print-directory _test-python PYTHON=$${found#*=} VENV=.venv-lowest NEEDS=lowest; \
