@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 
@@ -38,6 +37,8 @@ def encode_value(value: str) -> str:
 
 
 def _word(data: bytes) -> str:
+    import base64  # 1 ms
+
     return f"=?UTF-8?B?{base64.b64encode(data).decode()}?="
 
 
@@ -47,6 +48,8 @@ def decode_value(value: str) -> str:
     matches = [_WORD.fullmatch(word) for word in words]
     if not all(matches):
         return value
+    import base64  # 1 ms
+
     try:
         return b"".join(base64.b64decode(match[1], validate=True) for match in matches if match).decode()
     except ValueError:  # no base64, or no UTF-8

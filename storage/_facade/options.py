@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -199,6 +198,8 @@ def upload_options(
 def _check_md5(content_md5: str) -> None:
     if not isinstance(content_md5, str):
         raise TypeError(f"content_md5 must be a base64 str, not {type(content_md5).__name__}")
+    import base64  # 1 ms
+
     try:
         digest = base64.b64decode(content_md5, validate=True)
     except ValueError:
