@@ -11,7 +11,7 @@ from storage._facade.call import Call, info_of
 from storage._facade.core import Core, Facade
 from storage._facade.options import check_bound, check_count
 from storage._facade.outside import warn_once
-from storage._fork import check_owner, forks
+from storage._fork import owned
 from storage._keys import is_portable
 from storage._types import ObjectInfo
 
@@ -184,16 +184,13 @@ class Scan:
             delimiter=self._delimiter,
             page_size=self._page_size,
         )
-        nothing, begun = True, forks.count
+        nothing = True
         with self._call.record():
             for page in self._call.each(pages):
                 if nothing:
                     page = list_(page)  # noqa: PLW2901 (it may be read once alone)
                     nothing = not page
-                for entry in page:
-                    yield entry
-                    if begun != forks.count:
-                        check_owner(begun, self._call)
+                yield from owned(page, self._call)
         everything = self._call.path == self._prefix and self._after is self._before is None
         if nothing and everything and self._core is not None:
             warn_once(self._core, self._call.route.backend, self._call.name)

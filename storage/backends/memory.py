@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
@@ -110,7 +110,7 @@ class MemoryBackend(Backend, Servable):
 
     def stream(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
         data, stat = self._find(path, if_match)
-        return Download(stat, (piece for piece in (data[start:end],)))
+        return Download(stat, _in_one_piece(data[start:end]))
 
     def stat(self, path: str) -> Stat:
         return self._find(path)[1]
@@ -264,3 +264,7 @@ class _MemoryWriter:
 
     def abort(self) -> None:
         self._data = bytearray()
+
+
+def _in_one_piece(data: bytes) -> Generator[bytes, None, None]:
+    yield data

@@ -152,11 +152,15 @@ def _known(found: Mapping[str, Any], time: str) -> tuple[int, str, datetime]:
         made = iso_time(found[time])
     except (KeyError, ValueError, AttributeError):
         malformed("the description of a blob without its time")
-    if not all(type(value) is str and _NUMBER.fullmatch(value) for value in (size, generation)):
+    if (
+        type(size) is not str
+        or type(generation) is not str
+        or not (_NUMBER.fullmatch(size) and _NUMBER.fullmatch(generation))
+    ):
         malformed("the description of a blob without its size or generation")
     if "size" not in found and found.get("crc32c", _EMPTY) != _EMPTY:
         malformed("the description of a blob without its size")
-    return int(size), str(generation), made
+    return int(size), generation, made
 
 
 def crc_of(answer: Answer) -> str | None:
