@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from storage._backend import Backend, Setup
@@ -266,7 +267,8 @@ class Storage(Many, Directories, Listing, Signing):
             raise ValueError("prefix='': an empty prefix would delete everything; delete_many(iter_list()) does that")
         call = Call.about_prefix(self._core, "delete_prefix", prefix, storage_type)
         if executor is None:
-            return self._delete(call.name, Scan(call).keys(), storage_type, concurrency)
+            with closing(Scan(call).keys()) as keys:  # ends the listing, and its event, with the call
+                return self._delete(call.name, keys, storage_type, concurrency)
         if concurrency is not None:
             check_count("concurrency", concurrency)
         from storage._sync.bulk import spread_delete

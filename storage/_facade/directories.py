@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from threading import Lock
 from typing import Any, BinaryIO
@@ -101,8 +101,10 @@ class Directories(Files):
         call = Call.about_prefix(self._core, "get_dir", prefix, storage_type)
         wanted = Filter(include, exclude)
 
-        def names() -> Iterator[str]:
-            return filter(wanted, (key[len(prefix) :] for key in Scan(call).keys()))  # noqa: SIM118 (no mapping)
+        def names() -> Generator[str, None, None]:
+            for key in Scan(call).keys():  # noqa: SIM118 (no mapping)
+                if wanted(key[len(prefix) :]):
+                    yield key[len(prefix) :]
 
         return sum(1 for _ in write_files(self._core, prefix, names, directory, storage_type, concurrency, progress))
 
@@ -136,7 +138,7 @@ def store_directory(
 def write_files(
     core: Core,
     prefix: str,
-    names: Callable[[], Iterable[str]],
+    names: Callable[[], Generator[str, None, None]],
     directory: str | os.PathLike[str],
     storage_type: str,
     concurrency: int | None = None,
@@ -150,14 +152,16 @@ def write_files(
         )
     os.makedirs(directory, exist_ok=True)
     with Descriptor(os.open(directory, _DIRECTORY)) as root:
-        _check_names(names(), prefix, folds=_folds_names(root))
+        with closing(names()) as found:
+            _check_names(found, prefix, folds=_folds_names(root))
         tell = _in_turn(progress)
 
         def fetch(name: str) -> ObjectInfo:
             call = Call.about(core, "get_dir", prefix + name, storage_type)
             return write_new_file(call, partial(_new_file, root, os.fspath(directory), name), tell)
 
-        yield from ordered_map(fetch, names(), how_many(route.backend, concurrency))
+        with closing(names()) as found:  # ends the listing, and its event, with the call
+            yield from ordered_map(fetch, found, how_many(route.backend, concurrency))
 
 
 def local_files(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice
 from typing import Any, cast
 
@@ -155,7 +155,7 @@ class Scan:
         self._before = None if check_bound("end_before", end_before) is None else prefix + str(end_before)
         self._detail, self._delimiter, self._page_size = detail, delimiter, page_size
 
-    def keys(self) -> Iterator[str]:
+    def keys(self) -> Generator[str, None, None]:
         """The keys."""
         cut, raw = len(self._prefix), self._call.route.raw
         for path, _ in self._entries():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -50,7 +50,7 @@ def download(
     """Writes the blobs of ``keys()`` into ``directory``, each to its key without ``prefix``; without any raises ``none``."""
     new = not os.path.isdir(directory)
 
-    def names() -> Iterator[str]:
+    def names() -> Generator[str, None, None]:
         return (key[len(prefix) :] for key in keys())
 
     with _output.transfer_progress(prefix or "blobs", None) as progress:

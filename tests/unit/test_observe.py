@@ -15,6 +15,7 @@ from storage import (
     AsyncStorage,
     CallEvent,
     NotFoundError,
+    PermissionDeniedError,
     PreconditionFailedError,
     Storage,
     UnavailableError,
@@ -272,3 +273,27 @@ def test_nobody_pays_who_does_not_ask(monkeypatch):
     assert store.list() == ["k"]
     with observe(lambda event: None), pytest.raises(TypeError, match="'NoneType' object is not callable"):
         store.get("k")
+
+
+class Refusing(MemoryBackend):
+    """Lists blobs, and lets nobody read or delete them."""
+
+    def delete_batch(self, paths):
+        raise PermissionDeniedError
+
+    def stream(self, path, start=0, end=None, if_match=None):
+        raise PermissionDeniedError
+
+
+@pytest.mark.parametrize("method", ["delete_prefix", "get_dir"])
+def test_a_listing_ends_with_the_call_that_failed(tmp_path, method):
+    """Also while somebody still holds the exception, whose frames hold the call."""
+    store = Storage(backend=Refusing())
+    store.set_many(dict.fromkeys(("p/a", "p/b", "p/c"), b""))
+    more = (tmp_path,) if method == "get_dir" else ()
+    events = []
+    with observe(events.append), pytest.raises(PermissionDeniedError) as caught:
+        getattr(store, method)("p/", *more, concurrency=1)
+    assert caught.value.key == "p/a"
+    listings = [event.outcome for event in events if event.outcome == "ok"]
+    assert listings == ["ok"] * (2 if method == "get_dir" else 1)  # get_dir looks at all names first
