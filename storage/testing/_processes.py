@@ -1,17 +1,20 @@
 """Server processes for tests: one of each for a whole run, however many workers it has, and none left behind.
 
 The first worker that wants a server starts it under a small supervisor (this file, run as a script). Every user holds a
-shared lock on a file; the supervisor waits for that lock, exclusively, and then stops the server. The kernel gives a lock
-back however its holder ends, so a crashed test run leaves no server running.
+shared lock on a file; when the supervisor gets that lock, exclusively, it stops the server. The kernel gives a lock back
+however its holder ends, so a crashed test run leaves no server running. A server that ends by itself is started anew for the
+next user.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import http.client
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,12 +25,13 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import pytest
 
 _START_SECONDS = 60.0
+_ATTEMPTS = 3  # another program may take the free port first, and a loaded machine may be slow
 # They outlive their starter on purpose; a Popen that is collected while its process runs warns.
 _supervisors: list[subprocess.Popen[bytes]] = []
 
@@ -38,7 +42,7 @@ class Launch:
 
     Attributes:
         argv: the command.
-        ready: tells whether it takes requests; called until it does.
+        ready: tells whether it takes requests; called until it does. An error of the network says that it does not.
         env: variables besides those of this process.
         facts: what its users need to know (ports, credentials), as JSON; every user gets it.
     """
@@ -87,10 +91,10 @@ def shared_server(name: str, directory: Path, launch: Callable[[Path], Launch]) 
     Args:
         name: one server a name.
         directory: the same for every worker of a run, and for no other run.
-        launch: called by the first user, with a new empty directory for the server's data.
+        launch: called for each attempt to start it, with an empty directory for the server's data.
 
     Raises:
-        RuntimeError: it does not come up; the message has the end of its log.
+        RuntimeError: it does not come up in three attempts; the message has the end of its log.
     """
     home = directory / f"server-{name}"
     home.mkdir(parents=True, exist_ok=True)
@@ -106,10 +110,18 @@ def shared_server(name: str, directory: Path, launch: Callable[[Path], Launch]) 
 
 
 def _start(home: Path, launch: Callable[[Path], Launch], facts_file: Path) -> None:
-    data = home / "data"
-    data.mkdir()
-    what = launch(data)
-    log = home / "log.txt"
+    data, log = home / "data", home / "log.txt"
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(data, ignore_errors=True)
+        data.mkdir()
+        what = launch(data)
+        if _comes_up(what, home, log):
+            facts_file.write_text(json.dumps(dict(what.facts)))
+            return
+    raise RuntimeError(f"{what.argv[0]} did not come up:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def _comes_up(what: Launch, home: Path, log: Path) -> bool:
     spec = {"argv": list(what.argv), "home": str(home), "log": str(log)}
     supervisor = subprocess.Popen(  # noqa: S603 (our own command)
         [sys.executable, "-S", __file__, json.dumps(spec)],
@@ -119,31 +131,51 @@ def _start(home: Path, launch: Callable[[Path], Launch], facts_file: Path) -> No
     )
     _supervisors.append(supervisor)
     deadline = time.monotonic() + _START_SECONDS
-    while not what.ready():
-        if supervisor.poll() is not None or time.monotonic() > deadline:
-            supervisor.terminate()
-            raise RuntimeError(f"{what.argv[0]} did not come up:\n{log.read_text(errors='replace')[-3000:]}")
-        time.sleep(0.05)
-    facts_file.write_text(json.dumps(dict(what.facts)))
+    try:
+        while supervisor.poll() is None and time.monotonic() < deadline:
+            if _is_ready(what):
+                return True
+            time.sleep(0.05)
+    except BaseException:
+        supervisor.terminate()
+        raise
+    supervisor.terminate()
+    supervisor.wait()
+    return False
+
+
+def _is_ready(what: Launch) -> bool:
+    try:
+        return what.ready()
+    except (OSError, http.client.HTTPException):  # it listens, and does not serve yet
+        return False
 
 
 def _supervise(spec: dict[str, Any]) -> None:
-    import shutil
-
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     home = Path(spec["home"])
     with open(spec["log"], "wb") as log:
         server = subprocess.Popen(  # noqa: S603 (our own command)
             spec["argv"], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=home
         )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         with open(home / "users.lock", "a+b") as users:
-            fcntl.flock(users, fcntl.LOCK_EX)
-            (home / "facts.json").unlink(missing_ok=True)
+            while server.poll() is None and not _has_no_users(users):
+                time.sleep(0.2)
             _stop(server)
             shutil.rmtree(home / "data", ignore_errors=True)
+            (home / "facts.json").unlink(missing_ok=True)  # last: from here on another may start
     finally:
         _stop(server)
+
+
+def _has_no_users(users: BinaryIO) -> bool:
+    """Whether nobody holds the lock of users; it is this process's from then on."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
