@@ -14,7 +14,10 @@ URL    ?=
 ARGS   ?=
 # More than the two cores of a small machine: tests wait for servers, stalls and expiry.
 JOBS   ?= 4
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+PYTEST = $(BIN)/python -m pytest -o cache_dir=$(CURDIR)/$(VENV)/cache
+# The tests that $(1) selects, with the options $(2). In CI, a machine that others use may once have been too slow for a timeout of
+# a test: what failed runs again, alone, and has to pass.
+tests = $(PYTEST) -n $(JOBS) --dist loadgroup $(1) $(2) $(ARGS) $(if $(CI),|| { echo "== what failed runs again and alone"; $(PYTEST) -n 0 --last-failed --last-failed-no-failures=none $(1) $(ARGS); })
 # Compiled modules are kept, whatever the environment says: hundreds of processes that tests start would compile each again.
 export PYTHONDONTWRITEBYTECODE :=
 # The interpreters of make test-python and test-extras; by default every one that is found.
@@ -37,14 +40,14 @@ demo: $(VENV)/.demo  ## Store, list, read back and compare the standard library'
 	@$(BIN)/python examples/demo.py $(URL)
 
 test: $(VENV)/.test  ## Run the tests, in parallel; starts every server it needs by itself.
-	$(PYTEST) $(ARGS)
+	$(call tests,)
 
 # Without the suites on servers: they run the same code, and tracing makes Python half as fast.
 coverage: $(VENV)/.test  ## Run the tests with branch coverage of storage/, which has to be 95 % (report: build/coverage).
-	$(PYTEST) $(ONCE) $(COVER) $(ARGS)
+	$(call tests,$(ONCE),$(COVER))
 
 test-all: $(VENV)/.test  ## Run the long proofs: many blobs, large blobs, killed writers, more examples.
-	$(PYTEST) -m "slow and not marathon" $(ARGS)
+	$(call tests,-m "slow and not marathon")
 
 test-marathon: $(VENV)/.marathon  ## Run the proofs of more than ten minutes: 20,000 blobs through four stores and on Ray, with kills.
 	$(BIN)/python -m pytest -m marathon $(ARGS)
@@ -76,14 +79,10 @@ test-lowest: .venv/.uv  ## Run the tests without those on servers on the lowest 
 
 .PHONY: _test-python
 _test-python: $(VENV)/.$(NEEDS)
-	$(PYTEST) $(CACHE) $(ONCE) $(COVERED) $(ARGS) || $(AGAIN)
-
-# What fails once on a machine that others use may have been too slow for its timeouts: it runs again, alone, and has to pass.
-CACHE = -o cache_dir=$(CURDIR)/$(VENV)/cache
-AGAIN = { echo "== again, alone:"; $(BIN)/python -m pytest $(CACHE) --last-failed --last-failed-no-failures=none -n 0 $(ONCE) $(ARGS); }
+	$(call tests,$(ONCE),$(COVERED))
 
 test-extras: $(VENV)/.extras  ## Install each extra alone, from the wheel, on each Python (PYTHONS=…), lowest and newest, and use it.
-	PYTHONS="$(PYTHONS)" UV_CACHE_DIR=$(CURDIR)/$(VENV)/uv-cache $(PYTEST) -m extras tests/extras $(ARGS)
+	PYTHONS="$(PYTHONS)" UV_CACHE_DIR=$(CURDIR)/$(VENV)/uv-cache $(call tests,-m extras tests/extras)
 
 bench:  ## Measure the library beside its peers and write docs/benchmarks.md (some 20 minutes; QUICK=1: a smoke test).
 	@$(MAKE) --no-print-directory _bench VENV=.venv-bench
