@@ -61,6 +61,9 @@ async def _pieces(source: AsyncSource, size: int) -> AsyncGenerator[bytes, None]
         yield data
 
 
+_NOT_OPEN = "the file is not open yet: async with storage.open(…) as file, or file = await storage.open(…)"
+
+
 class AsyncBlobFile:
     """A file object of ``Storage.open`` whose methods are coroutines, and the context manager that opens and closes it.
 
@@ -71,12 +74,18 @@ class AsyncBlobFile:
     def __init__(self, workers: Workers, opener: Callable[[], Any]) -> None:
         self._workers = workers
         self._opener = opener
-        self._file: Any = None
+        self._opened: Any = None
 
     async def _open(self) -> Self:
-        if self._file is None:
-            self._file = await self._workers.run(self._opener)
+        if self._opened is None:
+            self._opened = await self._workers.run(self._opener)
         return self
+
+    @property
+    def _file(self) -> Any:
+        if self._opened is None:
+            raise ValueError(_NOT_OPEN)
+        return self._opened
 
     def __await__(self) -> Generator[Any, Any, Self]:
         return self._open().__await__()
@@ -140,17 +149,20 @@ class AsyncBlobFile:
 
     async def close(self) -> None:
         """Closes the file; a blob that was written appears."""
-        await self._workers.run(self._file.close)
+        if self._opened is not None:
+            await self._workers.run(self._opened.close)
 
     aclose = close
 
     @property
     def closed(self) -> bool:
         """Whether it is closed."""
-        return self._file is None or bool(self._file.closed)
+        return self._opened is None or bool(self._opened.closed)
 
     def __getattr__(self, name: str) -> Any:
         # What neither reads nor writes is the file's own: name, mode, encoding, info, readable …
         if name.startswith("_"):
             raise AttributeError(name)
-        return getattr(self._file, name)
+        if self._opened is None:
+            raise AttributeError(f"{name}: {_NOT_OPEN}")
+        return getattr(self._opened, name)

@@ -72,7 +72,12 @@ def build_routes(
         backend = opened.get(bucket) if url.bucket else None
         if backend is None or backend.owns_path:
             own_auth = auth if _family(url.scheme) == family else None
-            backend = opened[bucket] = factory(url, auth=own_auth, retries=retries, timeout=timeout)
+            backend = factory(url, auth=own_auth, retries=retries, timeout=timeout)
+            if not is_backend(backend):
+                raise ConfigurationError(
+                    f"{url.scheme}://: its factory returned a {type(backend).__name__}, not a storage.backends.Backend"
+                )
+            opened[bucket] = backend
         prefix = "" if backend.owns_path else _folder(f"{url}", url.path, MAX_PREFIX)
         return Route(backend, prefix, str(url), url.query.get("keys") == "raw")
 

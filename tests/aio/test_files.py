@@ -193,6 +193,17 @@ async def test_a_file_that_is_read(store):
         _ = text._hidden
 
 
+async def test_a_file_that_nobody_opened(store):
+    """It says how it is opened; closing it is nothing."""
+    file = store.open("k", "wb")
+    with pytest.raises(ValueError, match=r"the file is not open yet: async with .* or file = await"):
+        await file.write(b"x")
+    with pytest.raises(AttributeError, match="info: the file is not open yet"):
+        _ = file.info
+    await file.close()
+    assert not await store.exists("k")
+
+
 async def test_a_file_that_is_written(store):
     """The blob appears at the end, however the pieces came; nothing appears where the block failed."""
     async with store.open("k", "w") as file:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import _urls
+from storage import Storage, _urls
 from storage._urls import DRIVERS, StorageURL, endpoint, factory_for, register
 from storage.backends.memory import MemoryBackend
 from storage.exceptions import ConfigurationError, MissingDependencyError
@@ -244,6 +244,15 @@ def test_register_refuses():
         register("s3", MemoryBackend)
     with pytest.raises(ConfigurationError, match="cannot be called"):
         register("mine", "module:factory")
+
+
+def test_a_factory_must_return_a_backend():
+    """Else the first call would fail, with an error of Python's."""
+    register("mine", lambda url, **options: {})
+    with pytest.raises(
+        ConfigurationError, match=r"mine://: its factory returned a dict, not a storage\.backends\.Backend"
+    ):
+        Storage("mine://bucket")
 
 
 def test_entry_points(monkeypatch):
