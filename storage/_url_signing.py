@@ -29,6 +29,9 @@ METHODS: Final = ("GET", "HEAD", "PUT")
 _VERSION: Final = "1"
 _CONTEXT: Final = b"storage signed url"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+# The headers of an upload that pairs bind. If-None-Match is required as S3 does, so that a client that forgets it fails here, and
+# not only in production.
+_HEADERS: Final = {"type": "Content-Type", "md5": "Content-MD5", "create": "If-None-Match", "length": "Content-Length"}
 _DIGITS = re.compile(r"[0-9]{1,18}").fullmatch
 # One sentence for all of them: a forger learns nothing from it.
 _FORGED: Final = "this URL was altered, has expired, or was signed for another request; ask for a new one"
@@ -69,29 +72,17 @@ def sign(keys: SigningKeys, base_url: str, path: str, options: SignOptions, now:
     lone surrogate, under ``keys=raw``).
     """
     pairs, expires_at = _begun(now, options.expires_in)
-    headers: dict[str, str] = {}
-    if options.content_type is not None:
-        pairs.append(("type", options.content_type))
-        headers["Content-Type"] = options.content_type
-    if options.content_disposition is not None:
-        pairs.append(("disposition", options.content_disposition))
-    if options.content_length is not None:
-        pairs.append(("length", str(options.content_length)))
-        headers["Content-Length"] = str(options.content_length)
-    if options.content_md5 is not None:
-        pairs.append(("md5", options.content_md5))
-        headers["Content-MD5"] = options.content_md5
-    if not options.overwrite:
-        pairs.append(("create", "1"))
-        # As S3 requires it, so that a client that forgets it fails here, and not only in production.
-        headers["If-None-Match"] = "*"
+    bound = {
+        "type": options.content_type,
+        "disposition": options.content_disposition,
+        "length": options.content_length,
+        "md5": options.content_md5,
+        "create": None if options.overwrite else 1,
+    }
+    pairs += [(name, str(value)) for name, value in bound.items() if value is not None]
     where, query, signature = _sealed(keys, options.method, path, pairs)
-    return SignedRequest(
-        options.method,
-        f"{base_url}/{where}?{query}&signature={signature}",
-        headers if options.method == "PUT" else {},
-        expires_at,
-    )
+    headers = _bound_headers(dict(pairs)) if options.method == "PUT" else {}
+    return SignedRequest(options.method, f"{base_url}/{where}?{query}&signature={signature}", headers, expires_at)
 
 
 def sign_form(keys: SigningKeys, base_url: str, path: str, options: FormOptions, now: float) -> SignedForm:
@@ -139,6 +130,7 @@ def verify(
             length that is bound.
     """
     signed = _opened(keys, method, path, query, now)
+    bound = _bound_headers(signed)
     length = signed.pop("length", None)
     grant = Grant(
         method,
@@ -152,7 +144,7 @@ def verify(
     if signed or method not in METHODS:
         raise RefusedError(403, _FORGED)
     if method == "PUT":
-        _check_bound_headers(grant, headers)
+        _check_bound_headers(bound, headers)
     return grant
 
 
@@ -213,25 +205,19 @@ def _opened(keys: SigningKeys, method: str, path: str, query: str, now: float) -
     return signed
 
 
-def _check_bound_headers(grant: Grant, headers: Mapping[str, Sequence[str]]) -> None:
+def _bound_headers(signed: Mapping[str, str]) -> dict[str, str]:
+    """The headers that an upload with these pairs must have."""
+    return {header: "*" if name == "create" else signed[name] for name, header in _HEADERS.items() if name in signed}
+
+
+def _check_bound_headers(bound: Mapping[str, str], headers: Mapping[str, Sequence[str]]) -> None:
     """Refuses an upload that lacks a header that is bound, or has another value."""
-    if grant.content_type is not None:
-        _check_header(headers, "Content-Type", grant.content_type)
-    if grant.content_md5 is not None:
-        _check_header(headers, "Content-MD5", grant.content_md5)
-    if not grant.overwrite:
-        _check_header(headers, "If-None-Match", "*")
-    if grant.content_length is not None:
-        if "content-length" not in headers or "transfer-encoding" in headers:
-            raise RefusedError(
-                411, f"this URL was signed for a body of {grant.content_length} bytes; send Content-Length"
-            )
-        _check_header(headers, "Content-Length", str(grant.content_length))
-
-
-def _check_header(headers: Mapping[str, Sequence[str]], name: str, value: str) -> None:
-    if list(headers.get(name.lower(), ())) != [value]:
-        raise RefusedError(403, f"this URL was signed for the header {name}: {value}; send exactly that")
+    for name, value in bound.items():
+        given = headers.get(name.lower(), ())
+        if name == "Content-Length" and (not given or "transfer-encoding" in headers):
+            raise RefusedError(411, f"this URL was signed for a body of {value} bytes; send Content-Length")
+        if list(given) != [value]:
+            raise RefusedError(403, f"this URL was signed for the header {name}: {value}; send exactly that")
 
 
 def _parse(query: str) -> list[tuple[str, str]]:
