@@ -87,7 +87,7 @@ def layer(name):
 def test_the_finder_finds_circles():
     """Else the tests below would prove nothing."""
     assert circles({"a": ["b"], "b": ["c"], "c": ["a", "d"], "d": []}) == {frozenset("abc")}
-    assert imports()["storage._facade.signers"]["storage.server._inprocess"] is True  # a late one
+    assert imports()["storage._facade.signing"]["storage.server._inprocess"] is True  # a late one
     assert imports()["storage.exceptions"]["storage._sync_types"] is False  # one for type checking
 
 

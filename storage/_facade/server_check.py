@@ -10,7 +10,7 @@ from typing import Any
 from storage._backend import Backend, Changes, PutOptions, SignOptions, kind_of, servable
 from storage._facade.concurrent import batched
 from storage._facade.errors import translate
-from storage._facade.signers import sign
+from storage._facade.signing import sign
 from storage.exceptions import (
     NotFoundError,
     PreconditionFailedError,

@@ -1,16 +1,22 @@
-"""The methods of ``Storage`` that sign URLs, requests and forms."""
+"""The methods of ``Storage`` that sign URLs, requests and forms.
+
+A cloud signs by itself. For a local store the URL is signed here with the store's keys, and the server is started.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from storage._backend import SignOptions
+from storage._backend import Backend, FormOptions, SigningKeys, SignOptions, servable
 from storage._facade.call import Call
 from storage._facade.core import Facade
 from storage._facade.options import download_options, form_options, upload_options
-from storage._facade.signers import sign, sign_form
 from storage._types import SignedForm, SignedRequest
+from storage.exceptions import SigningError
+
+if TYPE_CHECKING:
+    from storage._backend import ServableBackend
 
 
 class Signing(Facade):
@@ -166,3 +172,39 @@ class Signing(Facade):
     def _sign(self, name: str, key: str, storage_type: str, options: SignOptions) -> SignedRequest:
         call = Call.about(self._core, name, key, storage_type)
         return call.run(sign, call.route.backend, call.path, options)
+
+
+def sign(backend: Backend, path: str, options: SignOptions) -> SignedRequest:
+    """A request that anyone can send until it expires. As ``Backend.sign``, for every backend."""
+    served = servable(backend)
+    if served is None:
+        return backend.sign(path, options)
+    from storage import _url_signing  # hashing and quoting, 10 ms, which only signing needs
+
+    return _url_signing.sign(_keys(served), _base_url(served), path, options, _url_signing.clock())
+
+
+def sign_form(backend: Backend, path: str, options: FormOptions) -> SignedForm:
+    """A form that anyone can post until it expires. As ``Backend.sign_form``, for every backend."""
+    served = servable(backend)
+    if served is None:
+        return backend.sign_form(path, options)
+    from storage import _url_signing
+
+    return _url_signing.sign_form(_keys(served), _base_url(served), path, options, _url_signing.clock())
+
+
+def _keys(served: ServableBackend) -> SigningKeys:
+    keys = served.signing_keys(create=True)
+    if keys is None:
+        raise SigningError(f"{served.location}: it has no keys to sign with")
+    return keys
+
+
+def _base_url(served: ServableBackend) -> str:
+    """The base of a backend's signed URLs: its ``serve_url``, or the server of this process."""
+    if served.serve_url is not None:
+        return served.serve_url
+    from storage.server._inprocess import process_server  # the extra `server`, which only this needs
+
+    return process_server.serve(served)

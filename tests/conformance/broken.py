@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from storage import NotFoundError, Storage
-from storage._facade.signers import sign as served_sign
+from storage._facade.signing import sign as served_sign
 from storage.backends import Download, PutOptions
 from storage.backends.memory import MemoryBackend
 from tests.conformance.harnesses import LocalHarness
