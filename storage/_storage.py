@@ -11,7 +11,7 @@ from storage._backend import Backend, Setup
 from storage._facade.call import Call
 from storage._facade.core import Core, core_of
 from storage._facade.directories import Directories
-from storage._facade.listing import Listing, Scan
+from storage._facade.listing import Scan
 from storage._facade.many import Many
 from storage._facade.options import check_count
 from storage._facade.server_check import check_backend
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Storage(Many, Directories, Listing, Signing):
+class Storage(Many, Directories, Signing):
     """Blobs under keys, behind one URL.
 
     Args:
@@ -95,7 +95,7 @@ class Storage(Many, Directories, Listing, Signing):
         """
         from storage._facade.mapping import BlobMapping
 
-        return BlobMapping(self._core, storage_type)
+        return BlobMapping(self, storage_type)
 
     # ---- whole stores ------------------------------------------------------------------------------------------
 

@@ -9,11 +9,12 @@ from storage._backend import Backend
 from storage._facade.blobs import Blobs
 from storage._facade.call import Call
 from storage._facade.concurrent import batched, ordered_map
+from storage._facade.listing import Listing
 from storage._facade.options import check_count, put_options
 from storage._facade.values import Value
 
 
-class Many(Blobs):
+class Many(Blobs, Listing):
     """The methods of ``Storage`` for many blobs at once."""
 
     # Two signatures: where a parameter is a union, mypy does not look in it for the values of a dict, and joins text and bytes.

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 
-from storage._facade.core import Core
-from storage._facade.listing import Listing
+from storage._facade.core import core_of
 from storage._facade.many import Many
 from storage.exceptions import InvalidKeyError, NotFoundError
-
-
-class _Blobs(Many, Listing):
-    """The methods that a mapping stands on."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
 
 
 class BlobMapping(MutableMapping[str, bytes]):
     """The blobs of one storage type as a ``MutableMapping[str, bytes]``. An absent key is a ``KeyError``."""
 
-    def __init__(self, core: Core, storage_type: str) -> None:
-        core.route(storage_type)
-        self._blobs, self._storage_type = _Blobs(core), storage_type
-        self._shown = f"<blobs of type {storage_type!r} in {core.url} as a mapping>"
+    def __init__(self, blobs: Many, storage_type: str) -> None:
+        core_of(blobs).route(storage_type)
+        self._blobs, self._storage_type = blobs, storage_type
 
     def __getitem__(self, key: str) -> bytes:
         try:
@@ -57,4 +48,4 @@ class BlobMapping(MutableMapping[str, bytes]):
         self._blobs.delete_many(self, self._storage_type)
 
     def __repr__(self) -> str:
-        return self._shown
+        return f"<blobs of type {self._storage_type!r} in {core_of(self._blobs).url} as a mapping>"
