@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from itertools import islice
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
@@ -131,27 +132,30 @@ def _wrong_length(size: int, what: str) -> IntegrityError:
     return IntegrityError(f"{what} where {size:,} were asked for; try again, and check proxies and gateways on the way")
 
 
-def _range_count(size: int) -> int:
-    return -(-size // RANGE_SIZE)
-
-
-def _range(number: int, size: int) -> tuple[int, int]:
-    """Begin and end of the range with this number, counted from 0."""
-    begin = number * RANGE_SIZE
-    return begin, min(begin + RANGE_SIZE, size)
+def _beginning(chunks: Iterable[bytes], end: int, size: int) -> Iterator[bytes]:
+    """A stream of ``size`` bytes up to ``end``, and no more: the service reads ahead for a stream what others ask for, too."""
+    count = 0
+    for chunk in chunks:
+        piece = chunk[: end - count]
+        count += len(piece)
+        yield piece
+        if count == end:
+            return
+    raise _wrong_length(size, f"{count:,} bytes came")
 
 
 def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iterator[bytes]) -> None:
     """For a file that must be written from front to back: some ranges ahead, held until it is their turn."""
-    todo = iter(range(1, _range_count(found.size)))
+    starts = iter(range(RANGE_SIZE, found.size, RANGE_SIZE))
     verifier = backend.checksum_verifier(found)
-    ahead: deque[tuple[int, int, Task[bytes]]] = deque()
+    ahead: deque[Task[tuple[int, bytes]]] = deque()
 
-    def ask() -> None:
-        for number in todo:
-            start, end = _range(number, found.size)
-            ahead.append((start, end, pool.submit(backend.get, path, start, end, found.etag)))
-            return
+    def fetch(start: int) -> tuple[int, bytes]:
+        end = min(start + RANGE_SIZE, found.size)
+        return start, whole_range(backend.get(path, start, end, found.etag), end - start)
+
+    def ask(count: int) -> None:
+        ahead.extend(pool.submit(fetch, start) for start in islice(starts, count))
 
     def take(position: int, data: bytes) -> None:
         _stop.check()
@@ -160,21 +164,14 @@ def _in_order(backend: Backend, path: str, found: Stat, sink: Sink, chunks: Iter
         sink.write(data)
 
     with Pool(_RANGES_AHEAD, "storage-range") as pool:
-        for _ in range(_RANGES_AHEAD):
-            ask()
+        ask(_RANGES_AHEAD)
         position = 0
-        for chunk in chunks:  # the first range is the beginning of the stream that is open already
-            piece = chunk[: RANGE_SIZE - position]
+        for piece in _beginning(chunks, RANGE_SIZE, found.size):  # of the stream that is open already
             take(position, piece)
             position += len(piece)
-            if position == RANGE_SIZE:
-                break
-        else:
-            raise _wrong_length(found.size, f"{position:,} bytes came")
         while ahead:
-            start, end, task = ahead.popleft()
-            take(start, whole_range(task.result(), end - start))
-            ask()
+            take(*ahead.popleft().result())
+            ask(1)
     if verifier is not None:
         verifier.check()
 
@@ -185,7 +182,7 @@ class _Scatter:
     def __init__(self, backend: Backend, path: str, found: Stat, sink: Sink) -> None:
         self._backend, self._path, self._found, self._sink = backend, path, found, sink
         self._position = 0  # where the next range begins
-        self._workers = min(RANGES_IN_FLIGHT, _range_count(found.size))
+        self._workers = min(RANGES_IN_FLIGHT, -(-found.size // RANGE_SIZE))
         self._lock = threading.Lock()
         self._verifier = backend.checksum_verifier(found)
         self._moved = 0
@@ -216,36 +213,21 @@ class _Scatter:
         """Takes ranges until none is left, the first of them from ``chunks``, if they are given."""
         try:
             if chunks is not None:
-                self._begin(chunks, end)
-            self._go_on()
+                with closing(chunks):
+                    self._write(0, _beginning(chunks, end, self._found.size))
+            while (taken := self._take()) is not None:
+                self._fetch(*taken)
         except BaseException as exc:
             self._news.put(exc)
         else:
             self._news.put(None)
 
-    def _begin(self, chunks: Chunks, end: int) -> None:
-        """Takes the first range from ``chunks``, and no more: the service reads ahead for a stream what others ask for, too."""
-        position = 0
+    def _fetch(self, position: int, end: int) -> None:
+        stat, chunks = self._backend.stream(self._path, position, end, self._found.etag)
         with closing(chunks):
-            for chunk in chunks:
-                piece = chunk[: end - position]
-                self._write(position, piece)
-                position += len(piece)
-                if position == end:
-                    break
-            else:
-                raise _wrong_length(self._found.size, f"{position:,} bytes came")
-
-    def _go_on(self) -> None:
-        while (taken := self._take()) is not None:
-            position, end = taken
-            stat, chunks = self._backend.stream(self._path, position, end, self._found.etag)
-            with closing(chunks):
-                if stat.etag != self._found.etag:
-                    raise PreconditionFailedError
-                for chunk in exactly(chunks, end - position):
-                    self._write(position, chunk)
-                    position += len(chunk)
+            if stat.etag != self._found.etag:
+                raise PreconditionFailedError
+            self._write(position, exactly(chunks, end - position))
 
     def _take(self) -> tuple[int, int] | None:
         """The next range, begin and end; ``None``: all are taken."""
@@ -260,12 +242,13 @@ class _Scatter:
             self._position += size
         return begin, begin + size
 
-    def _write(self, position: int, chunk: bytes) -> None:
-        _stop.check()
-        if chunk:
+    def _write(self, position: int, chunks: Iterable[bytes]) -> None:
+        for chunk in filter(None, chunks):
+            _stop.check()
             if self._verifier is not None:
                 self._verifier.add(position, chunk)
             self._sink.write_at(position, chunk)
+            position += len(chunk)
             with self._lock:
                 self._moved += len(chunk)
             if self._sink.progress is not None:  # each time wakes the caller's thread
