@@ -44,7 +44,7 @@ class AsyncBlobs(AsyncCore):
         call = Call.about(self._core, "set", key, storage_type)
         options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
         if is_async_source(value):
-            return await self._upload(Upload(call, options), value)
+            return await self._upload(call, options, value)
         backend = call.route.backend
         data = whole(value) if _is_small(value) else await self._workers.run(whole, value)
         if data is None:

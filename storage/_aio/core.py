@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from typing_extensions import Self
 
-from storage._aio.sources import async_chunks
+from storage._aio.sources import AsyncSource, async_chunks
 from storage._aio.threads import Workers
-from storage._backend import Backend
+from storage._backend import Backend, PutOptions
+from storage._facade.call import Call
 from storage._facade.core import Facade, core_of
 from storage._facade.upload import Upload
 from storage._storage import Storage
@@ -88,10 +89,13 @@ class AsyncCore(Facade):
         """``function(*args)``, which takes microseconds where nothing waits: then on the event loop, else in a thread."""
         return function(*args) if self._inline else await self._workers.run(function, *args)
 
-    async def _upload(self, upload: Upload, value: Any, progress: Callable[[int], object] | None = None) -> ObjectInfo:
+    async def _upload(
+        self, call: Call, options: PutOptions, value: AsyncSource, progress: Callable[[int], object] | None = None
+    ) -> ObjectInfo:
         """An asynchronous source, piece by piece: at most one of them is held."""
+        upload = Upload(call, options)
         try:
-            async with aclosing(async_chunks(value, upload.chunk_size)) as chunks:
+            async with aclosing(async_chunks(value, call.route.backend.chunk_size)) as chunks:
                 async for chunk in chunks:
                     await self._workers.run(upload.write, chunk)
                     if progress is not None:

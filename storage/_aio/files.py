@@ -13,8 +13,8 @@ from storage._aio.core import AsyncCore, same_as
 from storage._aio.sources import AsyncBlobFile, AsyncSource, is_async_source
 from storage._facade.call import Call
 from storage._facade.download import exactly
+from storage._facade.files import store_file
 from storage._facade.options import put_options
-from storage._facade.upload import Upload
 from storage._facade.values import ReadableFile
 from storage._storage import Storage
 from storage._types import ObjectInfo
@@ -52,25 +52,11 @@ class AsyncFiles(AsyncCore):
         overwrite: bool = True,
         if_match: str | None = None,
     ) -> ObjectInfo:
+        call = Call.about(self._core, "set_file", key, storage_type)
+        options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
         if is_async_source(file_obj):
-            call = Call.about(self._core, "set_file", key, storage_type)
-            options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
-            return await self._upload(Upload(call, options), file_obj, progress)
-        return await self._workers.run(
-            partial(
-                self._sync.set_file,
-                key,
-                file_obj,
-                storage_type,
-                progress=progress,
-                content_type=content_type,
-                cache_control=cache_control,
-                content_encoding=content_encoding,
-                metadata=metadata,
-                overwrite=overwrite,
-                if_match=if_match,
-            )
-        )
+            return await self._upload(call, options, file_obj, progress)
+        return await self._workers.run(store_file, call, options, file_obj, progress)
 
     @same_as(Storage.get_file)
     async def get_file(

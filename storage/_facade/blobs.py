@@ -136,8 +136,6 @@ class Blobs(Facade):
         call = Call.about(self._core, "iter_bytes", key, storage_type)
         start, end = checked_range(start, end)
         check_count("chunk_size", chunk_size)
-        if end is not None and end <= start:
-            return _nothing(call)
         return owned(rechunk(_stream(call, start, end), chunk_size), call)
 
     def exists(self, key: str, storage_type: str = "data") -> bool:
@@ -228,12 +226,11 @@ class Blobs(Facade):
             UnsupportedOperationError: ``if_match`` on a backend that cannot promise it.
         """
         route, path = self._core.locate(key, storage_type)
+        delete = route.backend.delete
+        if if_match is not None:
+            delete = partial(delete, if_match=check_etag(if_match))
         try:
-            if if_match is None:
-                run_once("delete", route, key, storage_type, route.backend.delete, path, absent_is_ok=missing_ok)
-            else:
-                delete = partial(route.backend.delete, if_match=check_etag(if_match))
-                run_once("delete", route, key, storage_type, delete, path, absent_is_ok=missing_ok)
+            run_once("delete", route, key, storage_type, delete, path, absent_is_ok=missing_ok)
         except (NotFoundError, UnavailableError) as exc:
             if not missing_ok or not is_absent(exc, route.backend):
                 raise
@@ -346,14 +343,11 @@ class Blobs(Facade):
         return target.info(stat)
 
 
-def _nothing(call: Call) -> Iterator[bytes]:
-    """An empty range of a blob, which still has to be there."""
-    call.run(call.route.backend.stat, call.path)
-    yield from ()
-
-
 def _stream(call: Call, start: int, end: int | None) -> Iterator[bytes]:
     """The pieces of a range of a blob, as the backend gives them."""
+    if end is not None and end <= start:  # an empty one of a blob, which still has to be there
+        call.run(call.route.backend.stat, call.path)
+        return
     with call.record() as record:
         stat, chunks = call.do(call.route.backend.stream, call.path, start, end)
         begin = start if start >= 0 else max(0, stat.size + start)

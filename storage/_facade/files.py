@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, closing
 from functools import partial
 from typing import IO, Any, BinaryIO, Literal, TextIO, overload
 
+from storage._backend import PutOptions
 from storage._facade.atomic_file import atomic_write
 from storage._facade.call import Call
 from storage._facade.core import Facade
@@ -56,14 +57,7 @@ class Files(Facade):
         """
         call = Call.about(self._core, "set_file", key, storage_type)
         options = put_options(key, content_type, cache_control, content_encoding, metadata, overwrite, if_match)
-        chunk_size = call.route.backend.chunk_size
-        if isinstance(file_obj, (str, os.PathLike)):
-            with open(file_obj, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                return Upload(call, options, size).run(file_chunks(file, chunk_size), progress)
-        if not hasattr(file_obj, "read"):
-            raise TypeError(f"file_obj must be a file name or a binary file object, not {type(file_obj).__name__}")
-        return Upload(call, options).run(file_chunks(file_obj, chunk_size), progress)
+        return store_file(call, options, file_obj, progress)
 
     def get_file(
         self,
@@ -207,6 +201,23 @@ class Files(Facade):
         )
         writer = _files.BlobWriter(Upload(call, options), key)
         return _files.TextBlobWriter(writer, encoding or "utf-8", errors, newline) if text else writer
+
+
+def store_file(
+    call: Call,
+    options: PutOptions,
+    file_obj: str | os.PathLike[str] | ReadableFile,
+    progress: Callable[[int], object] | None,
+) -> ObjectInfo:
+    """As ``set_file``, whose other arguments were checked."""
+    chunk_size = call.route.backend.chunk_size
+    if isinstance(file_obj, (str, os.PathLike)):
+        with open(file_obj, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            return Upload(call, options, size).run(file_chunks(file, chunk_size), progress)
+    if not hasattr(file_obj, "read"):
+        raise TypeError(f"file_obj must be a file name or a binary file object, not {type(file_obj).__name__}")
+    return Upload(call, options).run(file_chunks(file_obj, chunk_size), progress)
 
 
 def _fetch(call: Call, etag: str, start: int, end: int, stop: Stop | None) -> list[bytes]:

@@ -34,11 +34,6 @@ class Upload:
         """Whether this process is a child of the one that made it."""
         return self._begun != forks.count
 
-    @property
-    def chunk_size(self) -> int:
-        """Bytes of the pieces that suit the backend best."""
-        return self._call.route.backend.chunk_size
-
     def write(self, data: bytes) -> None:
         """Takes the next bytes."""
         check_owner(self._begun, self._call)
