@@ -100,7 +100,8 @@ class Listing(Facade):
             InvalidKeyError: a prefix that starts no portable key.
             ValueError: a bound that is no text.
         """
-        return self._scan("iter_info", prefix, storage_type, start_after, end_before, detail=True).infos(storage_type)
+        scan = self._scan("iter_info", prefix, storage_type, start_after, end_before, detail=True)
+        return cast("Iterator[ObjectInfo]", scan.level(storage_type))  # without a delimiter there are no prefixes
 
     def iter_dir(
         self,
@@ -162,10 +163,6 @@ class Scan:
             key = path[cut:]
             if raw or is_portable(key):
                 yield key
-
-    def infos(self, storage_type: str) -> Iterator[ObjectInfo]:
-        """The blobs; guaranteed: there is no delimiter."""
-        return cast("Iterator[ObjectInfo]", self.level(storage_type))
 
     def level(self, storage_type: str) -> Iterator[str | ObjectInfo]:
         """The blobs, and the prefixes below which there are more."""
