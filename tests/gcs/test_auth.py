@@ -212,7 +212,7 @@ def test_one_client_for_all_threads(gcs: GCSServer) -> None:
     for thread in threads:
         thread.join()
     assert len({(id(client), id(connection)) for client, connection in found}) == 1
-    assert found[0][1].wire.pool._connections >= backend.concurrency
+    assert found[0][1].wire._connections >= backend.concurrency
     backend.close()
     assert backend.client is not found[0][0]
     backend.close()

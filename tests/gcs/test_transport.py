@@ -30,13 +30,13 @@ from urllib3.util.retry import Retry
 from storage import AuthenticationError, ConfigurationError, Storage, StorageTimeoutError, UnavailableError
 from storage._retry import Timeout
 from storage._urls import StorageURL
+from storage.backends._http import Pool
 from storage.backends.gcs import create
 from storage.backends.gcs._credentials import SCOPES
 from storage.backends.gcs._requests import Connection
 from storage.backends.gcs._requests_wire import RequestsWire
 from storage.backends.gcs._settings import Settings
 from storage.backends.gcs._token_request import TokenRequest
-from storage.backends.gcs._wire import PoolWire
 from storage.testing.faults import LOST, RESET, STALL, TRUNCATE, FaultProxy
 from tests.emulators.gcs import READER, WRITER, GCSServer
 from tests.emulators.relays import ForwardProxy, TLSEnd
@@ -145,12 +145,12 @@ def test_an_endpoint_with_a_path(gcs: GCSServer) -> None:
 
 def test_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Proxies and client certificates take a session of requests; a proxy that does not serve the host is none."""
-    assert isinstance(connection(anonymous=True).wire, PoolWire)
+    assert isinstance(connection(anonymous=True).wire, Pool)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     assert isinstance(connection(anonymous=True).wire, RequestsWire)
-    assert isinstance(connection(anonymous=True, endpoint_url="http://127.0.0.1:8").wire, PoolWire)
+    assert isinstance(connection(anonymous=True, endpoint_url="http://127.0.0.1:8").wire, Pool)
     monkeypatch.setenv("NO_PROXY", "googleapis.com")
-    assert isinstance(connection(anonymous=True).wire, PoolWire)
+    assert isinstance(connection(anonymous=True).wire, Pool)
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.delenv("HTTPS_PROXY")
     monkeypatch.setenv("all_proxy", "http://127.0.0.1:9")
@@ -172,11 +172,11 @@ def test_client_certificates(monkeypatch: pytest.MonkeyPatch, mode: str, host: s
     made = connection(anonymous=True)
     assert isinstance(made.wire, RequestsWire)
     assert asked
-    assert made.endpoint == made.wire.endpoint == f"https://{host}.googleapis.com"
+    assert made.endpoint == made.wire.origin == f"https://{host}.googleapis.com"
     theirs = Client(project="p", credentials=anonymous())
     assert made.endpoint == theirs._connection.get_api_base_url_for_mtls()
     assert connection(anonymous=True, endpoint_url="https://storage.example").endpoint == "https://storage.example"
-    assert isinstance(connection(anonymous=True, endpoint_url="http://127.0.0.1:9").wire, PoolWire)
+    assert isinstance(connection(anonymous=True, endpoint_url="http://127.0.0.1:9").wire, Pool)
 
 
 def test_through_a_proxy(gcs: GCSServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from storage.backends._http._connection import Connection
 from storage.backends._http._errors import ConnectionLostError, ProtocolError
@@ -18,47 +17,40 @@ _RECEIVE: Final = 256 * 1024  # bytes
 _TRUSTED: Final = 64 * 1024 * 1024  # bytes: up to this length, memory for a body is taken before it comes
 
 
-class Answer(Protocol):
-    """An HTTP answer as the drivers use it, over any transport.
+class Answer:
+    """An HTTP answer that has come whole; the base of those whose body is still to be read.
 
     Attributes:
         status: as it came.
-        headers: names in lower case.
-        length: how many bytes of body were announced; ``None``: the answer does not tell.
+        headers: names in lower case; values that came more than once are joined by ``", "``.
         body: all of it, unless it is streamed (``b""`` then).
+        length: how many bytes of body were announced; ``None`` where the answer does not tell.
     """
 
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    @property
-    def length(self) -> int | None: ...
-    @property
-    def body(self) -> bytes: ...
+    __slots__ = ("body", "headers", "length", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes = b"", length: int | None = None) -> None:
+        self.status, self.headers, self.body, self.length = status, headers, body, length
 
     def load(self) -> None:
         """Reads all of a streamed body into ``body``."""
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes:  # noqa: ARG002
         """The next bytes of a streamed body, 1 to ``size``, not decoded; ``b""`` after the last."""
+        return b""
 
     def close(self) -> None:
         """Ends the connection unless the body has been read whole. Idempotent."""
 
 
-class Response:
-    """An answer over this transport; an :class:`Answer`.
+class Response(Answer):
+    """An answer over this transport.
 
-    Attributes:
-        status: as it came.
-        headers: names in lower case; values that came more than once are joined by ``", "``.
-        length: how many bytes of body were announced; ``None`` where the answer does not tell. For a ``HEAD``, and for
-            statuses that have no body, it is 0: there ``headers["content-length"]`` is about another body.
-        body: all of it, unless it is streamed (``b""`` then).
+    For a ``HEAD``, and for statuses that have no body, ``length`` is 0: there ``headers["content-length"]`` is about another
+    body.
     """
 
-    __slots__ = ("_connection", "_give_back", "_left", "_pieces", "body", "headers", "length", "status")
+    __slots__ = ("_connection", "_give_back", "_left", "_pieces")
 
     def __init__(self, connection: Connection, give_back: Callable[[Connection], None]) -> None:
         parser = connection.parser
@@ -84,7 +76,7 @@ class Response:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception that tells of it may go to another process; its connection may not.
-        return SimpleNamespace, (), {"status": self.status, "headers": dict(self.headers), "body": self.body}
+        return Answer, (self.status, self.headers, self.body)
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +90,6 @@ class Response:
             yield chunk
 
     def close(self) -> None:
-        """Ends the connection unless the body has been read whole. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

@@ -12,7 +12,6 @@ from storage.backends.gcs import _answers, _bucket, _changing
 from storage.backends.gcs._errors import failure, native, status_of
 from storage.backends.gcs._headers import token
 from storage.backends.gcs._requests import CONCURRENCY, OK, Session
-from storage.backends.gcs._wire import WholeAnswer
 from storage.exceptions import BucketNotFoundError, InvalidKeyError
 
 MOST: Final = 100  # calls that one batch may hold
@@ -101,9 +100,9 @@ def _send(session: Session, paths: Sequence[str]) -> dict[str, Exception]:
     }
 
 
-def _parts(answer: Answer) -> dict[int, WholeAnswer]:
+def _parts(answer: Answer) -> dict[int, Answer]:
     """The answer to each call of a batch, by its number."""
     found = _BOUNDARY.search(answer.headers.get("content-type", ""))
     parts = answer.body.split(b"--" + found[1].encode("latin-1", "replace"))[1:] if found else ()
     matches = [match for part in parts if (match := _PART.search(part))]
-    return {int(match[1]): WholeAnswer(int(match[2]), {}, match[3].strip()) for match in matches}
+    return {int(match[1]): Answer(int(match[2]), {}, match[3].strip()) for match in matches}

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 from storage._backend import trace
 from storage._fork import forks
 from storage._retry import Attempts, Retries, Timeout
-from storage.backends._http import Answer
+from storage.backends._http import Answer, Pool
 from storage.backends.gcs._errors import failure, native, verdict
 from storage.backends.gcs._gate import needs_requests, wants_client_certificate
 from storage.backends.gcs._settings import Settings
-from storage.backends.gcs._wire import Body, PoolWire, Wire, new_pool
+from storage.backends.gcs._wire import Body, new_pool
 from storage.exceptions import ConfigurationError, InvalidKeyError, UnavailableError
+
+if TYPE_CHECKING:
+    from storage.backends.gcs._requests_wire import RequestsWire
 
 T = TypeVar("T")
 
@@ -46,14 +49,20 @@ class Connection:
             universe = self.authority.credentials.universe_domain
         self.universe: str = universe
         self.endpoint: str = (given or f"https://storage.{universe}").rstrip("/")
-        host = urlsplit(self.endpoint).hostname or ""
-        if urlsplit(self.endpoint).scheme not in ("http", "https") or not host:
+        parts = urlsplit(self.endpoint)
+        host = parts.hostname or ""
+        if parts.scheme not in ("http", "https") or not host:
             raise ConfigurationError(f"gs://{settings.bucket}: {given!r} is no http:// or https:// URL of a server")
         if universe != "googleapis.com" and not host.endswith(f".{universe}"):
             raise ConfigurationError(
                 f"gs://{settings.bucket}: these credentials are of the universe {universe!r}, {host!r} is not in it"
             )
-        self.wire: Wire = self._requests(timeout) if needs_requests(self.endpoint) else self._own(timeout)
+        self.base: str = parts.path  # of every request's target
+        self.wire: Pool | RequestsWire
+        if needs_requests(self.endpoint):
+            self.wire = self._requests(timeout, f"{parts.scheme}://{parts.netloc}")
+        else:
+            self.wire = new_pool(parts.scheme, host, parts.port, timeout, CONCURRENCY)
         self.is_google: bool = is_google(self.endpoint) or universe != "googleapis.com"
         self.signer: Any = None  # made by the first signature, where the credentials hold no key
         self._named: set[str] = set()  # the kinds of request whose answers come with an id
@@ -77,19 +86,15 @@ class Connection:
                 "request id that the service gives its answers; check proxies and gateways on the way"
             )
 
-    def _own(self, timeout: Timeout) -> Wire:
-        parts = urlsplit(self.endpoint)
-        return PoolWire(new_pool(parts.scheme, parts.hostname or "", parts.port, timeout, CONCURRENCY), parts.path)
-
-    def _requests(self, timeout: Timeout) -> Wire:
+    def _requests(self, timeout: Timeout, origin: str) -> RequestsWire:
         from storage.backends.gcs._requests_wire import RequestsWire
 
-        certificate = self.endpoint.startswith("https:") and wants_client_certificate()
-        wire = RequestsWire(self.endpoint, CONCURRENCY, timeout, client_certificate=certificate)
+        certificate = origin.startswith("https:") and wants_client_certificate()
+        wire = RequestsWire(origin, CONCURRENCY, timeout, client_certificate=certificate)
         # As google-cloud-storage does it: another host serves clients with a certificate.
         wanted = os.environ.get("GOOGLE_API_USE_MTLS_ENDPOINT", "auto")
         if self.given_endpoint is None and (wanted == "always" or (wanted == "auto" and wire.is_mtls)):
-            self.endpoint = wire.endpoint = _MTLS
+            self.endpoint = wire.origin = _MTLS
         return wire
 
 
@@ -182,7 +187,9 @@ class Session:
             all_headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "gzip" if stream else "identity", **headers}
             if authority is not None:
                 all_headers.update(authority.headers(method, connection.endpoint + target))
-            answer = connection.wire.request(method, target, all_headers, body, repeatable=repeatable, stream=stream)
+            answer = connection.wire.request(
+                method, connection.base + target, all_headers, body, repeatable=repeatable, stream=stream
+            )
             connection.check_id(answer, method, target)
             if answer.status in ok:
                 return answer

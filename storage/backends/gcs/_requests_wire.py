@@ -15,19 +15,19 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from storage._retry import Timeout
+from storage.backends._http import Answer
 from storage.backends.gcs._wire import Body
 
 
-class RequestsAnswer:
-    """As :class:`~storage.backends._http.Answer`."""
+class RequestsAnswer(Answer):
+    """An answer of ``requests``."""
 
     def __init__(self, response: requests.Response, *, stream: bool) -> None:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        length = headers.get("content-length", "")
+        is_length = length.isascii() and length.isdecimal()
+        super().__init__(response.status_code, headers, length=int(length) if is_length else None)
         self._response = response
-        self.status: int = response.status_code
-        self.headers: dict[str, str] = {name.lower(): value for name, value in response.headers.items()}
-        length = self.headers.get("content-length", "")
-        self.length: int | None = int(length) if length.isascii() and length.isdecimal() else None
-        self.body = b""
         if not stream or self.status >= 300:
             self.load()
 
@@ -43,10 +43,13 @@ class RequestsAnswer:
 
 
 class RequestsWire:
-    """As :class:`~storage.backends.gcs._wire.Wire`. ``client_certificate``: present the one that the machine has."""
+    """Makes requests as :class:`~storage.backends._http.Pool` does.
 
-    def __init__(self, endpoint: str, connections: int, timeout: Timeout, *, client_certificate: bool) -> None:
-        self.endpoint: str = endpoint
+    ``origin``: scheme, host and port. ``client_certificate``: present the one that the machine has.
+    """
+
+    def __init__(self, origin: str, connections: int, timeout: Timeout, *, client_certificate: bool) -> None:
+        self.origin: str = origin
         self._timeout = timeout
         # Tokens are put into the headers above this: here everybody is anonymous.
         make: Any = AuthorizedSession
@@ -59,7 +62,7 @@ class RequestsWire:
             if type(session.get_adapter(scheme)) is HTTPAdapter:  # one for mutual TLS has its own certificate: leave it
                 session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0))
         # requests looks for proxies, CA bundles and .netrc at each request; they are looked for once, here.
-        session.proxies = get_environ_proxies(endpoint, no_proxy=None)
+        session.proxies = get_environ_proxies(origin, no_proxy=None)
         bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         if bundle and session.verify is True:
             session.verify = bundle
@@ -74,7 +77,7 @@ class RequestsWire:
         try:
             response = self._session.request(
                 method,
-                self.endpoint + target,
+                self.origin + target,
                 data=body if isinstance(body, bytes) else b"".join(body),
                 headers=headers,
                 timeout=tuple(self._timeout),

@@ -11,11 +11,11 @@ from urllib.parse import quote, urlsplit
 
 from storage._backend import FormOptions, SignOptions
 from storage._types import SignedForm, SignedRequest
+from storage.backends._http import Answer
 from storage.backends.gcs import _answers
 from storage.backends.gcs._errors import failure, native, status_of
 from storage.backends.gcs._headers import JSON
 from storage.backends.gcs._requests import Session
-from storage.backends.gcs._wire import WholeAnswer
 from storage.exceptions import SigningError, UnsupportedOperationError
 
 IAM_URL = "https://iamcredentials.{universe}/v1/projects/-/serviceAccounts/{email}:signBlob"
@@ -221,7 +221,7 @@ class _IAM(_Impersonated):
         body = json.dumps({"payload": base64.b64encode(message).decode()}).encode()
         headers = {**JSON, **authority.headers("POST", url)}
         said = authority.request(url, "POST", body, headers, timeout=self._session.timeout.read)
-        answer = WholeAnswer(said.status, said.headers, said.data)
+        answer = Answer(said.status, said.headers, said.data)
         if answer.status != 200:
             exc = failure(answer, "POST", url)
             if status_of(exc) in (400, 401, 403, 404):

@@ -170,7 +170,7 @@ class ResumableWriter:
         while True:
             try:
                 answer = self._session.send("POST", target, body, headers, repeatable=True)
-                return _location(answer, urlsplit(self._session.connection.endpoint).path)
+                return _location(answer, self._session.connection.base)
             except native() as exc:
                 self._write.settle(exc, 0.0, lost=False)  # to begin writes nothing
                 self._session.failed(attempts, exc)

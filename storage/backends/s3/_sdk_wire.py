@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 from storage import _stop
 from storage._backend import trace
-from storage.backends.s3 import _sdk
+from storage.backends._http import Answer
 from storage.backends.s3._calls import DOCUMENTS, Call
 from storage.backends.s3._headers import META
 from storage.exceptions import UnsupportedOperationError
@@ -17,7 +17,6 @@ from storage.exceptions import UnsupportedOperationError
 # The SDK names the kind of listing itself, and counts a checksum whose algorithm is named.
 _SDKS_OWN: Final = ("list-type", "x-amz-checksum-crc32")
 _SUMS: Final = ("content-md5", "x-amz-sdk-checksum-algorithm")  # which it adds where a request must have one
-_PIECE: Final = 128 * 1024  # bytes
 
 
 class _Raw(threading.local):
@@ -96,25 +95,20 @@ class SdkWire:
     def _body(call: Call) -> dict[str, Any]:
         if call.document is not None:
             return call.document()
-        if call.name == "upload_part" and not _sdk.intercepted():
-            return {"Body": _Body(call.body)}  # made here, so that each try reads from the start
         return {"Body": bytes(call.body)} if call.body else {}
 
 
-class SdkAnswer:
-    """An answer of boto3's client, as :class:`~storage.backends._http.Answer` describes it."""
+class SdkAnswer(Answer):
+    """An answer of boto3's client. botocore compares what came with what was announced when ``read`` gives ``b""``."""
 
     def __init__(self, response: dict[str, Any]) -> None:
         metadata = response["ResponseMetadata"]
-        self.status: int = metadata["HTTPStatusCode"]
-        self.headers: Mapping[str, str] = metadata["HTTPHeaders"]
-        length = self.headers.get("content-length", "")
-        self.length = int(length) if length.isdigit() else None
-        self.body: bytes = response.get(_BODY, b"")
-        self._stream = response.get("Body")
+        headers: Mapping[str, str] = metadata["HTTPHeaders"]
+        length = headers.get("content-length", "")
+        body, self._stream = response.get(_BODY, b""), response.get("Body")
+        super().__init__(metadata["HTTPStatusCode"], headers, body, int(length) if length.isdigit() else None)
 
     def load(self) -> None:
-        """Reads a body that is streamed into ``body``."""
         if self._stream is not None:
             try:
                 self.body = self._stream.read()
@@ -122,42 +116,8 @@ class SdkAnswer:
                 self._stream.close()
 
     def read(self, size: int) -> bytes:
-        """The next bytes; ``b""`` after the last, when botocore has compared what came with what was announced."""
         return b"" if self._stream is None else self._stream.read(size)
 
     def close(self) -> None:
-        """Ends the connection unless the body was read whole."""
         if self._stream is not None:
             self._stream.close()
-
-
-class _Body:
-    """A file to read ``data`` from, in views of it.
-
-    botocore would make a ``BytesIO`` of bytes. That copies all of them twice: to hash them, a MiB at a time, in an arena of
-    each thread (20 MiB of a large upload's memory), and to send them, 16 KiB at a time.
-    """
-
-    def __init__(self, data: bytes | memoryview) -> None:
-        self._view = memoryview(data)
-        self._position = 0
-
-    def __len__(self) -> int:
-        return len(self._view)
-
-    def read(self, size: int | None = None) -> memoryview:
-        """The next bytes: ``size``, or more where that is little (urllib3 sends each answer with one call); all if ``None``."""
-        begin = self._position
-        end = len(self._view) if size is None or size < 0 else min(begin + max(size, _PIECE), len(self._view))
-        self._position = end
-        return self._view[begin:end]
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """As of a file."""
-        base = (0, self._position, len(self._view))[whence]
-        self._position = min(max(base + offset, 0), len(self._view))
-        return self._position
-
-    def tell(self) -> int:
-        """As of a file."""
-        return self._position
