@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from storage._backend import Stat
 from storage.backends.s3._listing import Bounds
-from storage.backends.s3._order import DepthFirst, Fetch
+from storage.backends.s3._order import Fetch, ordered
 
 Entry = tuple[str, "Stat | None"]
 
@@ -65,7 +65,8 @@ def test_order_and_bounds(keys: list[str], data: st.DataObject, delimiter: bool,
     wanted = [path for path in wanted if bounds.end is None or path < bounds.end]
     got: list[str] = []
     if not bounds.empty:
-        for page in DepthFirst(fetch, bounds.start).pages(prefix, bounds.after(depth_first=True, delimiter=delimiter)):
+        after = bounds.after(depth_first=True, delimiter=delimiter)
+        for page in ordered(fetch, prefix, after, bounds.start):
             got += [path for path, _ in page if bounds.start is None or path > bounds.start]
     assert [path for path in got if bounds.end is None or path < bounds.end] == wanted
 
@@ -74,6 +75,6 @@ def test_requests() -> None:
     """It takes a request or two more a page, not one for each folder."""
     keys = [f"data/{folder}/{name}" for folder in range(100) for name in range(10)]
     asked = [0]
-    pages = list(DepthFirst(server(keys, delimiter=False, size=100, asked=asked), None).pages("", None))
+    pages = list(ordered(server(keys, delimiter=False, size=100, asked=asked), "", None, None))
     assert [path for page in pages for path, _ in page] == sorted(keys)
     assert asked[0] <= 30

@@ -180,20 +180,19 @@ class S3Backend(Backend):
             body,
             lambda: {"Delete": {"Objects": [{"Key": path} for path in paths], "Quiet": True}},
         )
-        while True:
-            try:
-                failures = failed_deletions(self._requests.once(call).body)
-                if failures and not set(paths).issuperset(path for path, _, _ in failures):
-                    raise UnavailableError("the service reports on keys that it was not asked to delete")  # noqa: TRY301
-            except Exception as exc:
-                self._requests.failed(attempts, exc)
-            else:
-                return {
-                    path: client_error(
-                        "delete_objects", _BATCH_STATUSES.get(code, 400), {}, {"Code": code, "Message": message}
-                    )
-                    for path, code, message in failures
-                }
+
+        def read(answer: Answer) -> dict[str, Exception]:
+            failures = failed_deletions(answer.body)
+            if not set(paths).issuperset(path for path, _, _ in failures):
+                raise UnavailableError("the service reports on keys that it was not asked to delete")
+            return {
+                path: client_error(
+                    "delete_objects", _BATCH_STATUSES.get(code, 400), {}, {"Code": code, "Message": message}
+                )
+                for path, code, message in failures
+            }
+
+        return self._requests.read(call, read, attempts)
 
     def _delete_singly(self, paths: Sequence[str]) -> dict[str, Exception]:
         from storage._threads import Pool

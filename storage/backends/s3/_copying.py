@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -14,7 +15,7 @@ from storage.backends.s3._answers import Asked, head
 from storage.backends.s3._calls import Call
 from storage.backends.s3._documents import copy_result
 from storage.backends.s3._errors import status_of
-from storage.backends.s3._headers import META, Encryption, add_nonce, copied, put_headers, quoted
+from storage.backends.s3._headers import META, Encryption, add_nonce, answered_at, put_headers, quoted
 from storage.backends.s3._reading import read
 from storage.backends.s3._requests import Requests
 from storage.backends.s3._writing import Condition, S3Parts, put
@@ -125,14 +126,9 @@ class Copier:
         return self._in_parts(source, path, options, headers)
 
     def _at_once(self, source: _Source, target: str) -> Stat:
-        attempts = self._requests.attempts()
         call = Call("copy_object", "PUT", target, "", {**source.headers, **self._encryption})
-        while True:
-            try:
-                return _copied(source.stat, self._requests.once(call))
-            except Exception as exc:
-                _note_change(exc)
-                self._requests.failed(attempts, exc)
+        with _noting_change():
+            return self._requests.read(call, lambda answer: _copied(source.stat, answer))
 
     def _on_condition(self, source: _Source, target: str, options: PutOptions, kept: Mapping[str, str]) -> Stat:
         """CopyObject with a condition on its target, which is AWS's."""
@@ -165,11 +161,8 @@ class Copier:
                 self._requests.failed(attempts, exc)
 
     def _through_client(self, source: _Source, target: str, options: PutOptions) -> Stat:
-        try:
+        with _noting_change():
             data = source.read()
-        except Exception as exc:
-            _note_change(exc)
-            raise
         others = {name: value for name, value in source.kept().items() if not name.startswith(META)}
         return put(self._requests, target, data, options, {**others, **source.tags(), **self._encryption})
 
@@ -181,17 +174,12 @@ class Copier:
         size = source.stat.size
         try:
             ranges = enumerate(_ranges(size, self.part), 1)
-            with Pool(_IN_FLIGHT, "storage-copy") as pool:
+            with _noting_change(), Pool(_IN_FLIGHT, "storage-copy") as pool:
                 futures = [
                     pool.submit(parts.copy_part, number, {**source.headers, "x-amz-copy-source-range": text})
                     for number, text in ranges
                 ]
                 results = [future.result() for future in futures]
-        except BaseException as exc:
-            parts.cancel()
-            _note_change(exc)
-            raise
-        try:
             return parts.finish(results, size)
         except BaseException:
             parts.cancel()
@@ -251,13 +239,18 @@ class _Source:
 
 def _copied(stat: Stat, answer: Answer) -> Stat:
     etag, moment, _ = copy_result(answer.body, "CopyObjectResult")
-    return copied(stat, etag, moment, answer.headers)
+    return stat._replace(etag=etag, last_modified=moment or answered_at(answer.headers))
 
 
-def _note_change(exc: BaseException) -> None:
-    """Raises that the source has changed, where that is what ``exc`` says."""
-    if status_of(exc) == 412 or type(exc) is PreconditionFailedError:
-        raise _SourceChangedError from exc
+@contextmanager
+def _noting_change() -> Iterator[None]:
+    """Raises ``_SourceChangedError`` where an exception says that the source has changed."""
+    try:
+        yield
+    except Exception as exc:
+        if status_of(exc) == 412 or type(exc) is PreconditionFailedError:
+            raise _SourceChangedError from exc
+        raise
 
 
 def _ranges(size: int, part: int) -> Iterator[str]:

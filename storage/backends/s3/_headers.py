@@ -18,7 +18,7 @@ _UTC: Final = timezone.utc
 META: Final = "x-amz-meta-"
 # Made of what every proxy lets pass (nginx drops headers with an underscore, and a dropped header breaks the signature), and
 # short: Ceph stores no name of more than 80 characters.
-_NONCE: Final = f"{META}{RESERVED}nonce"
+NONCE: Final = f"{META}{RESERVED}nonce"
 _NONCE_BYTES: Final = 8
 _MAX_METADATA: Final = 2048  # S3's limit for names and values together
 
@@ -58,20 +58,8 @@ def add_nonce(headers: dict[str, str], nonce: str | None) -> None:
         return
     cut = len(META)
     used = sum(len(name) - cut + len(value) for name, value in headers.items() if name.startswith(META))
-    if used + len(_NONCE) - cut + len(nonce) <= _MAX_METADATA:
-        headers[_NONCE] = nonce
-
-
-def conditions(options: PutOptions) -> dict[str, str]:
-    """The headers that make a write conditional."""
-    if not options.overwrite:
-        return {"if-none-match": "*"}
-    return {} if options.if_match is None else {"if-match": quoted(options.if_match)}
-
-
-def nonce_of(headers: Mapping[str, str]) -> str | None:
-    """The nonce of the blob that an answer describes."""
-    return headers.get(_NONCE)
+    if used + len(NONCE) - cut + len(nonce) <= _MAX_METADATA:
+        headers[NONCE] = nonce
 
 
 def quoted(etag: str) -> str:
@@ -110,7 +98,7 @@ def stat_of(headers: Mapping[str, str], size: int) -> Stat:
     """
     cut = len(META)
     metadata = {
-        name[cut:]: decode_value(value) for name, value in headers.items() if name.startswith(META) and name != _NONCE
+        name[cut:]: decode_value(value) for name, value in headers.items() if name.startswith(META) and name != NONCE
     }
     encoding = headers.get("content-encoding")
     return Stat(
@@ -142,11 +130,6 @@ def written(headers: Mapping[str, str], size: int, options: PutOptions, etag: st
         options.content_encoding,
         options.metadata,
     )
-
-
-def copied(source: Stat, etag: str, moment: datetime | None, headers: Mapping[str, str]) -> Stat:
-    """The ``Stat`` of a copy of ``source``."""
-    return source._replace(etag=etag, last_modified=moment or answered_at(headers))
 
 
 def answered_at(headers: Mapping[str, str]) -> datetime:

@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 
 from storage._backend import Stat
 from storage.backends._circle import Circle
+from storage.backends._http import Answer
 from storage.backends.s3._calls import Call, query
 from storage.backends.s3._documents import Page, listing
-from storage.backends.s3._order import LAST, DepthFirst
+from storage.backends.s3._order import LAST, ordered
 from storage.backends.s3._requests import Requests
 from storage.exceptions import UnavailableError
 
@@ -59,55 +60,31 @@ class Bounds(NamedTuple):
 
 
 class Lister:
-    """Lists a bucket, and remembers in which order the server does it.
-
-    Args:
-        requests: send the requests.
-    """
+    """Lists a bucket, and remembers in which order the server does it."""
 
     def __init__(self, requests: Requests) -> None:
-        self._requests = requests
-        self._depth_first: bool | None = None  # known from the first answer on
+        self.requests = requests
+        self.depth_first: bool | None = None  # known from the first answer on
 
     def pages(self, bounds: Bounds, *, detail: bool, delimiter: bool, page_size: int) -> Iterator[list[Entry]]:
-        """The pages of a listing; some may be empty.
-
-        Args:
-            bounds: what is wanted.
-            detail: give each blob's ``Stat``.
-            delimiter: one level.
-            page_size: at most this many are asked for at once.
-        """
+        """As :meth:`storage._backend.Backend.scan`; some pages may be empty."""
         if bounds.empty:
             return
         prefix, start, end = bounds
-        after = bounds.after(depth_first=bool(self._depth_first), delimiter=delimiter)
+        after = bounds.after(depth_first=bool(self.depth_first), delimiter=delimiter)
         listed = _Listed(self, detail=detail, delimiter=delimiter, page_size=min(page_size, _MAX_PAGE))
-        if self._depth_first is None:
+        if self.depth_first is None:
             listed.first = listed.page(prefix, after, None)
-            again = bounds.after(depth_first=bool(self._depth_first), delimiter=delimiter)
+            again = bounds.after(depth_first=bool(self.depth_first), delimiter=delimiter)
             if again != after:
                 after, listed.first = again, None
         pages: Iterator[list[Entry]] = (entries for entries, _ in listed.fetch(prefix, after, None))
-        if self._depth_first:
-            pages = DepthFirst(listed.fetch, start).pages(prefix, after)
+        if self.depth_first:
+            pages = ordered(listed.fetch, prefix, after, start)
         for page in pages:
             yield [entry for entry in page if (start is None or entry[0] > start) and (end is None or entry[0] < end)]
             if end is not None and page and page[-1][0] >= end:
                 return
-
-    def ask(self, parameters: dict[str, str], *, detail: bool) -> Page:
-        """One page."""
-        call = Call("list_objects_v2", "GET", None, query(**parameters))
-        attempts = self._requests.attempts()
-        while True:
-            try:
-                answer = self._requests.once(call)
-                page = listing(answer.body, detail=detail)
-                self._depth_first = answer.headers.get("server", "").startswith("SeaweedFS")
-                return page
-            except Exception as exc:
-                self._requests.failed(attempts, exc)
 
 
 class _Listed:
@@ -122,7 +99,6 @@ class _Listed:
         self.first: Page | None = None
 
     def page(self, prefix: str, after: str | None, token: str | None, size: int | None = None) -> Page:
-        """One page."""
         parameters = {
             "encoding_type": "url",
             "list_type": "2",
@@ -135,7 +111,13 @@ class _Listed:
             parameters["start_after"] = after
         if token is not None:
             parameters["continuation_token"] = token
-        return self._lister.ask(parameters, detail=self._detail)
+
+        def read(answer: Answer) -> Page:
+            page = listing(answer.body, detail=self._detail)
+            self._lister.depth_first = answer.headers.get("server", "").startswith("SeaweedFS")
+            return page
+
+        return self._lister.requests.read(Call("list_objects_v2", "GET", None, query(**parameters)), read)
 
     def fetch(self, prefix: str, after: str | None, at_most: int | None) -> Iterator[tuple[list[Entry], bool]]:
         """The pages that start with ``prefix`` and are listed after ``after``, each with whether there is another."""

@@ -22,67 +22,60 @@ LAST: Final = "\U0010ffff"
 """Sorts behind every other character."""
 
 
-class DepthFirst:
-    """Lists in the order of UTF-8.
+def ordered(fetch: Fetch, prefix: str, after: str | None, start: str | None) -> Iterator[list[Entry]]:
+    """The pages of paths that start with ``prefix`` and that the server lists after ``after``, sorted.
 
-    Args:
-        fetch: asks the server.
-        start: nothing up to this path is wanted.
+    Nothing up to the path ``start`` is wanted.
     """
-
-    def __init__(self, fetch: Fetch, start: str | None) -> None:
-        self._fetch, self._start = fetch, start
-
-    def pages(self, prefix: str, after: str | None) -> Iterator[list[Entry]]:
-        """The pages of paths that start with ``prefix`` and that the server lists after ``after``, sorted."""
-        done: list[str] = []  # folders, without their slash, whose earlier neighbours have been given
-        held: list[Entry] = []
-        for entries, more in self._fetch(prefix, after, None):
-            new = [entry for entry in entries if not _given(entry[0], done)]
-            page = sorted([*held, *new], key=_path)
-            if not more:
-                yield page
-                return
-            if not entries:
+    done: list[str] = []  # folders, without their slash, whose earlier neighbours have been given
+    held: list[Entry] = []
+    for entries, more in fetch(prefix, after, None):
+        new = [entry for entry in entries if not _given(entry[0], done)]
+        page = sorted([*held, *new], key=_path)
+        if not more:
+            yield page
+            return
+        if not entries:
+            continue
+        last = entries[-1][0]
+        done = [folder for folder in done if last.startswith(folder)]
+        barrier = None
+        for place in range(len(prefix), len(last)):
+            folder = last[:place]
+            if folder in done or last[place] > "/":
                 continue
-            last = entries[-1][0]
-            done = [folder for folder in done if last.startswith(folder)]
-            barrier = None
-            for place in range(len(prefix), len(last)):
-                folder = last[:place]
-                if folder in done or last[place] > "/":
-                    continue
-                if last[place] < "/":
-                    barrier = f"{folder}/"  # its neighbours are still coming, and they go first
-                    continue
-                done.append(folder)
-                earlier = self._earlier(folder)
-                if earlier is not None:
-                    cut = bisect_left(page, f"{folder}/", key=_path)
-                    yield page[:cut]
-                    page = page[cut:]
-                    yield from earlier
-            cut = len(page) if barrier is None else bisect_left(page, barrier, key=_path)
-            yield page[:cut]
-            held = page[cut:]
+            if last[place] < "/":
+                barrier = f"{folder}/"  # its neighbours are still coming, and they go first
+                continue
+            done.append(folder)
+            earlier = _earlier(fetch, folder, start)
+            if earlier is not None:
+                cut = bisect_left(page, f"{folder}/", key=_path)
+                yield page[:cut]
+                page = page[cut:]
+                yield from earlier
+        cut = len(page) if barrier is None else bisect_left(page, barrier, key=_path)
+        yield page[:cut]
+        held = page[cut:]
 
-    def _earlier(self, folder: str) -> Iterator[list[Entry]] | None:
-        """The paths that sort before a folder but are listed after it; ``None``: none are wanted."""
-        end = f"{folder}/"
-        if self._start is not None and self._start >= end:
-            return None
-        for first, _ in self._fetch(folder, end + LAST, 1):
-            if first:
-                return self._until(end, self.pages(folder, end + LAST)) if first[0][0] < end else None
+
+def _earlier(fetch: Fetch, folder: str, start: str | None) -> Iterator[list[Entry]] | None:
+    """The paths that sort before a folder but are listed after it; ``None``: none are wanted."""
+    end = f"{folder}/"
+    if start is not None and start >= end:
         return None
+    for first, _ in fetch(folder, end + LAST, 1):
+        if first:
+            return _until(end, ordered(fetch, folder, end + LAST, start)) if first[0][0] < end else None
+    return None
 
-    @staticmethod
-    def _until(end: str, pages: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
-        for page in pages:
-            cut = bisect_left(page, end, key=_path)
-            yield page[:cut]
-            if cut < len(page):
-                return
+
+def _until(end: str, pages: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
+    for page in pages:
+        cut = bisect_left(page, end, key=_path)
+        yield page[:cut]
+        if cut < len(page):
+            return
 
 
 def _path(entry: Entry) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 from storage._backend import trace
 from storage._retry import Attempts, Retries
@@ -16,6 +16,8 @@ from storage.backends.s3._headers import quoted
 from storage.backends.s3._settings import Settings
 from storage.backends.s3._wire import ElsewhereError
 from storage.exceptions import UnavailableError
+
+T = TypeVar("T")
 
 # How Ceph's gateway numbers requests. It compares `If-Match` on a write with the bare etag.
 _CEPH: Final = re.compile(r"tx[0-9a-f]{17,}-")
@@ -54,19 +56,21 @@ class Requests:
 
     def send(self, call: Call) -> Answer:
         """As ``once``, tried as often as the caller allows."""
-        attempts = self.attempts()
-        while True:
-            try:
-                return self.once(call)
-            except Exception as exc:
-                self.failed(attempts, exc)
+        return self.read(call, lambda answer: answer)
+
+    def read(self, call: Call, parse: Callable[[Answer], T], attempts: Attempts | None = None) -> T:
+        """As ``send``: what ``parse`` makes of the answer. One that is not the service's, as it finds, is asked for again."""
+        return self._tried(lambda: parse(self.once(call)), attempts)
 
     def rare(self, name: str, **parameters: Any) -> Any:
         """The result of a method of boto3's client, for what happens seldom; tried as often as the caller allows."""
-        attempts = self.attempts()
+        return self._tried(lambda: self._rare_once(name, parameters))
+
+    def _tried(self, once: Callable[[], T], attempts: Attempts | None = None) -> T:
+        attempts = attempts or self.attempts()
         while True:
             try:
-                return self._rare_once(name, parameters)
+                return once()
             except Exception as exc:
                 self.failed(attempts, exc)
 

@@ -17,12 +17,11 @@ from storage.backends.s3._checksums import check_upload, upload_headers
 from storage.backends.s3._documents import Part, complete_upload, completed_etag, copy_result, error, upload_id
 from storage.backends.s3._errors import classify, code_of, status_of
 from storage.backends.s3._headers import (
+    NONCE,
     Encryption,
     answered_at,
-    conditions,
     etag_of,
     new_nonce,
-    nonce_of,
     put_headers,
     quoted,
     written,
@@ -52,7 +51,7 @@ class Condition:
 
     def __init__(self, requests: Requests, path: str, options: PutOptions, *, marked: bool = False) -> None:
         self._requests, self._path, self._options = requests, path, options
-        self.headers = conditions(options)
+        self.headers = {} if options.overwrite else {"if-none-match": "*"}
         if options.if_match is not None:
             self.headers = requests.if_match(options.if_match)
         self.nonce = new_nonce() if self.headers or marked else None
@@ -95,7 +94,7 @@ class Condition:
 
     def is_ours(self, answer: Answer) -> bool:
         """Whether an answer describes the blob that this write has made."""
-        return self.nonce is not None and nonce_of(answer.headers) == self.nonce
+        return self.nonce is not None and answer.headers.get(NONCE) == self.nonce
 
     def _refuse(self, exc: Exception) -> NoReturn:
         raise (PreconditionFailedError if self._options.overwrite else AlreadyExistsError) from exc
@@ -156,16 +155,7 @@ class S3Parts:
         if self._requests.gate.checksums == "crc32":
             headers = {**headers, "x-amz-checksum-algorithm": "CRC32"}
         call = Call("create_multipart_upload", "POST", self._path, "uploads=", headers)
-        self._id = self._read(call, lambda answer: upload_id(answer.body))
-
-    def _read(self, call: Call, read: Any) -> Any:
-        """The result of ``read(answer)``; the request is repeated where ``read`` finds the answer malformed."""
-        attempts = self._requests.attempts()
-        while True:
-            try:
-                return read(self._requests.once(call))
-            except Exception as exc:
-                self._requests.failed(attempts, exc)
+        self._id = self._requests.read(call, lambda answer: upload_id(answer.body))
 
     @property
     def nonce(self) -> str | None:
@@ -181,7 +171,7 @@ class S3Parts:
             return Part(number, quoted(etag), sums.get("x-amz-checksum-crc32"))
 
         call = Call("upload_part", "PUT", self._path, self._query(number), sums, data)
-        return self._read(call, read)  # type: ignore[no-any-return]
+        return self._requests.read(call, read)
 
     def copy_part(self, number: int, headers: Mapping[str, str]) -> Part:
         """A part that is a range of another blob."""
@@ -191,7 +181,7 @@ class S3Parts:
             return Part(number, quoted(etag), crc32)
 
         call = Call("upload_part_copy", "PUT", self._path, self._query(number), headers)
-        return self._read(call, read)  # type: ignore[no-any-return]
+        return self._requests.read(call, read)
 
     def _query(self, number: int) -> str:
         return f"partNumber={number}&uploadId={quote(self._id, '')}"
