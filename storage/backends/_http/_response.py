@@ -33,7 +33,7 @@ class Answer:
         self.status, self.headers, self.body, self.length = status, headers, body, length
 
     def load(self) -> None:
-        """Reads all of a streamed body into ``body``."""
+        """Reads all of a streamed body into ``body``, or ends the connection."""
 
     def read(self, size: int) -> bytes:  # noqa: ARG002
         """The next bytes of a streamed body, 1 to ``size``, not decoded; ``b""`` after the last."""
@@ -65,14 +65,21 @@ class Response(Answer):
             self._end(connection)
 
     def load(self, limit: int | None = None) -> None:
-        """Reads all of the body into ``body``. More than ``limit`` bytes: ``ProtocolError``. Raises as ``read``."""
+        """Reads all of the body into ``body``, or ends the connection. More than ``limit`` bytes: ``ProtocolError``.
+
+        Raises as ``read``.
+        """
         connection, left = self._connection, self._left
         if connection is not None:
             if left == len(connection.rest):  # the usual case: it came with the head
                 self.body, connection.rest, self._left = connection.rest, b"", 0
                 self._end(connection)
             else:
-                self.body = self._load(connection, limit)
+                try:
+                    self.body = self._load(connection, limit)
+                except BaseException:
+                    self.close()
+                    raise
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception that tells of it may go to another process; its connection may not.

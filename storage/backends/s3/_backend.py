@@ -14,7 +14,7 @@ from storage._retry import Attempts, Retries, outcome_unknown
 from storage._types import SignedForm, SignedRequest
 from storage.backends._http import Answer
 from storage.backends.s3 import _bucket, _listing, _reading, _signing, _writing
-from storage.backends.s3._answers import check_deleted, found, head
+from storage.backends.s3._answers import Asked, check_deleted, found, head
 from storage.backends.s3._calls import Call
 from storage.backends.s3._checksums import upload_headers
 from storage.backends.s3._copying import Copier
@@ -89,10 +89,10 @@ class S3Backend(Backend):
         return PartWriter(_writing.S3Parts(self._requests, path, options, self._encryption), size)
 
     def get(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> bytes:
-        return _reading.get(self._requests, path, start, end, if_match)
+        return _reading.get(self._requests, path, Asked(start, end, if_match))
 
     def stream(self, path: str, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
-        return _reading.stream(self._requests, path, start, end, if_match)
+        return _reading.stream(self._requests, path, Asked(start, end, if_match))
 
     def stat(self, path: str) -> Stat:
         return self._look(path, head)

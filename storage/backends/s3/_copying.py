@@ -16,7 +16,7 @@ from storage.backends.s3._calls import Call
 from storage.backends.s3._documents import copy_result
 from storage.backends.s3._errors import status_of
 from storage.backends.s3._headers import META, Encryption, add_nonce, answered_at, put_headers, quoted
-from storage.backends.s3._reading import read
+from storage.backends.s3._reading import get
 from storage.backends.s3._requests import Requests
 from storage.backends.s3._writing import Condition, S3Parts, put
 from storage.exceptions import PreconditionFailedError, UnsupportedOperationError
@@ -229,7 +229,7 @@ class _Source:
 
     def read(self) -> bytes:
         """Its bytes. A HEAD that says that there are none is not believed: some proxies answer so of every blob."""
-        return read(self._requests, self._path, Asked(if_match=self.stat.etag))[0]
+        return get(self._requests, self._path, Asked(if_match=self.stat.etag))
 
     def check(self) -> None:
         """Raises ``_SourceChangedError`` if it was replaced."""

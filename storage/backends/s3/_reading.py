@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Generator
 from typing import Final
 
 from storage._backend import Download, Stat
@@ -22,69 +23,52 @@ _SMALL: Final = 1024 * 1024  # bytes: below it, a body that was cut is read anew
 _CHECKED: Final = {"x-amz-checksum-mode": "ENABLED"}
 
 
-def get(requests: Requests, path: str, start: int, end: int | None, if_match: str | None) -> bytes:
+def get(requests: Requests, path: str, asked: Asked) -> bytes:
     """The bytes of a range; ``b""`` where it begins past the end."""
-    return read(requests, path, Asked(start, end, if_match))[0]
-
-
-def read(requests: Requests, path: str, asked: Asked) -> tuple[bytes, Answer | None]:
-    """The bytes of a range, and the answer that brought them; ``None`` where it begins past the end."""
     attempts: Attempts | None = None
-    call = _call(requests, path, asked)
     while True:
         try:
-            answer = requests.once(call, stream=True)
-            try:
-                part = window(asked, answer)
-                if part.skip + part.end - part.start <= _SMALL:
-                    return _all(requests, answer, part), answer
-            except BaseException:
-                answer.close()
-                raise
+            answer, part = _open(requests, path, asked)
+            size = part.end - part.start
+            if size == answer.length and size <= _SMALL:
+                return _all(requests, answer, part)
         except Exception as exc:
             if _is_past_the_end(exc, asked):
                 if asked.if_match is not None or code_of(exc) != "InvalidRange":
                     _past_the_end(requests, path, asked)
-                return b"", None
+                return b""
             attempts = attempts or requests.attempts()
             requests.failed(attempts, exc)
             continue
         attempts = attempts or requests.attempts()
         try:
-            return b"".join(Body(requests, path, part, answer, attempts)), answer
+            return b"".join(Body(requests, path, part, answer, attempts))
         except IntegrityError as exc:
             requests.failed(attempts, exc)
 
 
+def _open(requests: Requests, path: str, asked: Asked) -> tuple[Answer, Window]:
+    """An answer whose body is still to be read, and the part of the blob that it brings, checked."""
+    headers = asked.headers
+    if requests.compare and "range" not in headers and requests.gate.aws:
+        headers.update(_CHECKED)
+    answer = requests.once(Call("get_object", "GET", path, "", headers), stream=True)
+    try:
+        return answer, window(asked, answer)
+    except BaseException:
+        answer.close()
+        raise
+
+
 def _all(requests: Requests, answer: Answer, part: Window) -> bytes:
-    """The wanted bytes of a small body, checked."""
-    wanted = part.skip + part.end - part.start
-    if wanted == answer.length:
-        answer.load()
-        data = answer.body
-        if len(data) != wanted:
-            raise UnavailableError(f"a body was cut: {len(data)} of {wanted} bytes came")
-    else:
-        data = _exactly(answer, wanted)
+    """The bytes of a small body that is just what was asked for, checked."""
+    answer.load()
+    data = answer.body
+    if len(data) != answer.length:
+        raise UnavailableError(f"a body was cut: {len(data)} of {answer.length} bytes came")
     if part.whole and requests.compare:
         check_whole(data, part.etag, answer.headers)
-    return data[part.skip :] if part.skip else data
-
-
-def _exactly(answer: Answer, size: int) -> bytes:
-    if not size:
-        return b""
-    data = answer.read(size)
-    if len(data) == size:
-        return data
-    pieces, got = [data], len(data)
-    while data and got < size:
-        data = answer.read(size - got)
-        pieces.append(data)
-        got += len(data)
-    if got < size:
-        raise UnavailableError(f"a body was cut: {got} of {size} bytes came")
-    return b"".join(pieces)
+    return data
 
 
 def _past_the_end(requests: Requests, path: str, asked: Asked) -> Stat:
@@ -99,16 +83,13 @@ def _past_the_end(requests: Requests, path: str, asked: Asked) -> Stat:
     return stat
 
 
-def stream(requests: Requests, path: str, start: int, end: int | None, if_match: str | None) -> Download:
+def stream(requests: Requests, path: str, asked: Asked) -> Download:
     """The bytes of a range in pieces, and the blob's ``Stat``."""
-    asked = Asked(start, end, if_match)
     attempts = requests.attempts()
-    call = _call(requests, path, asked)
     while True:
         try:
-            answer = requests.once(call, stream=True)
+            answer, part = _open(requests, path, asked)
             try:
-                part = window(asked, answer)
                 stat = stat_of(answer.headers, part.total)
             except BaseException:
                 answer.close()
@@ -116,7 +97,7 @@ def stream(requests: Requests, path: str, start: int, end: int | None, if_match:
             return Download(stat, Body(requests, path, part, answer, attempts))
         except Exception as exc:
             if _is_past_the_end(exc, asked):
-                return Download(_past_the_end(requests, path, asked), _Nothing())
+                return Download(_past_the_end(requests, path, asked), _nothing())
             requests.failed(attempts, exc)
 
 
@@ -125,29 +106,8 @@ def _is_past_the_end(exc: Exception, asked: Asked) -> bool:
     return status_of(exc) == 416 and "range" in asked.headers
 
 
-def _call(requests: Requests, path: str, asked: Asked) -> Call:
-    headers = asked.headers
-    if requests.compare and "range" not in headers and requests.gate.aws:
-        headers.update(_CHECKED)
-    return Call("get_object", "GET", path, "", headers)
-
-
-def _same_end(part: Window, end: int) -> None:
-    if part.end != end:
-        raise IntegrityError(f"the blob has {part.total} bytes now, and had more under the same etag")
-
-
-class _Nothing:
-    """No bytes."""
-
-    def __iter__(self) -> _Nothing:
-        return self
-
-    def __next__(self) -> bytes:
-        raise StopIteration
-
-    def close(self) -> None:
-        """Nothing is open."""
+def _nothing() -> Generator[bytes, None, None]:
+    yield from ()
 
 
 class Body:
@@ -203,16 +163,11 @@ class Body:
         return chunk
 
     def _ask(self) -> Answer:
-        asked = Asked(self._position, self._end, self._etag)
-        answer = self._requests.once(_call(self._requests, self._path, asked), stream=True)
-        try:
-            part = window(asked, answer)
-            _same_end(part, self._end)
-        except BaseException:
-            answer.close()
-            raise
+        answer, part = _open(self._requests, self._path, Asked(self._position, self._end, self._etag))
         self._answer, self._skip = answer, part.skip
         self._exact = part.skip + part.end - part.start == answer.length
+        if part.end != self._end:
+            raise IntegrityError(f"the blob has {part.total} bytes now, and had more under the same etag")
         return answer
 
     def _finish(self) -> None:

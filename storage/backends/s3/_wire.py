@@ -148,11 +148,7 @@ class Wire:
         response = self._pool.request(method, target, lines + _NOT_SIGNED, body, repeatable=repeatable, stream=True)
         trace.request_id = response.headers.get("x-amz-request-id")
         if response.status < 300 and not stream and response.length != 0:
-            try:
-                response.load(_documents.MAX_DOCUMENT)
-            except BaseException:
-                response.close()
-                raise
+            response.load(_documents.MAX_DOCUMENT)
         return response
 
     def _refusal(self, call: Call, response: Response) -> tuple[str, Exception]:
