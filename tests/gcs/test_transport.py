@@ -32,11 +32,10 @@ from storage._retry import Timeout
 from storage._urls import StorageURL
 from storage.backends._http import Pool
 from storage.backends.gcs import create
-from storage.backends.gcs._credentials import SCOPES
+from storage.backends.gcs._credentials import SCOPES, TokenRequest
 from storage.backends.gcs._requests import Connection
 from storage.backends.gcs._requests_wire import RequestsWire
 from storage.backends.gcs._settings import Settings
-from storage.backends.gcs._token_request import TokenRequest
 from storage.testing.faults import LOST, RESET, STALL, TRUNCATE, FaultProxy
 from tests.emulators.gcs import READER, WRITER, GCSServer
 from tests.emulators.relays import ForwardProxy, TLSEnd

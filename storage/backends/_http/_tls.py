@@ -34,12 +34,8 @@ def tls_context(bundle: str | None = None) -> ssl.SSLContext:
 
 
 def _make(bundle: str | None) -> ssl.SSLContext:
-    if bundle is None:
-        context = ssl.create_default_context()
-    elif os.path.isdir(bundle):
-        context = ssl.create_default_context(capath=bundle)
-    else:
-        context = ssl.create_default_context(cafile=bundle)
+    is_folder = bundle is not None and os.path.isdir(bundle)
+    context = ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
     # Else, where Python is built so, a body that lasts until the close may be cut without anyone's noticing.
     context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     context.set_alpn_protocols(["http/1.1"])

@@ -117,6 +117,11 @@ def resource(found: Any, path: str) -> dict[str, Any]:
     return found
 
 
+def told(answer: Answer, path: str) -> dict[str, Any]:
+    """The :func:`resource` that an answer holds."""
+    return resource(json_object(answer), path)
+
+
 def stat_of(found: Mapping[str, Any]) -> CheckedStat:
     """The ``Stat`` of a :func:`resource`."""
     metadata = found.get("metadata") or {}
@@ -136,7 +141,7 @@ def stat_of(found: Mapping[str, Any]) -> CheckedStat:
 
 def stat_at(path: str) -> Callable[[Answer], CheckedStat]:
     """Reads the ``Stat`` of the blob at ``path`` from an answer."""
-    return lambda answer: stat_of(resource(json_object(answer), path))
+    return lambda answer: stat_of(told(answer, path))
 
 
 def listed_stat(found: Mapping[str, Any]) -> Stat:

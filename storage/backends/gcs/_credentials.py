@@ -1,16 +1,21 @@
-"""Adds google-auth's tokens to requests, and refreshes them. Loaded only where there are credentials."""
+"""Fetches google-auth's tokens, adds them to requests, and refreshes them. Loaded only where there are credentials."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
+from urllib.parse import urlsplit
 
 import google.auth
+from google.auth import exceptions, transport
 from google.auth.credentials import AnonymousCredentials, with_scopes_if_required
-from google.auth.exceptions import GoogleAuthError
 
+from storage._retry import Timeout
+from storage.backends._http import TransportError
+from storage.backends.gcs._gate import needs_requests
+from storage.backends.gcs._wire import new_pool
 from storage.exceptions import AuthenticationError, UnavailableError
 
 # Those of google-cloud-storage's client.
@@ -44,7 +49,7 @@ def _checked() -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
-        if isinstance(exc, GoogleAuthError):
+        if isinstance(exc, exceptions.GoogleAuthError):
             raise
         raise UnavailableError(
             "the token service's answer is malformed; check proxies and gateways on the way"
@@ -82,3 +87,64 @@ class Authority:
             if token is None or token in refused.get("authorization", ""):
                 self.credentials.refresh(self.request)
         return True
+
+
+class TokenResponse(NamedTuple):
+    """An answer as google-auth reads it."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+class TokenRequest(transport.Request):
+    """As :class:`google.auth.transport.requests.Request`, which it leaves proxies and client certificates to.
+
+    ``timeout`` holds where google-auth asks for none.
+    """
+
+    def __init__(self, timeout: Timeout) -> None:
+        self._timeout = timeout
+        self._session: Any = None
+
+    @property
+    def session(self) -> Any:
+        """A session of ``requests``, which makes all requests from then on.
+
+        google-auth mounts on it what knows the certificates of a machine's metadata server.
+        """
+        if self._session is None:
+            import requests
+
+            self._session = requests.Session()
+        return self._session
+
+    def __call__(
+        self,
+        url: str,
+        method: str = "GET",
+        body: bytes | str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if kwargs or self._session is not None or needs_requests(url):
+            from google.auth.transport.requests import Request  # 100 ms
+
+            make: Any = Request
+            return make(self._session)(url, method, body, headers, timeout or self._timeout.read, **kwargs)
+        parts = urlsplit(url)
+        limits = Timeout(timeout, timeout) if timeout else self._timeout
+        target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+        data = body.encode() if isinstance(body, str) else body or b""
+        try:
+            pool = new_pool(parts.scheme, parts.hostname or "", parts.port, limits)
+            try:
+                # google-auth tries again by itself, whatever it asks for.
+                response = pool.request(method, target, headers or {}, data, repeatable=True)
+                return TokenResponse(response.status, response.headers, response.body)
+            finally:
+                pool.close()
+        except (TransportError, ValueError) as exc:
+            failure: Any = exceptions.TransportError  # without types
+            raise failure(exc) from exc

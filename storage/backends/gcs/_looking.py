@@ -45,16 +45,14 @@ def look(session: Session, path: str) -> Look | None:
     """The blob that is there now, with its metageneration; ``None``: there is none."""
 
     def parse(answer: Answer) -> Look:
-        found = _answers.resource(_answers.json_object(answer), path)
+        found = _answers.told(answer, path)
         _answers.stat_of(found)  # raises for what is no blob's
         return Look(found, _answers.time_of(answer, "date"), time.monotonic())
 
-    connection = session.connection
+    target = f"{session.connection.objects}{session.object(path)}"
     fields = f"{_answers.FIELDS},metageneration"
     try:
-        return session.call(
-            "GET", f"{connection.objects}{session.object(path)}?prettyPrint=false&fields={fields}", parse=parse
-        )
+        return session.call("GET", f"{target}?prettyPrint=false&fields={fields}", parse=parse)
     except native() as exc:
         if status_of(exc) == 404:
             return None

@@ -42,9 +42,9 @@ class Connection:
         self.authority: Any = None  # adds tokens to requests; None: they are anonymous
         universe = "googleapis.com"
         if not anonymous:
-            from storage.backends.gcs import _credentials, _token_request  # 100 ms, which an emulator never needs
+            from storage.backends.gcs import _credentials  # 100 ms, which an emulator never needs
 
-            request = _token_request.TokenRequest(timeout)
+            request = _credentials.TokenRequest(timeout)
             self.authority = _credentials.Authority(_credentials.find(settings.credentials, request), request)
             universe = self.authority.credentials.universe_domain
         self.universe: str = universe
@@ -138,17 +138,25 @@ class Session:
         connection = self.connection
         with self._lock:
             if self._client is None:
-                from storage.backends.gcs._sdk import client  # 250 ms
-
-                authority = connection.authority
-                self._client = client(
-                    self.settings.bucket,
-                    None if authority is None else authority.credentials,
-                    self.settings.project,
-                    None if connection.given_endpoint is None else connection.endpoint,
-                    connection.universe,
-                )
+                self._client = self._make_client(connection)
             return self._client
+
+    def _make_client(self, connection: Connection) -> Any:
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud.storage import Client  # 250 ms
+
+        anonymous: Any = AnonymousCredentials  # without types
+        credentials = anonymous() if connection.authority is None else connection.authority.credentials
+        options = {}
+        if connection.given_endpoint is not None:
+            options["api_endpoint"] = connection.endpoint
+        if connection.universe != "googleapis.com":
+            options["universe_domain"] = connection.universe
+        try:
+            # Without a project it would look for one, on the network too.
+            return Client(project=self.settings.project, credentials=credentials, client_options=options or None)
+        except ValueError as exc:  # such as a universe together with a client certificate
+            raise ConfigurationError(f"gs://{self.settings.bucket}: the client cannot be made: {exc}") from exc
 
     def object(self, path: str) -> str:
         """``path`` as it stands in a URL; ``InvalidKeyError`` for one that would address something else (with ``keys=raw``)."""

@@ -116,7 +116,7 @@ def put(session: Session, path: str, data: bytes, options: PutOptions) -> Stat:
     while True:
         try:
             answer = session.send("POST", target, body, headers, ok=_CREATED, repeatable=repeatable)
-            return write.compared(_answers.resource(_answers.json_object(answer), path), crc, len(data))
+            return write.compared(_answers.told(answer, path), crc, len(data))
         except native() as exc:
             found = write.settle(exc, began, lost=attempts.lost)
             if found is not None:
@@ -221,16 +221,14 @@ class ResumableWriter:
         """The new blob's resource, from an answer that says that the upload is complete."""
         if not last:
             if answer.body:
-                _answers.resource(
-                    _answers.json_object(answer), self._write.path
-                )  # else it is not the service's, which is asked
+                _answers.told(answer, self._write.path)  # else it is not the service's, which is asked
             # To go on would publish what comes as a blob of its own. The caller cancels the upload.
             raise IntegrityError(
                 f"{self._write.path!r}: the service ended this upload after {self._sent} to {after} bytes, before its "
                 "last; write it again"
             )
         # Google's test bench answers without a body.
-        found = _answers.resource(_answers.json_object(answer), self._write.path) if answer.body else self._there(after)
+        found = _answers.told(answer, self._write.path) if answer.body else self._there(after)
         _answers.stat_of(found)
         self._sent, self._upload = after, None
         return found

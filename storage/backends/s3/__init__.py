@@ -6,15 +6,13 @@ import re
 from importlib.util import find_spec
 from typing import Any
 
-from storage._retry import Retries, Timeout
+from storage._retry import Retries, Timeout, parse_retries, parse_timeout
 from storage._urls import StorageURL, endpoint
 from storage.backends.s3._backend import S3Backend
 from storage.backends.s3._settings import Settings
 from storage.exceptions import ConfigurationError
 
 __all__ = ["S3Backend", "create"]
-
-_DEFAULT_TIMEOUT = Timeout(9.5, 120)
 
 # It is loaded when something needs it, which may be late or never; that it is missing should be said at once.
 if find_spec("boto3") is None:
@@ -45,7 +43,7 @@ def create(
         raise ConfigurationError(f"{url}: the bucket is missing; write {url.scheme}://BUCKET/PREFIX")
     settings = Settings(
         url.bucket,
-        timeout or _DEFAULT_TIMEOUT,
+        parse_timeout(timeout),
         auth,
         options["region"],
         options["endpoint_url"],
@@ -55,7 +53,7 @@ def create(
         options["ca_bundle"],
         options["checksums"] is not False,
     )
-    return S3Backend(settings, retries or Retries(), _encryption(url, options["sse"], options["sse_kms_key_id"]))
+    return S3Backend(settings, parse_retries(retries), _encryption(url, options["sse"], options["sse_kms_key_id"]))
 
 
 def _region(text: str) -> str:

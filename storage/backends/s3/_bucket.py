@@ -51,12 +51,7 @@ def _create(requests: Requests) -> list[str]:
 
 
 def _cors(requests: Requests, origins: tuple[str, ...]) -> list[str]:
-    try:
-        rules = _rules(requests.rare("get_bucket_cors"), "CORSRules")
-    except Exception as exc:
-        if code_of(exc) != "NoSuchCORSConfiguration":
-            raise
-        rules = []
+    rules = _rules(requests, "get_bucket_cors", "CORSRules", "NoSuchCORSConfiguration")
     ours = {
         "ID": _CORS_ID,
         "AllowedOrigins": sorted(origins),
@@ -86,12 +81,7 @@ def _cors(requests: Requests, origins: tuple[str, ...]) -> list[str]:
 
 
 def _lifecycle(requests: Requests, wanted: Setup) -> list[str]:
-    try:
-        rules = _rules(requests.rare("get_bucket_lifecycle_configuration"), "Rules")
-    except Exception as exc:
-        if code_of(exc) != "NoSuchLifecycleConfiguration":
-            raise
-        rules = []
+    rules = _rules(requests, "get_bucket_lifecycle_configuration", "Rules", "NoSuchLifecycleConfiguration")
     # Other stores, and other programs, may use the bucket: each rule is about one prefix, and has it in its name.
     tmp, days = wanted.tmp_prefix or "", wanted.tmp_days
     ours = [_rule("storage-tmp-", tmp, "Expiration", {"Days": days})]
@@ -113,9 +103,14 @@ def _rule(name: str, prefix: str, action: str, when: dict[str, Any]) -> dict[str
     return {"ID": f"{name}{prefix}"[:_MAX_ID], "Status": "Enabled", "Filter": {"Prefix": prefix}, action: when}
 
 
-def _rules(answer: Any, name: str) -> list[dict[str, Any]]:
-    """The rules in an answer of the service."""
-    rules = answer.get(name)
+def _rules(requests: Requests, call: str, name: str, none: str) -> list[dict[str, Any]]:
+    """The rules that the bucket has; ``none``: the error code that says that there are none."""
+    try:
+        rules = requests.rare(call).get(name)
+    except Exception as exc:
+        if code_of(exc) != none:
+            raise
+        return []
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
         raise UnavailableError(
             "the answer has no rules, so it is not the service's; check proxies and gateways on the way"

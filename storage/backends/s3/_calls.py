@@ -6,18 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-DOCUMENTS: Final = frozenset(
-    {
-        "complete_multipart_upload",
-        "copy_object",
-        "create_multipart_upload",
-        "delete_objects",
-        "list_objects_v2",
-        "upload_part_copy",
-    }
-)
-"""Calls that are answered by an XML document."""
-
 _NONE: Final[Mapping[str, str]] = {}
 
 

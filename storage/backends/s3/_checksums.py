@@ -7,6 +7,7 @@ import zlib
 from base64 import b64decode
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, Literal
 
 from storage.backends.s3._headers import md5_of
@@ -64,14 +65,10 @@ class _Crc32:
         return f"{self._value:08x}"
 
 
-def _sha1() -> Any:
-    return hashlib.sha1(usedforsecurity=False)
-
-
 _KEPT: Final[tuple[tuple[str, Callable[[], Any]], ...]] = (
     (_CRC32, _Crc32),
     ("x-amz-checksum-sha256", hashlib.sha256),
-    ("x-amz-checksum-sha1", _sha1),
+    ("x-amz-checksum-sha1", partial(hashlib.sha1, usedforsecurity=False)),
 )
 
 

@@ -43,6 +43,7 @@ class Gate:
 
     Attributes:
         shared: boto3's client.
+        sdk: the way through it.
         reason: why requests go through it; ``None``: they do not, or it is not decided yet.
     """
 
@@ -50,21 +51,16 @@ class Gate:
         self._settings = settings
         self.shared = SharedClient(settings, lambda: self.shut("an event handler was registered at the client"))
         self.reason: str | None = None
-        self._sdk = SdkWire(self.shared.get, settings.bucket)
+        self.sdk = SdkWire(self.shared.get, settings.bucket)
         self._wire: Wire | None = None
         self._region: str | None = None  # which the server has told
         self._detours = 0
         self._aws: bool | None = None
 
-    @property
-    def sdk(self) -> SdkWire:
-        """The way through boto3's client."""
-        return self._sdk
-
     def wire(self) -> Wire | SdkWire:
         """The way of the next request."""
         if self.reason is not None or _sdk.intercepted():
-            return self._sdk
+            return self.sdk
         return self._wire or self._open()
 
     def _open(self) -> Wire | SdkWire:
@@ -72,7 +68,7 @@ class Gate:
             wire = self._wire = self._decide()
         except _LongWay as exc:
             self.shut(str(exc))
-            return self._sdk
+            return self.sdk
         return wire
 
     def shut(self, reason: str) -> None:

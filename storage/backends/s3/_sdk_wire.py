@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote
 from storage import _stop
 from storage._backend import trace
 from storage.backends._http import Answer
-from storage.backends.s3._calls import DOCUMENTS, Call
+from storage.backends.s3._calls import Call
 from storage.backends.s3._headers import META
 from storage.exceptions import UnsupportedOperationError
 
@@ -52,7 +52,7 @@ class SdkWire:
         _stop.check()
         client = self._client()
         parameters = self._parameters(client, call)
-        _raw.wanted = call.name in DOCUMENTS
+        _raw.wanted = not stream
         try:
             response = getattr(client, call.name)(**parameters)
         finally:

@@ -79,22 +79,23 @@ class Condition:
         """The ``Stat`` of the blob if an earlier try wrote it, although its answer was lost; or raises what ``exc`` means."""
         if not attempts.lost:
             self._refuse(exc)
+        return self.find_own(exc, refused=True)
+
+    def find_own(self, exc: Exception, *, refused: bool = False) -> Stat:
+        """The ``Stat`` of the blob if an earlier try wrote it; else nothing tells, unless ``exc`` may be a refusal."""
         try:
             answer = self._requests.send(Call("head_object", "HEAD", self._path))
         except Exception as second:
             if issubclass(classify(second) or Exception, NotFoundError):
                 raise outcome_unknown(f"the write to {self._path!r}") from exc
             raise
-        if self.is_ours(answer):
-            return head(answer)
+        stat = head(answer)
+        if self.nonce is not None and answer.headers.get(NONCE) == self.nonce:
+            return stat
         age = timedelta(seconds=monotonic() - self._began)
-        if head(answer).last_modified < answered_at(answer.headers) - age - _GRAIN:
+        if refused and stat.last_modified < answered_at(answer.headers) - age - _GRAIN:
             self._refuse(exc)  # what is there was there before the first try
         raise outcome_unknown(f"the write to {self._path!r}") from exc
-
-    def is_ours(self, answer: Answer) -> bool:
-        """Whether an answer describes the blob that this write has made."""
-        return self.nonce is not None and answer.headers.get(NONCE) == self.nonce
 
     def _refuse(self, exc: Exception) -> NoReturn:
         raise (PreconditionFailedError if self._options.overwrite else AlreadyExistsError) from exc
@@ -205,24 +206,12 @@ class S3Parts:
                 return written(answer.headers, size, self._options, completed_etag(answer.body))
             except Exception as exc:
                 if attempts.lost and code_of(exc) == "NoSuchUpload":
-                    return self._after_the_fact(exc)
+                    return self._condition.find_own(exc)  # completed by that try, or ended by somebody else
                 if self._condition.failed_by(exc):
                     if self._condition.reworded(exc):
                         continue
                     return self._condition.settle(exc, attempts)
                 self._requests.failed(attempts, exc)
-
-    def _after_the_fact(self, exc: Exception) -> Stat:
-        """The upload is gone: completed by an earlier try, or ended by somebody else."""
-        try:
-            answer = self._requests.send(Call("head_object", "HEAD", self._path))
-        except Exception as second:
-            if not issubclass(classify(second) or Exception, NotFoundError):
-                raise
-        else:
-            if self._condition.is_ours(answer):
-                return head(answer)
-        raise outcome_unknown(f"the write to {self._path!r}") from exc
 
     def cancel(self) -> None:
         try:
