@@ -282,9 +282,9 @@ class _Check:
                 left.difference_update(set(some) - set(self._backend.delete_batch(some)))
         with self._forgiving():  # a server may say that it has deleted what it has not
             left.update(path for page in self._backend.scan(self._home) for path, _ in page)
-        faults = [exc for path in sorted(left) if (exc := self._fault(path)) is not None]
+        faults = Backend.delete_batch(self._backend, sorted(left))  # one by one
         if faults:
-            why = translate(faults[0], self._backend, "delete")
+            why = translate(next(iter(faults.values())), self._backend, "delete")
             self.lines.append(f"cleaning up: {len(faults)} blobs are left below {self._home!r} ({why})")
 
     @contextmanager
@@ -294,17 +294,6 @@ class _Check:
         except Exception as exc:
             if kind_of(exc, self._backend) is None:
                 raise
-
-    def _fault(self, path: str) -> Exception | None:
-        """Why a blob cannot be deleted."""
-        try:
-            self._backend.delete(path)
-        except Exception as exc:
-            kind = kind_of(exc, self._backend)
-            if kind is None:
-                raise
-            return None if issubclass(kind, NotFoundError) else exc
-        return None
 
 
 def _ask(
