@@ -141,11 +141,7 @@ class BlobWriter(io.BufferedIOBase):
         upload, self._upload = self._upload, None
         try:
             if upload is not None:
-                try:
-                    self.info = upload.commit()
-                except BaseException:
-                    upload.abort()
-                    raise
+                self.info = upload.run(())
         finally:
             super().close()
 
