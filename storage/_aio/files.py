@@ -67,19 +67,15 @@ class AsyncFiles(AsyncCore):
         *,
         progress: Callable[[int], object] | None = None,
     ) -> ObjectInfo:
-        if inspect.iscoroutinefunction(getattr(file_obj, "write", None)):
-            return await self._to_async_file(key, file_obj, storage_type, progress)
-        return await self._workers.run(partial(self._sync.get_file, key, file_obj, storage_type, progress=progress))
-
-    async def _to_async_file(
-        self, key: str, file_obj: Any, storage_type: str, progress: Callable[[int], object] | None
-    ) -> ObjectInfo:
+        write = getattr(file_obj, "write", None)
+        if not inspect.iscoroutinefunction(write):
+            return await self._workers.run(partial(self._sync.get_file, key, file_obj, storage_type, progress=progress))
         call = Call.about(self._core, "get_file", key, storage_type)
         with call.record() as record:
             stat, chunks = await self._workers.run(call.do, call.route.backend.stream, call.path)
             async with aclosing(self._workers.iterate(call.each(exactly(chunks, stat.size)), 1)) as pieces:
                 async for chunk in pieces:
-                    await file_obj.write(chunk)
+                    await write(chunk)
                     if progress is not None:
                         progress(len(chunk))
             record.size = stat.size

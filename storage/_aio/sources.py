@@ -113,8 +113,7 @@ class AsyncBlobFile:
 
     async def readinto(self, buffer: Any) -> int:
         """Fills ``buffer`` and returns how many bytes."""
-        count: int = await self._workers.run(self._file.readinto, buffer)
-        return count
+        return cast("int", await self._workers.run(self._file.readinto, buffer))
 
     async def readline(self, size: int = -1) -> Any:
         """One line with its end."""
@@ -126,8 +125,7 @@ class AsyncBlobFile:
 
     async def write(self, data: Any) -> int:
         """Takes the next bytes or text."""
-        count: int = await self._workers.run(self._file.write, data)
-        return count
+        return cast("int", await self._workers.run(self._file.write, data))
 
     async def writelines(self, lines: Any) -> None:
         """Takes the next lines."""
@@ -135,13 +133,11 @@ class AsyncBlobFile:
 
     async def seek(self, offset: int, whence: int = 0) -> int:
         """Moves to a position, for reading."""
-        position: int = await self._workers.run(self._file.seek, offset, whence)
-        return position
+        return cast("int", await self._workers.run(self._file.seek, offset, whence))
 
     async def tell(self) -> int:
         """The position."""
-        position: int = await self._workers.run(self._file.tell)
-        return position
+        return cast("int", await self._workers.run(self._file.tell))
 
     async def flush(self) -> None:
         """Does nothing that can be seen: a blob appears at ``close``."""
