@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TypeVar
 
 from storage import _stop
-from storage._fork import check_owner, forks, owned
+from storage._fork import check_owner, forks
 from storage._stop import Stopped
 from storage._threads import Pool, Task
 
@@ -31,10 +31,13 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], concurrency: int
     waited for, and the failure that is first in order is raised. An interrupt, a failure of ``items`` and closing the iterator
     end those in flight early. A child after ``fork`` cannot go on with it.
     """
-    if concurrency == 1:
-        yield from owned(map(function, _wanted(items)), "this iterator")
-        return
     begun = forks.count
+    if concurrency == 1:
+        for item in items:
+            _stop.check()
+            yield function(item)
+            check_owner(begun, "this iterator")
+        return
     iterator = enumerate(items)
     pending: deque[Task[R]] = deque()
     failed = math.inf  # the number of an item
@@ -65,9 +68,3 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], concurrency: int
                 begin(1)
             yield result
             check_owner(begun, "this iterator")
-
-
-def _wanted(items: Iterable[T]) -> Iterator[T]:
-    for item in items:
-        _stop.check()
-        yield item

@@ -102,9 +102,7 @@ class Directories(Files):
         wanted = Filter(include, exclude)
 
         def names() -> Generator[str, None, None]:
-            for key in Scan(call).keys():  # noqa: SIM118 (no mapping)
-                if wanted(key[len(prefix) :]):
-                    yield key[len(prefix) :]
+            return (name for key in Scan(call).keys() if wanted(name := key[len(prefix) :]))  # noqa: SIM118 (no mapping)
 
         return sum(1 for _ in write_files(self._core, prefix, names, directory, storage_type, concurrency, progress))
 
@@ -252,8 +250,7 @@ def _new_file(root: int, directory: str, name: str) -> Iterator[BinaryIO]:
     temporary = f"{RESERVED}{os.urandom(12).hex()}"
     with Descriptor(_open_folder(root, directory, folders)) as parent:
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-            with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=parent), "w+b") as file:
+            with open(temporary, "x+b", opener=partial(os.open, mode=0o666, dir_fd=parent)) as file:
                 yield file
             try:
                 os.rename(temporary, own_name, src_dir_fd=parent, dst_dir_fd=parent)

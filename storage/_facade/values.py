@@ -54,12 +54,7 @@ def chunks_of(value: Any, size: int) -> Iterator[bytes]:
 
 def file_chunks(file: ReadableFile, size: int) -> Iterator[bytes]:
     """The bytes of a file object from where it stands, text as UTF-8, in pieces of exactly ``size`` bytes but for the last."""
-    return rechunk(_reads(file, size), size)
-
-
-def _reads(file: ReadableFile, size: int) -> Iterator[bytes]:
-    while data := read_bytes(file.read(size)):
-        yield data
+    return rechunk(iter(lambda: read_bytes(file.read(size)), b""), size)
 
 
 def read_bytes(data: Any) -> bytes:
