@@ -29,7 +29,6 @@ class Task(Generic[T]):
         self._running.acquire()
 
     def run(self) -> None:
-        """Makes the call."""
         running = self._running
         context, function, args = cast("tuple[Context, Callable[..., T], tuple[Any, ...]]", self._work)
         self._work = None

@@ -18,8 +18,6 @@ from storage._types import ObjectInfo
 
 
 class AsyncBlobs(AsyncCore):
-    """The methods of ``AsyncStorage`` for one blob."""
-
     exists: Final = quick(Storage.exists)
     info: Final = quick(Storage.info)
     delete: Final = quick(Storage.delete)

@@ -33,8 +33,6 @@ def _opened(method: Callable[Concatenate[Storage, P], Any]) -> Callable[Concaten
 
 
 class AsyncFiles(AsyncCore):
-    """The methods of ``AsyncStorage`` for files: from a file, to a file, as a file."""
-
     open: Final = _opened(Storage.open)
 
     @same_as(Storage.set_file)

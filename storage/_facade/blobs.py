@@ -22,8 +22,6 @@ _MIB = 1024 * 1024
 
 
 class Blobs(Facade):
-    """The methods of ``Storage`` for one blob."""
-
     def set(
         self,
         key: str,

@@ -25,8 +25,6 @@ _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 
 
 class Directories(Files):
-    """The methods of ``Storage`` that move whole directories."""
-
     def set_dir(
         self,
         prefix: str,

@@ -55,7 +55,6 @@ class Sink:
         return cls(file, progress, descriptor=descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None)
 
     def write(self, data: bytes) -> None:
-        """Writes the next bytes."""
         try:
             view = memoryview(data)
             while view:
@@ -78,7 +77,6 @@ class Sink:
             raise CallerFault(exc) from exc
 
     def moved(self, count: int) -> None:
-        """Tells ``progress``."""
         if self.progress is not None:
             try:
                 self.progress(count)

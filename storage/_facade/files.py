@@ -23,8 +23,6 @@ from storage.exceptions import PreconditionFailedError
 
 
 class Files(Facade):
-    """The methods of ``Storage`` for files: from a file, to a file, as a file."""
-
     def set_file(
         self,
         key: str,

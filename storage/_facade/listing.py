@@ -19,8 +19,6 @@ _PAGE = 1000
 
 
 class Listing(Facade):
-    """The listings of ``Storage``."""
-
     def list(
         self,
         prefix: str | None = None,
@@ -157,7 +155,6 @@ class Scan:
         self._detail, self._delimiter, self._page_size = detail, delimiter, page_size
 
     def keys(self) -> Generator[str, None, None]:
-        """The keys."""
         cut, raw = len(self._prefix), self._call.route.raw
         for path, _ in self._entries():
             key = path[cut:]

@@ -15,8 +15,6 @@ from storage._facade.values import Value
 
 
 class Many(Blobs, Listing):
-    """The methods of ``Storage`` for many blobs at once."""
-
     # Two signatures: where a parameter is a union, mypy does not look in it for the values of a dict, and joins text and bytes.
     @overload
     def set_many(

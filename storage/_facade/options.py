@@ -135,7 +135,6 @@ def download_options(
     content_type: str | None,
     download_name: str | None = None,
 ) -> SignOptions:
-    """The options of ``sign_download``, checked."""
     if method not in ("GET", "HEAD"):
         raise ValueError(f"method={method!r}: a download is signed for 'GET' or 'HEAD'")
     if download_name is not None:
@@ -170,7 +169,6 @@ def _attachment(name: str) -> str:
 
 
 def form_options(expires_in: float | timedelta, max_length: int | None, content_type: str | None) -> FormOptions:
-    """The options of ``sign_form``, checked."""
     check_header("content_type", content_type)
     if max_length is not None:
         check_count("max_length", max_length, 0)
@@ -184,7 +182,6 @@ def upload_options(
     content_md5: str | None,
     overwrite: bool,
 ) -> SignOptions:
-    """The options of ``sign_upload``, checked."""
     check_header("content_type", content_type)
     if content_length is not None:
         check_count("content_length", content_length, 0)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 
 class Signing(Facade):
-    """The methods of ``Storage`` that sign requests."""
-
     def get_signed_url(
         self,
         key: str,

@@ -35,7 +35,6 @@ class Upload:
         return self._begun != forks.count
 
     def write(self, data: bytes) -> None:
-        """Takes the next bytes."""
         check_owner(self._begun, self._call)
         _stop.check()
         self._moved += len(data)
