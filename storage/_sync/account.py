@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable
 from threading import RLock
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from storage._stop import Stop
 from storage._sync.pace import Abandoned
@@ -19,25 +19,12 @@ _DIGEST_BITS: Final = 256
 _COUNTED: Final = ("copied", "copied_bytes", "deleted", "same", "vanished", "kept", "failed")
 
 
-class Mark(NamedTuple):
-    """An account as it was, for :meth:`Account.back_to`."""
-
-    counts: Counter[str]
-    compared: Counter[str]
-    digest: int | None
-
-
 class Account:
     """The account of a sync, which many threads write to.
 
-    Args:
-        stop: is set where a callback raises.
-        progress: called with the number of bytes copied since the last call.
-        report: called with each event. One call at a time, of both.
-        most_failures: how many failures are kept; all are counted.
-
-    Attributes:
-        error: what a callback raised.
+    ``stop`` is set, and ``error`` is what was raised, where a callback raises. ``progress`` is called with the number of bytes
+    copied since the last call, ``report`` with each event; one call at a time, of both. ``most_failures``: how many failures
+    are kept; all are counted.
     """
 
     def __init__(
@@ -103,11 +90,8 @@ class Account:
         if self._report is not None:
             self.tell(SyncEvent(action, storage_type, entry.key, entry.size, reason=reason))
 
-    def fail(self, storage_type: str, key: str | None, error: Exception) -> None:
-        """A blob failed, or, without a key, a listing."""
-        self._fail(SyncFailure(storage_type, key, error))
-
-    def _fail(self, failure: SyncFailure) -> None:
+    def fail(self, failure: SyncFailure) -> None:
+        """A blob failed."""
         with self._lock:
             self._digest = None
             self._counts["failed"] += 1
@@ -119,7 +103,7 @@ class Account:
         """Adds what another account found."""
         with self._lock:
             for failure in part.failures:
-                self._fail(failure)
+                self.fail(failure)
             self._counts["failed"] += part.failed - len(part.failures)
             self._counts.update({name: getattr(part, name) for name in _COUNTED if name != "failed"})
             self._compared.update(part.compared)
@@ -151,13 +135,13 @@ class Account:
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
-    def mark(self) -> Mark:
-        """The account as it is now."""
-        return Mark(self._counts.copy(), self._compared.copy(), self._digest)
+    def mark(self) -> tuple[Counter[str], Counter[str], int | None]:
+        """The account as it is now, for :meth:`back_to`."""
+        return self._counts.copy(), self._compared.copy(), self._digest
 
-    def back_to(self, mark: Mark) -> None:
+    def back_to(self, mark: tuple[Counter[str], Counter[str], int | None]) -> None:
         """Forgets what was counted since the mark."""
-        self._counts, self._compared, self._digest = mark.counts.copy(), mark.compared.copy(), mark.digest
+        self._counts, self._compared, self._digest = mark
 
     def result(self, *, dry_run: bool, resumed: int = 0) -> SyncResult:
         """The account as the caller gets it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any, Final
 
 from storage._facade.call import Call
@@ -11,7 +11,7 @@ from storage._facade.core import Core, Facade, core_of
 from storage._sync.account import Account
 from storage._sync.copying import Pair
 from storage._sync.engine import Options
-from storage._sync.journal import Done, Journal, missing, name_of
+from storage._sync.journal import Journal, missing, name_of
 from storage._sync.scheduler import Scheduler, Task, Work, ranges_for
 from storage._sync.splitting import split_keys
 from storage._sync.stores import Sent, Store, check_sendable
@@ -29,7 +29,7 @@ def spread_sync(
 
     Deletes come in a second pass, which compares all ranges once more, and only if nothing failed in the first.
     """
-    _check_sendable("sync_to", executor, source, target)
+    check_sendable("sync_to", executor, source, target)
     journal = None if options.dry_run or "tmp" not in target.routes else Journal(Store(target), name_of(pairs, options))
     done = [] if journal is None else journal.read()
     if journal is not None:
@@ -43,16 +43,17 @@ def spread_sync(
         for keys in sync.split(pair.storage_type, options.prefix, None, ranges_for(executor))
     ]
     first = options if options.dry_run else options._replace(delete=False)
-    sync.run(first, [(name, part) for name, keys in ranges for part in missing(keys, _of_type(done, name))])
+    to_do = [
+        (name, part)
+        for name, keys in ranges
+        for part in missing(keys, (one.keys for one in done if one.storage_type == name))
+    ]
+    sync.run(first, to_do)
     if options != first and not account.failed:
         sync.run(options, ranges, is_second=True)
     if journal is not None:
         journal.clear()
     return len(done)
-
-
-def _of_type(done: Sequence[Done], storage_type: str) -> list[KeyRange]:
-    return [one.keys for one in done if one.storage_type == storage_type]
 
 
 class _SpreadSync:
@@ -112,7 +113,7 @@ class _SpreadSync:
 
 def spread_delete(core: Core, prefix: str, storage_type: str, concurrency: int | None, executor: Executor) -> int:
     """Deletes all keys that start with ``prefix`` by an executor; returns how many there were."""
-    _check_sendable("delete_prefix", executor, core)
+    check_sendable("delete_prefix", executor, core)
     work = DeleteWork(Sent(core), prefix, storage_type, concurrency, samples_of(core, storage_type, prefix))
     return sum(piece.result for piece in _spread("delete_prefix", core, work, executor))
 
@@ -121,7 +122,7 @@ def spread_map(
     store: Facade, function: Callable[[Any, str], Any], prefix: str, storage_type: str, executor: Executor
 ) -> Iterator[tuple[str, Any]]:
     """Calls ``function(store, key)`` for all keys that start with ``prefix`` by an executor; yields keys and results."""
-    _check_sendable("map_keys", executor, store)
+    check_sendable("map_keys", executor, store)
     core = core_of(store)
     work = MapWork(Sent(store), function, prefix, storage_type, samples_of(core, storage_type, prefix))
     for piece in _spread("map_keys", core, work, executor):
@@ -137,9 +138,3 @@ def _spread(name: str, core: Core, work: DeleteWork | MapWork, executor: Executo
         return split_keys(call, work.prefix, parts, keys)
 
     return Scheduler(name, executor, split).run(Task(work, keys) for keys in split(work, None, ranges_for(executor)))
-
-
-def _check_sendable(name: str, executor: Executor, *stores: Core | Facade) -> None:
-    if not isinstance(executor, ThreadPoolExecutor):  # threads need nothing sent
-        for store in stores:
-            check_sendable(name, store)

@@ -52,13 +52,10 @@ class _Changed(Exception):  # noqa: N818 (caught at once: the blob is copied aga
 
 
 class Copier:
-    """Copies blobs, from many threads at once.
+    """Copies blobs, from many threads at once, until ``stop`` is set.
 
-    Args:
-        moved: called with the number of bytes that were copied.
-        stop: ends everything soon once it is set.
-        bwlimit: bytes a second; ``None``: no limit.
-        large_at_once: how many blobs that are written in parts may be on the way; ``None``: a number that bounds the memory.
+    ``moved`` is called with the number of bytes that were copied. ``bwlimit``: bytes a second. ``large_at_once``: how many blobs
+    that are written in parts may be on the way; ``None``: a number that bounds the memory.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator
 
 
@@ -19,20 +20,12 @@ class Digest:
     """
 
     def __init__(self, part: int | None = None) -> None:
-        self._part = part
-        self._room = part or 0
+        self._part = self._room = part or sys.maxsize
         self._done: list[bytes] = []
         self._now = hashlib.md5(usedforsecurity=False)
 
     def update(self, data: bytes) -> None:
         """Adds the next bytes."""
-        if self._part is None:
-            self._now.update(data)
-            return
-        if len(data) <= self._room:
-            self._now.update(data)
-            self._room -= len(data)
-            return
         view = memoryview(data)
         while view:
             if not self._room:

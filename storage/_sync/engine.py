@@ -20,7 +20,7 @@ from storage._sync.copying import Copier, Pair
 from storage._sync.pace import Abandoned, Pace
 from storage._sync.plan import Entry, OutOfOrder, checked_order, compare, entry_of, merge
 from storage._sync.spool import Spool, sorted_on_disk
-from storage._sync_types import SyncEvent
+from storage._sync_types import SyncEvent, SyncFailure
 from storage._threads import Pool
 from storage._types import KeyRange
 from storage.exceptions import NotFoundError
@@ -59,23 +59,11 @@ class Limit(NamedTuple):
     size: int  # bytes of these
 
 
-class _Disordered(Exception):  # noqa: N818 (caught at once: the listing is made again)
-    """The listing of a backend does not come in order."""
-
-    def __init__(self, backend: int) -> None:
-        super().__init__()
-        self.backend = backend
-
-
 class Engine:
     """Makes the target what the source is.
 
-    Args:
-        pairs: the storage types.
-        options: what is wanted.
-        account: counts, and reports to the caller.
-        stop: ends everything soon once it is set.
-        patience: seconds for which a call is made again that a service refuses or does not answer, with growing pauses.
+    ``stop`` ends everything soon once it is set. ``patience``: seconds for which a call is made again that a service refuses or
+    does not answer, with growing pauses.
     """
 
     def __init__(
@@ -122,9 +110,9 @@ class Engine:
                 jobs.back_to(marks[0])
                 deletions.back_to(marks[1])
                 self._account.back_to(marks[2])
-                if not isinstance(exc, _Disordered):
+                if not isinstance(exc, OutOfOrder):
                     raise
-                self._disordered.add(exc.backend)
+                self._disordered.add(exc.listing)  # which is made again, and sorted
 
     def _compare(
         self, number: int, pair: Pair, keys: KeyRange, limit: Limit | None, jobs: Spool, deletions: Spool
@@ -170,8 +158,8 @@ class Engine:
         """The blobs of one side that the filter takes, in order."""
         listing = self._listing(route, storage_type, keys)
         if id(route.backend) in self._disordered:
-            return checked_order(stack.enter_context(sorted_on_disk(listing)))
-        return _or_disordered(checked_order(listing), route)
+            listing = stack.enter_context(sorted_on_disk(listing))
+        return checked_order(listing, id(route.backend))
 
     def _listing(self, route: Route, storage_type: str, keys: KeyRange) -> Iterator[Entry]:
         cut = len(route.prefix)
@@ -212,7 +200,7 @@ class Engine:
                 try:
                     self._pace.run(function, pair, action, entry)
                 except Exception as exc:
-                    self._account.fail(pair.storage_type, entry.key, exc)
+                    self._account.fail(SyncFailure(pair.storage_type, entry.key, exc))
                 except BaseException:
                     self._stop.set()
                     raise
@@ -270,10 +258,3 @@ class Engine:
 
     def _keep(self, pair: Pair, _: str, entry: Entry) -> None:
         self._account.done("kept", pair.storage_type, entry, "other blobs failed; run again")
-
-
-def _or_disordered(entries: Iterator[Entry], route: Route) -> Iterator[Entry]:
-    try:
-        yield from entries
-    except OutOfOrder:
-        raise _Disordered(id(route.backend)) from None

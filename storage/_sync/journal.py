@@ -44,12 +44,7 @@ def _place(route: Route) -> tuple[str, str]:
 
 
 class Journal:
-    """The journal of one sync.
-
-    Args:
-        target: the target's store.
-        name: the name of the journal.
-    """
+    """The journal of one sync, in its target."""
 
     def __init__(self, target: Store, name: str) -> None:
         self.name = name

@@ -26,12 +26,9 @@ class Abandoned(BaseException):
 
 
 class Limiter:
-    """Lets so many bytes a second pass, of all threads together.
+    """Lets ``rate`` bytes a second pass, of all threads together; ``None``: any number.
 
-    Args:
-        rate: bytes a second; ``None``: any number.
-        wait: waits for so many seconds, or less where it is told to stop.
-        clock: seconds.
+    ``wait`` waits for so many seconds, or less where it is told to stop.
     """
 
     def __init__(
@@ -57,12 +54,8 @@ class Pace:
     """Slows all threads of a process down while a service refuses or fails, instead of giving up.
 
     Each ``UnavailableError`` makes all threads pause, twice as long as the time before; success shortens the pauses again. A call
-    that has failed for ``patience`` seconds raises, and until a call succeeds, others then raise at once.
-
-    Args:
-        patience: seconds for which a call is made again and again; 0: it is made once.
-        wait: waits for so many seconds; true: the sync was stopped.
-        clock: seconds.
+    that has failed for ``patience`` seconds (0: at once) raises, and until a call succeeds, others then raise at once. ``wait``
+    waits for so many seconds; true: the sync was stopped.
     """
 
     def __init__(

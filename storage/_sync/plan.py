@@ -16,7 +16,15 @@ _MARGIN: Final = 10 * _SECOND
 
 
 class OutOfOrder(Exception):  # noqa: N818 (caught at once; an answer, not an error)
-    """A listing does not come in the order of its keys' UTF-8 bytes."""
+    """A listing does not come in the order of its keys' UTF-8 bytes.
+
+    Attributes:
+        listing: the number that its reader gave to it.
+    """
+
+    def __init__(self, listing: int) -> None:
+        super().__init__(listing)
+        self.listing = listing
 
 
 class Entry(NamedTuple):
@@ -37,15 +45,15 @@ def entry_of(key: str, size: int, etag: str, modified: datetime) -> Entry:
 # ---- merging -------------------------------------------------------------------------------------------------------
 
 
-def checked_order(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """``entries``, each key once; raises ``OutOfOrder`` at the first key that comes too late."""
+def checked_order(entries: Iterable[Entry], listing: int = 0) -> Iterator[Entry]:
+    """``entries``, each key once; raises ``OutOfOrder(listing)`` at the first key that comes too late."""
     last: str | None = None
     for entry in entries:
         key = entry.key  # code points compare as their UTF-8 bytes do
         if last is not None and key <= last:
             if key == last:
                 continue
-            raise OutOfOrder(f"{key!r} after {last!r}")
+            raise OutOfOrder(listing)
         last = key
         yield entry
 

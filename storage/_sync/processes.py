@@ -21,9 +21,6 @@ class Processes(Executor):
     """As ``ProcessPoolExecutor``, whose futures all fail when one of its processes dies; but it takes new work then.
 
     The processes start at once, while the caller still splits its keys.
-
-    Args:
-        processes: how many.
     """
 
     def __init__(self, processes: int) -> None:

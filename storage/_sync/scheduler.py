@@ -80,13 +80,9 @@ def _told(executor: Executor) -> int:
 
 
 class Scheduler:
-    """Tasks on their way through an executor.
+    """Tasks on their way through an executor, for the call ``name``.
 
-    Args:
-        name: the call, for messages.
-        executor: runs them.
-        split: splits what is left of a range into so many parts.
-        again: called before a range is done again.
+    ``split`` splits what is left of a range into so many parts. ``again`` is called before a range is done again.
     """
 
     def __init__(

@@ -48,13 +48,9 @@ _AT_ONCE: Final = 32  # cells that are cut between two looks at their sizes
 
 
 def split_keys(call: Call, prefix: str, parts: int, within: KeyRange | None = None) -> list[KeyRange]:
-    """Splits the keys of a store that start with ``prefix`` and lie in a range.
+    """Splits the keys of a store that start with ``prefix``, and lie ``within`` a range, into at most ``parts`` ranges.
 
-    Args:
-        call: the call about the prefix.
-        prefix: what the keys start with.
-        parts: how many ranges, at most.
-        within: the range; ``None``: all keys.
+    ``call`` is the call about the prefix.
     """
     start, end = (None, None) if within is None else (within.start_after, within.end_before)
 
@@ -71,11 +67,7 @@ def split_keys(call: Call, prefix: str, parts: int, within: KeyRange | None = No
 def split(look: Look, parts: int, *, prefix: str = "", concurrency: int = 1) -> list[KeyRange]:
     """Ranges that hold every key that starts with ``prefix`` once, about equally many each; at most ``parts`` of them.
 
-    Args:
-        look: lists the first keys that start with ``prefix`` between two bounds.
-        parts: how many ranges.
-        prefix: what all keys start with.
-        concurrency: how many calls of ``look`` at once.
+    ``look`` lists the first keys that start with ``prefix`` between two bounds; ``concurrency`` calls of it are made at once.
     """
     surveyor = _Surveyor(look, prefix)
     cells = [surveyor.cell(None, None)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
@@ -67,14 +68,12 @@ def _received(data: bytes) -> Sent[Any]:
     return Sent(pickle.loads(data), is_received=True)  # noqa: S301 (what the executor has unpickled already)
 
 
-def check_sendable(name: str, store: object) -> None:
-    """Raises ``ConfigurationError`` if a store cannot be sent to the workers of an executor.
-
-    Args:
-        name: the call, for the message.
-        store: a ``Storage`` or its core.
-    """
-    try:
-        pickle.dumps(store)
-    except TypeError as exc:
-        raise ConfigurationError(f"{name}(executor=…): workers cannot be sent this store: {exc}") from exc
+def check_sendable(name: str, executor: Executor, *stores: object) -> None:
+    """Raises ``ConfigurationError`` if a store cannot be sent to the workers of ``executor``. ``name``: the call."""
+    if isinstance(executor, ThreadPoolExecutor):  # threads need nothing sent
+        return
+    for store in stores:
+        try:
+            pickle.dumps(store)
+        except TypeError as exc:
+            raise ConfigurationError(f"{name}(executor=…): workers cannot be sent this store: {exc}") from exc

@@ -80,23 +80,14 @@ def _sendable(error: Exception) -> Exception:
 
 @dataclass(frozen=True)
 class SyncWork(Work):
-    """Syncs ranges of one storage type.
-
-    Attributes:
-        source: the source's core.
-        target: the target's core.
-        storage_type: the type.
-        options: what is wanted.
-        samples: what the worker must see at the source.
-        journal: the name of the journal; ``None``: there is none.
-    """
+    """Syncs ranges of one storage type."""
 
     source: Sent[Core]
     target: Sent[Core]
     storage_type: str
     options: Options
-    samples: tuple[Sample, ...] = ()
-    journal: str | None = None
+    samples: tuple[Sample, ...] = ()  # what the worker must see at the source
+    journal: str | None = None  # its name
 
     def run(self, keys: KeyRange) -> tuple[SyncResult, KeyRange | None]:
         """Syncs a piece of a range."""
