@@ -382,7 +382,7 @@ def test_where_nothing_can_be_locked_writes_are_refused(store, monkeypatch):
 def test_a_broken_attribute_is_an_error_and_no_absence(store, monkeypatch):
     store.put("a", b"", PLAIN)
 
-    def broken(fd, name):
+    def broken(file, name, **options):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(_records, "_getxattr", broken)

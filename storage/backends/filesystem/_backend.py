@@ -119,13 +119,7 @@ class FilesystemBackend(Backend, Servable):
 
     # ---- writing -----------------------------------------------------------------------------------------------
 
-    def put(self, path: str, data: bytes, options: PutOptions) -> Stat:
-        return self._put(path, data, options, verify=False)
-
-    def put_verified(self, path: str, data: bytes, options: PutOptions) -> Stat:
-        return self._put(path, data, options, verify=True)
-
-    def _put(self, path: str, data: bytes, options: PutOptions, *, verify: bool) -> Stat:
+    def put(self, path: str, data: bytes, options: PutOptions, *, verify: bool = False) -> Stat:
         self._prepare(path)
         for _ in range(TRIES):
             staged = Staged(self._tree)
@@ -141,6 +135,9 @@ class FilesystemBackend(Backend, Servable):
                 staged.discard()
                 raise
         raise Swept
+
+    def put_verified(self, path: str, data: bytes, options: PutOptions) -> Stat:
+        return self.put(path, data, options, verify=True)
 
     def writer(self, path: str, options: PutOptions, size: int | None = None) -> _FileWriter:
         del size

@@ -49,8 +49,16 @@ class Spelling:
 
         Guaranteed: ``device``, on which ``path`` is going to be written, was asked.
         """
-        if device in self._folding:
-            _refuse_alias(open_folder, path)
+        if device not in self._folding:
+            return
+        for fd, segment in _entered(open_folder, path):
+            if segment not in os.listdir(fd):
+                if _system.look(fd, segment) is None:
+                    return
+                raise UnsupportedOperationError(
+                    f"{path!r}: the file system folds {segment!r} into a name that is there already in another "
+                    "spelling; choose another key or file system"
+                )
 
     def _note(self, device: int, folds: bool | None) -> None:
         if folds is not None:
@@ -73,17 +81,6 @@ class Spelling:
             folder, _, name = folder.rpartition("/")
 
 
-def _refuse_alias(open_folder: OpenFolder, path: str) -> None:
-    for fd, segment in _entered(open_folder, path):
-        if segment not in os.listdir(fd):
-            if _system.look(fd, segment) is None:
-                return
-            raise UnsupportedOperationError(
-                f"{path!r}: the file system folds {segment!r} into a name that is there already in another "
-                "spelling; choose another key or file system"
-            )
-
-
 def _is_spelled(open_folder: OpenFolder, path: str) -> bool:
     """Whether each segment of ``path`` stands in its directory as it is spelled."""
     found = [segment in os.listdir(fd) for fd, segment in _entered(open_folder, path)]
@@ -96,23 +93,16 @@ def _entered(open_folder: OpenFolder, path: str) -> Iterator[tuple[int, str]]:
     try:
         for segment in path.split("/"):
             yield fd, segment
-            inner = _enter(fd, segment)
-            if inner is None:
-                return
+            try:
+                inner = os.open(segment, _system.DIRECTORY, dir_fd=fd)
+            except OSError as exc:
+                if exc.errno in _NO_FOLDER:
+                    return
+                raise
             os.close(fd)
             fd = inner
     finally:
         os.close(fd)
-
-
-def _enter(fd: int, name: str) -> int | None:
-    """Opens the directory ``name`` in the directory ``fd``; ``None``: it is no directory."""
-    try:
-        return os.open(name, _system.DIRECTORY, dir_fd=fd)
-    except OSError as exc:
-        if exc.errno in _NO_FOLDER:
-            return None
-        raise
 
 
 def _finds_both(fd: int, name: str, variant: str) -> bool | None:
@@ -129,7 +119,5 @@ def _finds_both(fd: int, name: str, variant: str) -> bool | None:
 
 def _other_spelling(name: str) -> str | None:
     """``name`` as a folding file system would also find it; ``None``: there is no other spelling."""
-    for variant in (name.swapcase(), unicodedata.normalize("NFD", name), unicodedata.normalize("NFC", name)):
-        if variant != name:
-            return variant
-    return None
+    variants = (name.swapcase(), unicodedata.normalize("NFD", name), unicodedata.normalize("NFC", name))
+    return next((variant for variant in variants if variant != name), None)

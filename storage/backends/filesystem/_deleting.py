@@ -123,7 +123,7 @@ def _delete_plain_file(tree: Tree, fd: int, path: str) -> bool:
         st = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if not is_blob(st):
             return False
-        if st.st_dev not in tree.spelling.exact and not tree.spelling.holds(tree.open_directory, path, st.st_dev):
+        if st.st_dev not in tree.spelling.exact and not tree.spelling.holds(tree.open, path, st.st_dev):
             return False
         os.unlink(name, dir_fd=fd)
     except OSError:

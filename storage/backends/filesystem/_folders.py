@@ -31,13 +31,13 @@ def open_folder(tree: Tree, folder: str) -> int:
     A blob of the same name moves into it.
     """
     try:
-        return tree.open(folder, _system.DIRECTORY)
+        return tree.open(folder)
     except OSError as exc:
         if exc.errno not in ABSENT or exc.errno == errno.ENAMETOOLONG:
             raise
     for _ in range(TRIES):
         make_root(tree)
-        fd = tree.open("", _system.DIRECTORY)
+        fd = tree.open("")
         try:
             for segment in folder.split("/") if folder else ():
                 outer, fd = fd, _enter(tree, fd, segment)
@@ -55,7 +55,7 @@ def open_folder(tree: Tree, folder: str) -> int:
 def find_folder(tree: Tree, path: str) -> int:
     """Opens the directory of a blob that should be there; ``NotFoundError``: it is missing, and so is the blob."""
     try:
-        return tree.open(path.rpartition("/")[0], _system.DIRECTORY)
+        return tree.open(path.rpartition("/")[0])
     except OSError as exc:
         raise tree.absent(exc) from None
 
@@ -64,9 +64,9 @@ def find_nested(tree: Tree, folder: str) -> tuple[int, int]:
     """Opens the directory that ``folder`` lies in (-1 if that is the root) and ``folder``, as :func:`find_folder`."""
     try:
         if not folder:
-            return -1, tree.open("", _system.DIRECTORY)
+            return -1, tree.open("")
         outer, _, name = folder.rpartition("/")
-        fd = tree.open(outer, _system.DIRECTORY)
+        fd = tree.open(outer)
         try:
             return fd, os.open(name, _system.DIRECTORY, dir_fd=fd)
         except BaseException:
@@ -138,8 +138,13 @@ def _make_room(tree: Tree, fd: int, name: str) -> None:
             staging = open_staging(tree)  # held by name: where another thread opens it anew, the tree holds that one
             _move_inside(tree, fd, name, staging.fd, f"t{os.urandom(12).hex()}")
         except OSError as exc:
+            if exc.errno in (errno.ENOTSUP, errno.EPERM, errno.EMLINK):
+                raise UnsupportedOperationError(
+                    f"{name!r} is a blob, and this file system cannot turn it into a directory in one step: "
+                    "use another file system, or keep no keys below a key"
+                ) from exc
             if exc.errno != errno.EXDEV:
-                raise _no_room(name, exc) from exc
+                raise
             _move_inside(tree, fd, name, fd, f"{BESIDE}{os.urandom(12).hex()}")
     finally:
         unlock(own, fd)
@@ -172,15 +177,6 @@ def _move_inside(tree: Tree, fd: int, name: str, staging: int, staged: str) -> N
         os.unlink(staged, dir_fd=staging)
 
 
-def _no_room(name: str, exc: OSError) -> Exception:
-    if exc.errno in (errno.ENOTSUP, errno.EPERM, errno.EMLINK):
-        return UnsupportedOperationError(
-            f"{name!r} is a blob, and this file system cannot turn it into a directory in one step: "
-            "use another file system, or keep no keys below a key"
-        )
-    return exc
-
-
 # ---- removing ----------------------------------------------------------------------------------------------------------
 
 
@@ -197,7 +193,7 @@ def prune(tree: Tree, folder: str, outer_fd: int = -1) -> None:
         if outer_fd >= 0:
             os.rmdir(name, dir_fd=outer_fd)
         else:
-            with Descriptor(tree.open(outer, _system.DIRECTORY)) as fd:
+            with Descriptor(tree.open(outer)) as fd:
                 os.rmdir(name, dir_fd=fd)
     except OSError:
         return

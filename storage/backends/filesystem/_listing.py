@@ -73,14 +73,9 @@ def pages(
     page_size: int = 1000,
     delimiter: bool = False,
 ) -> Iterator[list[str]]:
-    """The paths of the blobs that start with ``prefix``, in order, in pages.
+    """The paths of the blobs that start with ``prefix``, and stand after and before these texts, in order, in pages.
 
-    Args:
-        prefix: a string prefix, not a folder.
-        after: only paths after this text.
-        before: only paths before this text.
-        page_size: at most this many to a page.
-        delimiter: one level; what lies deeper is given once, as a folder with a slash at its end.
+    ``delimiter``: one level; what lies deeper is given once, as a folder with a slash at its end.
     """
     start, slash, rest = prefix.rpartition("/")
     base = f"{checked(start)}/" if slash else ""
@@ -158,7 +153,7 @@ def _is_occupied(tree: Tree, folder: str) -> bool:
 def _read(tree: Tree, folder: str, *, is_top: bool = False) -> _Folder | None:
     """Reads a directory; ``None``: it is not there, or no directory."""
     try:
-        fd = tree.open(folder, _system.DIRECTORY)
+        fd = tree.open(folder)
     except OSError as exc:
         absent = tree.absent(exc)
         if isinstance(absent, NotFoundError) or (not is_top and absent is not exc):

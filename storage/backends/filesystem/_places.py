@@ -74,7 +74,7 @@ class Place:
         st, spelling = self.st, self._tree.spelling
         if st is None or not is_blob(st):
             raise NotFoundError
-        if st.st_dev not in spelling.exact and not spelling.holds(self._tree.open_directory, self.path, st.st_dev):
+        if st.st_dev not in spelling.exact and not spelling.holds(self._tree.open, self.path, st.st_dev):
             raise NotFoundError
         return st
 

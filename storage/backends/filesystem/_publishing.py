@@ -67,7 +67,7 @@ def _put(tree: Tree, path: str, staged: Staged, instead_of: os.stat_result | Non
     is_exact = device in tree.spelling.exact
     if not is_exact:
         tree.spelling.learn(device, staged.folder.fd, staged.name)
-        tree.spelling.refuse_alias(tree.open_directory, path, device)  # before anything is made or moved for it
+        tree.spelling.refuse_alias(tree.open, path, device)  # before anything is made or moved for it
     options = staged.options
     is_conditional = not options.overwrite or options.if_match is not None or instead_of is not None
     is_plain = is_exact and not is_conditional and not staged.sidecar
@@ -77,7 +77,7 @@ def _put(tree: Tree, path: str, staged: Staged, instead_of: os.stat_result | Non
     try:
         own = _folders.lock(tree, fd)
         if not (is_plain and _replace(staged, fd, name)):
-            tree.spelling.refuse_alias(tree.open_directory, path, device)  # nobody can make one any more
+            tree.spelling.refuse_alias(tree.open, path, device)  # nobody can make one any more
             place = Place(tree, path, fd, claim=True)
             if instead_of is not None and (place.st is None or not os.path.samestat(place.st, instead_of)):
                 raise Overtaken
@@ -173,14 +173,14 @@ def _try_move(tree: Tree, source: str, target: str, *, overwrite: bool, if_match
     folder, source_folder = target.rpartition("/")[0], source.rpartition("/")[0]
     device = tree.file(source).st_dev  # no directory is made for a blob that is not there
     _learn(tree, device)
-    tree.spelling.refuse_alias(tree.open_directory, target, device)
+    tree.spelling.refuse_alias(tree.open, target, device)
     fd = source_fd = own = -1
     places: list[Place] = []
     try:
         fd = _folders.open_folder(tree, folder)
-        source_fd = tree.open_directory(source_folder)
+        source_fd = tree.open(source_folder)
         own = _folders.lock(tree, fd, source_fd)
-        tree.spelling.refuse_alias(tree.open_directory, target, device)
+        tree.spelling.refuse_alias(tree.open, target, device)
         places.append(old := Place(tree, source, source_fd))
         places.append(new := Place(tree, target, fd, claim=True))
         stat = _move(tree, old, new, overwrite=overwrite, if_match=if_match)
@@ -207,7 +207,7 @@ def _learn(tree: Tree, device: int) -> None:
     """Asks ``device`` whether it folds names, by the name of a directory of ours, if it is not known."""
     if device not in tree.spelling.exact:
         _folders.open_staging(tree)
-        with Descriptor(tree.open_directory(HOME)) as home:
+        with Descriptor(tree.open(HOME)) as home:
             tree.spelling.learn(device, home, "tmp")
 
 

@@ -99,12 +99,12 @@ def attach(fd: int, record: bytes) -> None:
         raise
 
 
-def fetch(fd: int) -> Record | None:
+def fetch(file: int | str, *, follow_symlinks: bool = True) -> Record | None:
     """The record in the open file; ``None``: there is none (a file that was dropped in, or one with a sidecar)."""
     if _getxattr is None:
         return None
     try:
-        return decode(_getxattr(fd, _ATTRIBUTE))
+        return decode(_getxattr(file, _ATTRIBUTE, follow_symlinks=follow_symlinks))
     except OSError as exc:
         if exc.errno in _NO_ATTRIBUTE:
             return None
@@ -113,14 +113,7 @@ def fetch(fd: int) -> Record | None:
 
 def fetch_named(fd: int, name: str) -> Record | None:
     """As :func:`fetch`, of the file ``name`` in the directory ``fd``; an ``OSError`` where the system has no ``/proc``."""
-    if _getxattr is None:
-        return None
-    try:
-        return decode(_getxattr(f"/proc/self/fd/{fd}/{name}", _ATTRIBUTE, follow_symlinks=False))
-    except OSError as exc:
-        if exc.errno in _NO_ATTRIBUTE:
-            return None
-        raise
+    return fetch(f"/proc/self/fd/{fd}/{name}", follow_symlinks=False)
 
 
 def to_stat(path: str, st: os.stat_result, record: Record | None) -> Stat:

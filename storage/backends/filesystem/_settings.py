@@ -16,15 +16,10 @@ _PATH: Final = f"{HOME}/settings.json"
 
 
 class Settings(NamedTuple):
-    """The settings that ``setup`` was given.
+    """The settings that ``setup`` was given."""
 
-    Attributes:
-        cors_origins: the origins that a server of this store answers to.
-        tmp_days: for each prefix, after how many days its blobs expire.
-    """
-
-    cors_origins: tuple[str, ...] = ()
-    tmp_days: dict[str, int] = {}  # noqa: RUF012 (never changed)
+    cors_origins: tuple[str, ...] = ()  # that a server of this store answers to
+    tmp_days: dict[str, int] = {}  # noqa: RUF012 (for each prefix, after how many days its blobs expire; never changed)
 
 
 def read_settings(tree: Tree) -> Settings:

@@ -7,7 +7,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Final
 
 from storage._backend import SigningKeys
 from storage.backends.filesystem import _system
@@ -23,13 +23,6 @@ _VALID_ID = re.compile(r"[0-9a-f]{32}").fullmatch
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe put in a file's place must not hang the server
 
 
-class _Seen(NamedTuple):
-    """The keys, and the two files they were read from as they were then."""
-
-    marks: tuple[tuple[int, ...], ...]
-    keys: SigningKeys
-
-
 class KeyFiles:
     """The files ``id`` and ``secret`` of a store, in the directory for all that is ours.
 
@@ -39,14 +32,10 @@ class KeyFiles:
     """
 
     def __init__(self, tree: Tree, secret_file: str | None = None) -> None:
-        """Reads and makes nothing yet.
-
-        Args:
-            secret_file: the path of a file of secrets that somebody else looks after, instead of the store's own.
-        """
         self._tree = tree
-        self._secret_file = secret_file
-        self._seen: _Seen | None = None
+        self._secret_file = secret_file  # that somebody else looks after, instead of the store's own
+        # The keys, and the two files they were read from as they were then.
+        self._seen: tuple[tuple[tuple[int, ...], ...], SigningKeys] | None = None
 
     def load(self) -> SigningKeys | None:
         """The keys as they are now; ``None``: this store never signed.
@@ -57,11 +46,11 @@ class KeyFiles:
         try:
             marks = (self._mark(_ID), self._mark(_SECRET))
             seen = self._seen
-            if seen is None or seen.marks != marks:
-                seen = self._seen = _Seen(marks, SigningKeys(self._read_id(), self._read_secrets()))
+            if seen is None or seen[0] != marks:
+                seen = self._seen = marks, SigningKeys(self._read_id(), self._read_secrets())
         except FileNotFoundError:
             return None
-        return seen.keys
+        return seen[1]
 
     def ensure(self) -> SigningKeys:
         """The keys; where there are none they are made, once, even if several processes try at the same time.

@@ -46,12 +46,7 @@ class Staged:
     stat: os.stat_result
 
     def __init__(self, tree: Tree, folder: Descriptor | None = None, mode: int = 0o666) -> None:
-        """Makes a new file.
-
-        Args:
-            folder: where, if not in the directory for temporary files.
-            mode: who may read and write it, before the umask.
-        """
+        """Makes a new file in ``folder``, or else in the directory for temporary files. ``mode``: before the umask."""
         self.fd = -1
         self.sidecar = False
         self._tree = tree
@@ -166,13 +161,7 @@ class Staged:
 def write_own(
     tree: Tree, path: str, data: bytes, *, mode: int = 0o666, replace: bool = True, fsync: bool = True
 ) -> None:
-    """Writes a file of the store's own, whole.
-
-    Args:
-        mode: who may read and write it, before the umask.
-        replace: whether it takes the place of one that is there.
-        fsync: whether it is on the medium on return.
-    """
+    """Writes a file of the store's own, whole. ``replace``: in the place of one that is there; ``fsync``: to the medium."""
     folder, _, name = path.rpartition("/")
     staged = Staged.held(tree, mode)
     try:

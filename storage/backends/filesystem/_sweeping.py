@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
@@ -32,18 +32,14 @@ def sweep(tree: Tree, now: float) -> Sequence[str]:
 
 
 def sweep_staging(tree: Tree, most: int | None = None) -> int:
-    """Deletes what killed writers left where temporary files are; how many.
-
-    Args:
-        most: look at no more than so many.
-    """
+    """Deletes what killed writers left where temporary files are; how many. ``most``: looks at no more."""
     fd = tree.find(STAGING)
     if fd is None:
         return 0
     with Descriptor(fd):
         with os.scandir(fd) as entries:
             names = [entry.name for entry in islice(entries, most)]
-        return _remove(fd, names)
+        return sum(_remove(fd, name) for name in names)
 
 
 def _sweep_leftovers(tree: Tree) -> int:
@@ -53,15 +49,11 @@ def _sweep_leftovers(tree: Tree) -> int:
         fd = tree.find(folder)
         if fd is not None:
             with Descriptor(fd):
-                count += _remove(fd, (name for name in os.listdir(fd) if name.startswith(BESIDE)))
+                count += sum(_remove(fd, name) for name in os.listdir(fd) if name.startswith(BESIDE))
     return count
 
 
-def _remove(folder: int, names: Iterable[str]) -> int:
-    return sum(_remove_one(folder, name) for name in names)
-
-
-def _remove_one(folder: int, name: str) -> bool:
+def _remove(folder: int, name: str) -> bool:
     """Deletes the staged file or directory unless its writer lives, or it is something else; whether it did."""
     try:
         fd = os.open(name, _system.READ, dir_fd=folder)

@@ -85,7 +85,7 @@ class Tree:
 
     # ---- opening -----------------------------------------------------------------------------------------------
 
-    def open(self, path: str, flags: int) -> int:
+    def open(self, path: str, flags: int = _system.DIRECTORY) -> int:
         """Opens what is at ``path`` (``""``: the root); a link below the root is an ``OSError`` (``ELOOP``)."""
         if self._target is not None:
             self._follow_root()
@@ -95,10 +95,6 @@ class Tree:
             if exc.errno != errno.ELOOP or not self._resolve_root():
                 raise
         return _system.open_inside(self._base, path, flags)
-
-    def open_directory(self, path: str) -> int:
-        """Opens the directory at ``path``, as :meth:`open`."""
-        return self.open(path, _system.DIRECTORY)
 
     def find(self, path: str, flags: int = _system.DIRECTORY) -> int | None:
         """As :meth:`open`; ``None``: nothing that can be opened so is there."""
@@ -151,7 +147,7 @@ class Tree:
                 kind = st.st_mode & _FORMAT
             if kind != _FILE:
                 raise NotFoundError  # noqa: TRY301
-            if st.st_dev not in self._exact and not self.spelling.holds(self.open_directory, path, st.st_dev):
+            if st.st_dev not in self._exact and not self.spelling.holds(self.open, path, st.st_dev):
                 raise NotFoundError  # noqa: TRY301
         except OSError as exc:
             os.close(fd)
