@@ -71,6 +71,13 @@ def test_order_and_bounds(keys: list[str], data: st.DataObject, delimiter: bool,
     assert [path for path in got if bounds.end is None or path < bounds.end] == wanted
 
 
+def test_a_neighbour_that_is_a_folder_with_neighbours() -> None:
+    """It was given before its own folder's neighbour was asked for, with all that sorts there; nothing comes twice."""
+    keys = ["0..", "0./0", "0/0"]
+    pages = ordered(server(keys, delimiter=False, size=1, asked=[0]), "", None, None)
+    assert [path for page in pages for path, _ in page] == keys
+
+
 def test_requests() -> None:
     """It takes a request or two more a page, not one for each folder."""
     keys = [f"data/{folder}/{name}" for folder in range(100) for name in range(10)]

@@ -42,7 +42,7 @@ def ordered(fetch: Fetch, prefix: str, after: str | None, start: str | None) -> 
         barrier = None
         for place in range(len(prefix), len(last)):
             folder = last[:place]
-            if folder in done or last[place] > "/":
+            if last[place] > "/" or folder in done or _given(folder, done):
                 continue
             if last[place] < "/":
                 barrier = f"{folder}/"  # its neighbours are still coming, and they go first
