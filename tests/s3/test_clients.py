@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from urllib.parse import quote
@@ -170,6 +171,34 @@ def test_settings_that_no_request_can_hold(stub, bucket, monkeypatch) -> None:
                 call()
             assert "t0ken" not in str(caught.value)
     assert proxy.requests == []
+
+
+@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:9"], ids=["own", "boto3"])
+def test_a_line_break_in_refreshed_credentials_shows_none_of_them(monkeypatch, proxy) -> None:
+    """Neither on our own way, nor through boto3, nor from the client that the user gets."""
+
+    def fetch() -> dict[str, str]:
+        expiry = datetime.now(timezone.utc) + timedelta(hours=1)
+        return {
+            "access_key": "AKIA",
+            "secret_key": "s3cr3t",
+            "token": "t0k\nen",
+            "expiry_time": expiry.isoformat(),
+        }
+
+    credentials = RefreshableCredentials.create_from_metadata(fetch(), refresh_using=fetch, method="test")
+    if proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+    with Storage("s3://b?region=us-east-1&endpoint_url=http://127.0.0.1:9", credentials, retries=0) as store:
+        for call in (
+            lambda: store.set("k", "v"),
+            lambda: store.exists("k"),
+            store.list,
+            lambda: store.backend.client.head_object(Bucket="b", Key="k"),
+        ):
+            with pytest.raises(ConfigurationError, match="line break") as caught:
+                call()
+            assert "t0k" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_host_that_botocore_refuses() -> None:

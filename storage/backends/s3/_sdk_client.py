@@ -10,9 +10,10 @@ from hashlib import md5
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+from storage.backends._http import header_lines
 from storage.backends.s3 import _sdk
 from storage.backends.s3._sdk_wire import keep_body
-from storage.backends.s3._settings import POOL_SIZE, Settings, check_found, given_keys, is_boto3_session
+from storage.backends.s3._settings import POOL_SIZE, Settings, given_keys, is_boto3_session
 
 _AWS_HOSTS: Final = (
     ".amazonaws.com",
@@ -66,10 +67,7 @@ class SharedClient:
         if state.core is None:
             with state.lock:
                 if state.core is None:
-                    core = _make_core(self._settings)
-                    if not self._settings.anonymous:
-                        check_found(core.get_credentials())
-                    state.core = core
+                    state.core = _make_core(self._settings)
         return state.core
 
     def get(self) -> Any:
@@ -169,6 +167,7 @@ class SharedClient:
         events.unregister("before-call.s3", add_expect_header)
         events.register("before-parse.s3", keep_body)
         events.register_last("before-parameter-build.s3", _follow_no_redirect)
+        events.register_last("request-created.s3", _refuse_line_breaks)
         if not state.aws:
             for operation in _NEEDS_MD5:
                 events.register(f"before-sign.s3.{operation}", _use_md5)
@@ -249,6 +248,11 @@ def _follow_no_redirect(model: Any, context: dict[str, Any], **_: Any) -> None:
     """To know where a redirect leads botocore asks with HeadBucket: one that is itself redirected would ask for ever."""
     if model.name == "HeadBucket":
         context.setdefault("s3_redirect", {})["redirected"] = True
+
+
+def _refuse_line_breaks(request: Any, **_: Any) -> None:
+    """Checks the headers of a signed request: an error of http.client would show the value, which may be a session token."""
+    header_lines(request.headers.items())
 
 
 def _use_md5(request: Any, **_: Any) -> None:
