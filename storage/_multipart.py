@@ -49,25 +49,14 @@ class PartWriter(Generic[T]):
 
     Args:
         parts: how the driver does it.
-        size: how many bytes will probably come, if that is known.
-        part_size: bytes of a part; made larger where ``size`` needs more than 10,000 of them.
-        in_flight: parts on their way at once; fewer where parts are larger than usual.
+        size: how many bytes will probably come, if that is known: parts are larger where it needs more than 10,000 of them.
     """
 
-    def __init__(
-        self,
-        parts: Parts[T],
-        size: int | None = None,
-        *,
-        part_size: int = PART_SIZE,
-        in_flight: int = PARTS_IN_FLIGHT,
-    ) -> None:
+    def __init__(self, parts: Parts[T], size: int | None = None) -> None:
         self._parts = parts
-        self._budget = part_size * in_flight
-        self._in_flight = in_flight
         self._expected = size or 0
         least = -(-self._expected // _MAX_PARTS)
-        self._part_size = part_size if least <= part_size else -(-least // _MIB) * _MIB
+        self._part_size = PART_SIZE if least <= PART_SIZE else -(-least // _MIB) * _MIB
         self._buffer = bytearray()
         self._size = 0
         self._pool: Pool | None = None
@@ -117,12 +106,12 @@ class PartWriter(Generic[T]):
     def _send(self, data: bytes) -> None:
         if self._pool is None:
             self._parts.start()
-            self._pool = Pool(self._in_flight, "storage-part")
+            self._pool = Pool(PARTS_IN_FLIGHT, "storage-part")
         self._sent.append(self._pool.submit(self._part, len(self._sent) + 1, data))
         self._size += len(data)
         self._under_way += 1
         # Waiting after a part, and not before the next, means that nothing else holds that one meanwhile.
-        while self._under_way >= max(1, min(self._in_flight, self._budget // self._part_size)):
+        while self._under_way >= max(1, PART_SIZE * PARTS_IN_FLIGHT // self._part_size):  # fewer where parts are larger
             self._under_way -= 1
             failure = next_of(self._ended)
             if failure is not None:

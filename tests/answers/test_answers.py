@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage import Storage
-from storage._multipart import PartWriter
 from tests.answers.gcs_service import GCSService
 from tests.answers.judge import Driver, Truth, differs
 from tests.answers.made_up import made_up
@@ -47,7 +46,7 @@ def _memory() -> Iterator[None]:
 def small_parts() -> Iterator[None]:
     """Parts and ranges of some hundred bytes, so that a large blob is one of 5,000."""
     patch = pytest.MonkeyPatch()
-    patch.setitem(PartWriter.__init__.__kwdefaults__ or {}, "part_size", PART)
+    patch.setattr("storage._multipart.PART_SIZE", PART)
     patch.setattr("storage._facade.download.RANGE_SIZE", PART)
     yield
     patch.undo()

@@ -122,8 +122,10 @@ def test_a_failure_holds_nothing():
 AT_EXIT = """
 import atexit, os, sys, threading
 from storage import Storage
-from storage._multipart import PartWriter
+from storage import _multipart
 from storage.backends.memory import MemoryBackend
+
+_multipart.PART_SIZE = 5000
 
 class Parts:
     def __init__(self, *put):
@@ -141,7 +143,7 @@ class Parts:
 class Remote(MemoryBackend):
     inline, concurrency, chunk_size = False, 4, 1024
     def writer(self, path, options, size=None):
-        return PartWriter(Parts(self.put, path, options), size, part_size=5000)
+        return _multipart.PartWriter(Parts(self.put, path, options), size)
 
 store = Storage(backend=Remote())
 

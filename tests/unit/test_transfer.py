@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from storage import IntegrityError, PreconditionFailedError
+from storage import IntegrityError, PreconditionFailedError, _multipart
 from storage._facade import download as download_module
 from storage._facade.download import CallerFault, Sink, download
 from storage._multipart import PartWriter
@@ -66,24 +66,31 @@ class Recorder:
         return b"".join(self.parts[number] for number in sorted(self.parts))
 
 
+@pytest.fixture
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_multipart, "PART_SIZE", 10)
+
+
+@pytest.mark.usefixtures("_small_parts")
 @pytest.mark.parametrize("pieces", [[], [0], [9], [4, 5]])
 def test_less_than_a_part_is_one_request(pieces: list[int]) -> None:
     """What does not fill a part goes up whole."""
     driver = Recorder()
-    writer = PartWriter(driver, part_size=10)
+    writer = PartWriter(driver)
     for piece in pieces:
         writer.write(bytes(piece))
     assert writer.commit().size == sum(pieces)
     assert driver.calls == ["whole"]
 
 
+@pytest.mark.usefixtures("_small_parts")
 @pytest.mark.parametrize("piece", [1, 3, 10, 25, 100])
 @pytest.mark.parametrize("kind", [bytes, memoryview])
 def test_parts_are_equally_long(piece: int, kind: Any) -> None:
     """However the bytes come, every part but the last has the same size, and none is lost or moved."""
     driver = Recorder()
     data = bytes(range(256)) * 2
-    writer = PartWriter(driver, part_size=10)
+    writer = PartWriter(driver)
     for start in range(0, len(data), piece):
         writer.write(kind(data[start : start + piece]))
     assert writer.commit().size == len(data)
@@ -92,10 +99,11 @@ def test_parts_are_equally_long(piece: int, kind: Any) -> None:
     assert driver.calls == ["start", "finish"]
 
 
+@pytest.mark.usefixtures("_small_parts")
 def test_a_buffer_may_be_used_again_after_write() -> None:
     """``write`` is done with its argument on return."""
     driver = Recorder()
-    writer = PartWriter(driver, part_size=10)
+    writer = PartWriter(driver)
     buffer = bytearray(10)
     for number in range(5):
         buffer[:] = bytes([number]) * 10
@@ -104,11 +112,13 @@ def test_a_buffer_may_be_used_again_after_write() -> None:
     assert driver.data == b"".join(bytes([number]) * 10 for number in range(5))
 
 
-def test_no_more_parts_than_allowed_are_on_their_way() -> None:
+@pytest.mark.usefixtures("_small_parts")
+def test_no_more_parts_than_allowed_are_on_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded: a writer waits where as many parts as allowed are in flight."""
     driver = Recorder()
     driver.hold.clear()
-    writer = PartWriter(driver, part_size=10, in_flight=3)
+    monkeypatch.setattr(_multipart, "PARTS_IN_FLIGHT", 3)
+    writer = PartWriter(driver)
     done = threading.Event()
 
     def write() -> None:
@@ -126,10 +136,12 @@ def test_no_more_parts_than_allowed_are_on_their_way() -> None:
     assert len(driver.parts) == 12
 
 
-def test_a_failed_part_is_told_and_abort_waits() -> None:
+@pytest.mark.usefixtures("_small_parts")
+def test_a_failed_part_is_told_and_abort_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part's failure comes out of ``write`` or ``commit``; ``abort`` then waits for the others and cancels, once."""
     driver = Recorder(fail_at=2)
-    writer = PartWriter(driver, part_size=10, in_flight=2)
+    monkeypatch.setattr(_multipart, "PARTS_IN_FLIGHT", 2)
+    writer = PartWriter(driver)
 
     def upload() -> None:
         writer.write(bytes(200))
@@ -139,8 +151,9 @@ def test_a_failed_part_is_told_and_abort_waits() -> None:
         upload()
     writer.abort()
     assert driver.calls == ["start", "cancel"]
+    monkeypatch.setattr(_multipart, "PARTS_IN_FLIGHT", 10)
     driver = Recorder(fail_at=2)
-    writer = PartWriter(driver, part_size=10)
+    writer = PartWriter(driver)
     writer.write(bytes(25))
     with pytest.raises(OSError, match="part"):
         writer.commit()
@@ -148,10 +161,11 @@ def test_a_failed_part_is_told_and_abort_waits() -> None:
     assert driver.calls == ["start", "cancel"]
 
 
+@pytest.mark.usefixtures("_small_parts")
 def test_abort_before_anything_was_sent() -> None:
     """There is nothing to cancel where nothing was begun."""
     driver = Recorder()
-    writer = PartWriter(driver, part_size=10)
+    writer = PartWriter(driver)
     writer.write(b"abc")
     writer.abort()
     assert driver.calls == []
@@ -169,11 +183,12 @@ def test_known_sizes_fit_into_ten_thousand_parts(size: int | None, part: int) ->
     assert size is None or -(-size // part) <= 10_000
 
 
-def test_unknown_sizes_do_not_run_out_of_numbers() -> None:
+def test_unknown_sizes_do_not_run_out_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of a stream of unknown length double after every thousand; those of a known length never do."""
+    monkeypatch.setattr(_multipart, "PART_SIZE", 1)
     for size, sizes in ((None, {1: 1, 1000: 1, 1001: 2, 2000: 2, 2001: 4}), (4000, {1: 1, 1000: 1, 1001: 1, 3999: 1})):
         driver = Recorder()
-        writer = PartWriter(driver, size, part_size=1)
+        writer = PartWriter(driver, size)
         writer.write(bytes(4000))
         writer.commit()
         assert {number: len(driver.parts[number]) for number in sizes} == sizes
