@@ -6,9 +6,8 @@ from a refused request, and none resumes a body that was cut half way.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from time import sleep
+from typing import TYPE_CHECKING, NamedTuple
 
 from storage import _stop
 from storage._backend import trace
@@ -35,7 +34,7 @@ class Retries(NamedTuple):
     total: int = 3  # tries after the first
     backoff_factor: float = 0.5  # seconds: the longest wait before the first retry; each time it is twice as long
     backoff_max: float = 20.0  # seconds
-    statuses: frozenset[int] | None = None  # of HTTP, to retry; None: DEFAULT_STATUSES
+    statuses: frozenset[int] = DEFAULT_STATUSES  # of HTTP, to retry
 
     def delay(self, retry: int) -> float:
         """Seconds to wait before retry number ``retry`` (from 0): exponential, with full jitter."""
@@ -46,7 +45,7 @@ class Retries(NamedTuple):
 
     def retryable(self, status: int | None) -> bool:
         """Whether an answer with this HTTP status (``None``: no answer at all) is worth another try."""
-        return status is None or status in (DEFAULT_STATUSES if self.statuses is None else self.statuses)
+        return status is None or status in self.statuses
 
 
 class Attempts:
@@ -63,12 +62,11 @@ class Attempts:
 
     """
 
-    __slots__ = ("_retries", "_sleep", "lost", "tries")
+    __slots__ = ("_retries", "lost", "tries")
 
-    def __init__(self, retries: Retries, sleep: Callable[[float], Any] = time.sleep) -> None:
+    def __init__(self, retries: Retries) -> None:
         _stop.check()  # nothing new is sent for a call that was stopped
         self._retries = retries
-        self._sleep = sleep
         self.tries: int = 1
         self.lost: bool = False
 
@@ -103,7 +101,7 @@ class Attempts:
         trace.tries = self.tries
         stop = _stop.current.get()
         if stop is None:
-            self._sleep(delay)
+            sleep(delay)
         elif stop.wait(delay):
             raise exc
 
@@ -131,13 +129,12 @@ def parse_retries(value: int | Retry | Retries | None) -> Retries:
         raise ConfigurationError(f"retries={value!r}: use None, an int, or a urllib3.util.retry.Retry")
     if value.total is None or value.total is True:
         raise ConfigurationError("retries: this Retry has no total; give it one, as in Retry(total=5)")
-    statuses = frozenset(value.status_forcelist or ())
     return Retries(
         total=int(value.total),
         backoff_factor=float(value.backoff_factor),
         backoff_max=float(value.backoff_max),
         # urllib3's default is an empty list: a Retry that names no status leaves the choice to the driver.
-        statuses=statuses or None,
+        statuses=frozenset(value.status_forcelist or ()) or DEFAULT_STATUSES,
     )
 
 

@@ -32,16 +32,23 @@ def run(attempts, *failures):
     return len(failures)
 
 
+@pytest.fixture(autouse=True)
+def slept(monkeypatch):
+    """The waits before each retry, in seconds, which nothing waits for."""
+    waits = []
+    monkeypatch.setattr("storage._retry.sleep", waits.append)
+    return waits
+
+
 def test_default_is_three_retries():
     """None: three tries after the first, exponential."""
     assert parse_retries(None) == Retries(total=3)
 
 
 @pytest.mark.parametrize("total", [0, 1, 7])
-def test_number(total):
+def test_number(total, slept):
     """A number counts the tries after the first."""
-    slept = []
-    assert run(Attempts(parse_retries(total), slept.append), *[{"status": 503}] * 10) == total
+    assert run(Attempts(parse_retries(total)), *[{"status": 503}] * 10) == total
     assert len(slept) == total
 
 
@@ -105,25 +112,24 @@ def test_delays_grow_and_stay_bounded():
         assert len(delays) > 1
 
 
-def test_server_chooses_the_wait():
+def test_server_chooses_the_wait(slept):
     """Retry-After is kept, up to the maximum."""
-    slept = []
-    attempts = Attempts(Retries(total=5, backoff_factor=0, backoff_max=20), slept.append)
+    attempts = Attempts(Retries(total=5, backoff_factor=0, backoff_max=20))
     run(attempts, {"status": 503, "wait": 7}, {"status": 503, "wait": 3600})
     assert slept == [7, 20]
 
 
 def test_only_what_may_pass_is_retried():
     """A fault of the request is raised at once; an override decides over the status."""
-    assert run(Attempts(Retries(), lambda _: None), {"status": 403}) == 0
-    assert run(Attempts(Retries(), lambda _: None), {"status": 400, "retryable": True}) == 1
-    assert run(Attempts(Retries(), lambda _: None), {"status": 503, "retryable": False}) == 0
+    assert run(Attempts(Retries()), {"status": 403}) == 0
+    assert run(Attempts(Retries()), {"status": 400, "retryable": True}) == 1
+    assert run(Attempts(Retries()), {"status": 503, "retryable": False}) == 0
 
 
 @pytest.mark.parametrize("status, lost", [(None, True), (500, True), (503, True), (429, False), (408, False)])
 def test_lost_answers_are_remembered(status, lost):
     """After no answer or a 5xx the request may have been carried out; a refusal was not. Once lost stays lost."""
-    attempts = Attempts(Retries(), lambda _: None)
+    attempts = Attempts(Retries())
     assert not attempts.lost
     run(attempts, {"status": status})
     assert attempts.lost is lost
@@ -133,7 +139,7 @@ def test_lost_answers_are_remembered(status, lost):
 
 def test_tries_are_counted_for_the_log():
     """The number of tries reaches the trace of this thread."""
-    run(Attempts(Retries(total=2), lambda _: None), *[{"status": 503}] * 2)
+    run(Attempts(Retries(total=2)), *[{"status": 503}] * 2)
     assert trace.tries == 3
     trace.tries = 1
 
