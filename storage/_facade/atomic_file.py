@@ -42,13 +42,9 @@ def atomic_write(name: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except BaseException as exc:
         with suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(staged)
-        if isinstance(exc, OSError) and exc.filename == staged:
-            raise _named(exc, target) from None
-        raise
-
-
-def _named(exc: OSError, target: str) -> OSError:
-    """An error about the staged file, as one about the file that was asked for."""
-    if exc.errno == errno.ENOENT:
-        return OSError(exc.errno, "the folder is not there", os.path.dirname(target))
-    return OSError(exc.errno, exc.strerror, target)
+        if not isinstance(exc, OSError) or exc.filename != staged:
+            raise
+        # An error about the staged file is one about the file that was asked for.
+        if exc.errno == errno.ENOENT:
+            raise OSError(exc.errno, "the folder is not there", os.path.dirname(target)) from None
+        raise OSError(exc.errno, exc.strerror, target) from None

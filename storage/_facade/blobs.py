@@ -280,20 +280,14 @@ class Blobs(Facade):
         and a failure between them leaves both blobs.
 
         Args:
-            key: the blob's key.
-            new_key: the key that it gets. Onto itself: nothing happens.
-            storage_type: the blob's storage type.
-            new_storage_type: the type that it gets; ``None``: the same.
-            overwrite: ``False``: fail if there is a blob at ``new_key``, atomic against every other writer.
+            key, new_key, storage_type, new_storage_type, overwrite: as for :meth:`copy`.
             if_match: an etag: fail unless it is that of the blob to move; only this version is deleted.
 
         Returns:
             The moved blob's info.
 
         Raises:
-            NotFoundError: there is no such blob.
-            AlreadyExistsError: ``overwrite=False`` met a blob.
-            PreconditionFailedError: ``if_match`` is not the blob's etag.
+            NotFoundError, AlreadyExistsError, PreconditionFailedError: as for :meth:`copy`.
             UnsupportedOperationError: the backend has no create-only copy, or cannot delete on a condition.
         """
         return self._transfer("move", key, new_key, storage_type, new_storage_type, overwrite, if_match)

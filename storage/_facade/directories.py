@@ -82,11 +82,8 @@ class Directories(Files):
         Args:
             prefix: what the keys begin with, as a rule with a slash at its end; ``""``: all.
             directory: its path; made with its parents if it is not there.
-            storage_type: one of the store's types.
-            include: patterns of relative paths to take, as for :meth:`sync_to`; none: all.
-            exclude: patterns of relative paths to leave out.
+            storage_type, include, exclude, progress: as for :meth:`set_dir`.
             concurrency: how many blobs at once; ``None``: what suits the backend.
-            progress: called with the number of bytes moved since the last call; one call at a time, from any thread.
 
         Returns:
             How many files were written.

@@ -437,7 +437,7 @@ def test_doctor_says_what_is_wrong(storage, url, words, monkeypatch):
     """Each fault is one line that says what it is; status 3."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    monkeypatch.setattr("storage._retry.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("storage._retry.sleep", lambda _seconds: None)
     ran = storage("doctor", "--url", url)
     assert ran.status == 3
     wrong = [line for line in ran.lines if line.startswith("WRONG")]
