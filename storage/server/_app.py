@@ -165,14 +165,13 @@ class SignedURLs:
             await response.whole(*preflight(request.headers, origins))
             return
         response.common += cors_headers(request.headers, origins)
-        form = request.method == "POST" and is_form(request)
-        if request.method not in METHODS and not form:
+        if request.method not in METHODS and not (request.method == "POST" and is_form(request)):
             raise RefusedError(405, "use GET, HEAD, PUT or a form's POST, whichever was signed", [_ALLOW])
         if found is None or not path:
             raise RefusedError(403, _NOT_OURS)
         backend, keys = found
         try:
-            await (self._store_form if form else self._carry_out)(backend, keys, path, request, response)
+            await self._carry_out(backend, keys, path, request, response)
         except (RefusedError, StalledError):
             raise
         except Exception as exc:
@@ -181,25 +180,22 @@ class SignedURLs:
     async def _carry_out(
         self, backend: Backend, keys: SigningKeys, path: str, request: Request, response: Response
     ) -> None:
-        grant = _url_signing.verify(keys, request.method, path, request.query, request.headers, self._now())
-        if grant.method == "PUT":
-            stat = await upload(backend, grant, request, self._max_upload, self._stall_seconds)
-            await response.whole(200, [("etag", f'"{stat.etag}"'), ("cache-control", "no-store")])
+        clock = self._clock or _url_signing.clock
+        if request.method == "POST":
+
+            def verify(fields: Sequence[tuple[str, str]]) -> Grant:
+                return _url_signing.verify_form(keys, path, fields, clock())
+
+            stat = await post_form(backend, verify, request, self._max_upload, self._stall_seconds)
+            status = 204  # as S3 and Cloud Storage answer; a page that posted a plain form stays where it is
         else:
-            await download(backend, grant, request, response, self._stall_seconds)
-
-    async def _store_form(
-        self, backend: Backend, keys: SigningKeys, path: str, request: Request, response: Response
-    ) -> None:
-        def verify(fields: Sequence[tuple[str, str]]) -> Grant:
-            return _url_signing.verify_form(keys, path, fields, self._now())
-
-        stat = await post_form(backend, verify, request, self._max_upload, self._stall_seconds)
-        # As S3 and Cloud Storage answer; a page that posted a plain form stays where it is.
-        await response.whole(204, [("etag", f'"{stat.etag}"'), ("cache-control", "no-store")])
-
-    def _now(self) -> float:
-        return self._clock() if self._clock is not None else _url_signing.clock()
+            grant = _url_signing.verify(keys, request.method, path, request.query, request.headers, clock())
+            if grant.method != "PUT":
+                await download(backend, grant, request, response, self._stall_seconds)
+                return
+            stat = await upload(backend, grant, request, self._max_upload, self._stall_seconds)
+            status = 200
+        await response.whole(status, [("etag", f'"{stat.etag}"'), ("cache-control", "no-store")])
 
 
 def keys_of(backend: ServableBackend) -> SigningKeys | None:

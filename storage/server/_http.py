@@ -70,13 +70,6 @@ class Request:
             raise RefusedError(400, f"the header {name} is given {len(values)} times; send it once")
         return values[0]
 
-    @property
-    def has_body(self) -> bool:
-        """Whether a body was announced and has not ended."""
-        if self._ended:
-            return False
-        return "transfer-encoding" in self.headers or self.header("content-length") not in (None, "0")
-
     async def read(self, seconds: float) -> tuple[bytes, bool]:
         """The next piece of the body, and whether there is more.
 
@@ -103,12 +96,13 @@ class Request:
 
     async def drain(self) -> bool:
         """Reads what is left of the body, within ``_DRAIN_BYTES`` and ``_DRAIN_SECONDS``. Returns whether all of it has come."""
-        if not self.has_body:
+        announced = self.header("content-length")
+        if self._ended or ("transfer-encoding" not in self.headers and announced in (None, "0")):
             return True
         if self._stalled:
             return False
-        announced = self.header("content-length") or "0"
-        if self.header("expect") is not None or not announced.isdigit() or len(announced) > len(str(_DRAIN_BYTES)):
+        is_long = announced is not None and (not announced.isdigit() or len(announced) > len(str(_DRAIN_BYTES)))
+        if is_long or self.header("expect") is not None:
             # The client sends the body only after an interim answer, or the body is too long anyway.
             return False
         count = 0

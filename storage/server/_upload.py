@@ -48,7 +48,6 @@ class Body:
         self._wanted = md5
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._writer: Writer | None = None
-        self._finished = False
         self._count = 0
         self._pending = bytearray()
 
@@ -92,7 +91,7 @@ class Body:
             return self._backend.put(self._path, bytes(self._pending), self._options)
         self._writer.write(memoryview(self._pending))
         stat = self._writer.commit()
-        self._finished = True
+        self._writer = None
         return stat
 
     def _hash(self, data: bytearray) -> None:
@@ -101,7 +100,7 @@ class Body:
 
     def _abort(self) -> None:
         """Discards all of it, unless it was published. Blocks."""
-        if self._writer is not None and not self._finished:
+        if self._writer is not None:
             self._writer.abort()
 
 
