@@ -59,6 +59,7 @@ class MemoryBackend(Backend, Servable):
     inline = True
     volatile = True
     serve_url: str | None = None
+    cors_origins: tuple[str, ...] = ()
 
     def __init__(self, name: str = "") -> None:
         self._name = name
@@ -69,7 +70,6 @@ class MemoryBackend(Backend, Servable):
         self._lock = threading.Lock()
         self._versions = itertools.count(1)
         self._signing_keys = SigningKeys.new()
-        self._cors_origins: tuple[str, ...] = ()
         forks.watch(self)
 
     def forked(self) -> None:
@@ -218,19 +218,14 @@ class MemoryBackend(Backend, Servable):
         del create
         return self._signing_keys
 
-    @property
-    def cors_origins(self) -> tuple[str, ...]:
-        """The origins that ``setup`` allowed."""
-        return self._cors_origins
-
     def setup(self, wanted: Setup) -> list[str]:
         if wanted.tmp_days is not None:
             raise UnsupportedOperationError(
                 f"{self.location} ends with its process, so its blobs cannot expire after days"
             )
-        if wanted.cors_origins is None or wanted.cors_origins == self._cors_origins:
+        if wanted.cors_origins is None or wanted.cors_origins == self.cors_origins:
             return []
-        self._cors_origins = wanted.cors_origins
+        self.cors_origins = wanted.cors_origins
         return [f"CORS: {', '.join(wanted.cors_origins) or 'no origin'} may use signed URLs"]
 
     def classify(self, exc: BaseException) -> type[StorageError] | None:

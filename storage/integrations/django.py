@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import urljoin
 
@@ -54,25 +55,16 @@ class DjangoStorage(FileStorage):  # type: ignore[misc]  # Django has no types
         expires_in: float | timedelta = 3600,
         cache_control: str | None = None,
     ) -> None:
-        self._options: dict[str, Any] = {
-            "url": url,
-            "auth": auth,
-            "retries": retries,
-            "timeout": timeout,
-            "storage_types": storage_types,
-        }
-        self._storage: Storage | None = None
+        self._make = partial(Storage, url, auth, retries, timeout=timeout, storage_types=storage_types)
         self.storage_type = storage_type
         self.base_url = base_url
         self.expires_in = expires_in
         self.cache_control = cache_control
 
-    @property
+    @cached_property
     def storage(self) -> Storage:
         """The store itself, for what Django has no name for."""
-        if self._storage is None:
-            self._storage = Storage(**self._options)
-        return self._storage
+        return self._make()
 
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
         try:

@@ -6,11 +6,12 @@ Two ways in. ``StorageFileSystem(storage)`` shows the blobs of one storage type;
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import IO, Any, ClassVar, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.compression import compr
@@ -20,11 +21,12 @@ from fsspec.spec import AbstractFileSystem
 from storage import NotFoundError, ObjectInfo, Storage
 from storage._facade.concurrent import ordered_map
 from storage.integrations._fsspec_files import CompressedFile, TranslatedFile, WrittenText, translated
-from storage.integrations._fsspec_urls import absolute, opened, query
 
 __all__ = ["StorageFileSystem"]
 
 _PREFIX = "storage+"
+# One store a URL in this process: fsspec makes a file system for each path that it is given.
+_opened = functools.lru_cache(64)(Storage)
 
 
 class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -69,10 +71,16 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         self._base = ""
         if storage is None:
             if url == "file:///":
-                url = "file://" + quote(absolute(root))
-                self._base = absolute(root).strip("/") + "/"
-            full = f"{url}?{query(options)}"
-            storage = opened(full) if auth is None else Storage(full, auth)
+                if root is None:
+                    raise ValueError(
+                        "storage+file:// does not say in which directory the store begins: pass root=, "
+                        'as in storage_options={"root": "/data/store"}'
+                    )
+                url = "file://" + quote(os.path.abspath(root))
+                self._base = os.path.abspath(root).strip("/") + "/"
+            texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in options.items()}
+            full = f"{url}?{urlencode({'types': 'data:', **texts})}"
+            storage = _opened(full) if auth is None else Storage(full, auth)
         self.storage = storage
         self.storage_type = storage_type
         self._url = url
