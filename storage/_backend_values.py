@@ -94,14 +94,8 @@ class Setup(NamedTuple):
     prefixes: tuple[str, ...] = ("",)  # the path prefixes of the store's blobs
 
 
-class Chunks(Protocol):
+class Chunks(Iterator[bytes], Protocol):
     """An iterator over pieces of a blob, of at most some MiB each."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Itself."""
-
-    def __next__(self) -> bytes:
-        """The next piece."""
 
     def close(self) -> None:
         """Ends the iteration early and frees the connection or file. Idempotent."""

@@ -9,7 +9,7 @@ RESERVED = "storage--"
 """Names of metadata that begin with this belong to the drivers."""
 
 _NAME = re.compile(r"[a-z0-9-]{1,128}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 _WORD = re.compile(r"=\?utf-8\?b\?([A-Za-z0-9+/=]*)\?=", re.IGNORECASE)
 _MAX_METADATA = 2048
@@ -76,7 +76,7 @@ def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
             raise ValueError(f"metadata name {name!r}: only a-z, 0-9 and '-', 1 to 128 of them; write it in lower case")
         if name.startswith(RESERVED):
             raise ValueError(f"metadata name {name!r}: names that begin with {RESERVED!r} are this library's own")
-        if _CONTROL.search(value):
+        if CONTROL.search(value):
             raise ValueError(
                 f"metadata {name!r}: a value may hold no control character or lone surrogate; encode it first"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
@@ -10,12 +9,11 @@ from typing import Final
 
 from storage._backend import Changes, FormOptions, PutOptions, SignOptions
 from storage._content_types import guess_content_type
-from storage._metadata import MAX_HEADER, check_header, check_metadata
+from storage._metadata import CONTROL, MAX_HEADER, check_header, check_metadata
 
 MAX_EXPIRY: Final = 7 * 24 * 3600  # seconds: the longest that SigV4 and V4 allow
 _MD5_BYTES: Final = 16
 _BEYOND: Final = 10**15  # bytes: past the end of every blob; file systems and services count no further than 2**63
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 # Most writes give no option: one frozen value for each content type of the table.
 _plain = lru_cache(PutOptions)
@@ -154,7 +152,7 @@ def _attachment(name: str) -> str:
     """The ``Content-Disposition`` under which a browser saves a file by this name (RFC 6266)."""
     if not isinstance(name, str):
         raise TypeError(f"download_name must be a str, not {type(name).__name__}")
-    if not name or _CONTROL.search(name):
+    if not name or CONTROL.search(name):
         raise ValueError(f"download_name={name!r}: use a name without control characters and lone surrogates")
     # Old clients read the first form; it must be ASCII without what has a meaning inside quotes.
     plain = "".join(char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name)

@@ -14,7 +14,7 @@ _MOST = 100_000  # files that are counted
 
 def files_outside(core: Core, backend: Backend, name: str, most: int = _MOST) -> str | None:
     """A message with the number of these files (up to ``most``) and the remedy; ``None``: there are none."""
-    prefixes = [route.prefix for route in core.routes.values() if route.backend is backend]
+    prefixes = core.prefixes(backend)
     count = Call.about_backend(name, backend).do(backend.count_outside, prefixes, most)
     if not count:
         return None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
 from storage._frozen import Frozen
+from storage._metadata import CONTROL
 from storage._retry import Timeout
 from storage.exceptions import ConfigurationError
 
 POOL_SIZE: Final = 64
 """Connections kept open: as many calls as pay off at once."""
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _AUTH_NAMES: Final = ("access_key_id", "secret_access_key", "session_token")
 
 
@@ -102,7 +101,7 @@ def _check_mapping(auth: Mapping[str, Any]) -> None:
 
 def is_key(text: str | None) -> bool:
     """Whether credentials may have this text in them (``None``: nothing)."""
-    return text is None or (text == text.strip() and not _CONTROL.search(text))
+    return text is None or (text == text.strip() and not CONTROL.search(text))
 
 
 def _check_text(what: str, value: str | None) -> None:
