@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from bisect import bisect_right
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from storage._stop import Stop, current
@@ -50,7 +51,6 @@ class Windows:
     def __init__(self, fetch: Fetch, size: int, *, parallel: bool) -> None:
         self._fetch, self._size, self._parallel = fetch, size, parallel
         self._parts: list[_Part] = []
-        self._starts: list[int] = []  # of the parts
         self._end = 0  # of the last part
         self._window = 0
         self._window_end = 0
@@ -97,14 +97,13 @@ class Windows:
 
     def has(self, position: int) -> bool:
         """Whether a reader at ``position`` goes on in this run, or right behind it."""
-        return bool(self._parts) and self._starts[0] <= position <= self._end
+        return bool(self._parts) and self._parts[0].start <= position <= self._end
 
     def clear(self) -> None:
         """Drops the run, and stops what is on its way."""
         for part in self._parts:
             part.drop()
         self._parts.clear()
-        self._starts.clear()
 
     def close(self) -> None:
         """As ``clear``, and lets the threads end."""
@@ -131,11 +130,10 @@ class Windows:
                 self._append(_Part(start, end, b""))
             else:
                 self._append(self._begin(start, end))
-        behind = bisect_right(self._starts, position - (_MOST_BEHIND if self._parallel else 0)) - 1
-        if behind > 0:
-            for part in self._parts[:behind]:
-                part.drop()
-            del self._parts[:behind], self._starts[:behind]
+        behind = max(0, self._index(position - (_MOST_BEHIND if self._parallel else 0)))
+        for part in self._parts[:behind]:
+            part.drop()
+        del self._parts[:behind]
         if here is not None:
             self._put(*here, self._fetch(*here, None))
 
@@ -159,7 +157,6 @@ class Windows:
 
     def _append(self, part: _Part) -> None:
         self._parts.append(part)
-        self._starts.append(part.start)
         self._end = part.end
 
     def _begin(self, start: int, end: int) -> _Part:
@@ -170,11 +167,14 @@ class Windows:
 
     def _arrived(self, position: int) -> _Part:
         """The part at ``position``, waited for."""
-        part = self._parts[bisect_right(self._starts, position) - 1]
+        part = self._parts[self._index(position)]
         if not isinstance(part.data, bytes):
             self._put(part.start, part.end, part.data.result())
-            part = self._parts[bisect_right(self._starts, position) - 1]
+            part = self._parts[self._index(position)]
         return part
+
+    def _index(self, position: int) -> int:
+        return bisect_right(self._parts, position, key=attrgetter("start")) - 1
 
     def _put(self, start: int, end: int, chunks: list[bytes]) -> None:
         """Puts what has come in the place of the part from ``start`` to ``end``."""
@@ -186,9 +186,8 @@ class Windows:
                 position += len(chunk)
         if position != end:
             raise IntegrityError(f"{position - start} bytes came of a range of {end - start}; try again")
-        index = bisect_right(self._starts, start) - 1
+        index = self._index(start)
         self._parts[index : index + 1] = parts
-        self._starts[index : index + 1] = [part.start for part in parts]
 
 
 def _fetch(fetch: Fetch, start: int, end: int, stop: Stop) -> list[bytes]:

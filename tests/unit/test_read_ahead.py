@@ -114,7 +114,10 @@ def test_any_reads_and_seeks_give_what_a_file_gives(size, steps, parallel, buffe
                     data = file.read(number)
                     assert data == same.read(len(data))
                     assert data or number == 0 or same.tell() >= size
-                assert raw._windows._end - min(raw._windows._starts, default=raw._windows._end) <= 32 * KIB
+                assert (
+                    raw._windows._end - min((part.start for part in raw._windows._parts), default=raw._windows._end)
+                    <= 32 * KIB
+                )
 
 
 def test_a_reader_from_the_front_has_many_ranges_on_their_way_at_once():
@@ -145,7 +148,7 @@ def test_no_more_than_32_mib_are_held(step):
     with io.BufferedReader(raw, 64 * KIB) as file:
         while file.read(step):
             windows = raw._windows
-            assert windows._end - windows._starts[0] <= 32 * MIB
+            assert windows._end - windows._parts[0].start <= 32 * MIB
             assert windows._end - raw._position <= 22 * MIB
     assert asked.moved == len(asked.data)
 
