@@ -7,7 +7,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Final
 
-from storage._aio.core import SMALL, AsyncCore, in_thread, same_as
+from storage._aio.core import SMALL, AsyncCore, in_thread, quick, same_as
 from storage._aio.sources import AsyncSource, is_async_source
 from storage._facade.call import Call, decoded, run_once
 from storage._facade.options import check_count, put_options
@@ -18,9 +18,9 @@ from storage._types import ObjectInfo
 
 
 class AsyncBlobs(AsyncCore):
-    exists: Final = in_thread(Storage.exists, quick=True)
-    info: Final = in_thread(Storage.info, quick=True)
-    delete: Final = in_thread(Storage.delete, quick=True)
+    exists: Final = quick(Storage.exists)
+    info: Final = quick(Storage.info)
+    delete: Final = quick(Storage.delete)
     set_metadata: Final = in_thread(Storage.set_metadata)
     copy: Final = in_thread(Storage.copy)
     move: Final = in_thread(Storage.move)

@@ -106,14 +106,24 @@ class AsyncCore(Facade):
             raise
 
 
+# Two decorators of one argument: mypy carries overloads through no other.
 def in_thread(
-    method: Callable[Concatenate[Storage, P], T], *, quick: bool = False
+    method: Callable[Concatenate[Storage, P], T],
 ) -> Callable[Concatenate[AsyncCore, P], Coroutine[Any, Any, T]]:
-    """A method of ``Storage`` as a coroutine, which runs in a worker thread; ``quick``: as ``AsyncCore._quick``."""
+    """A method of ``Storage`` as a coroutine, which runs in a worker thread."""
 
     async def call(self: AsyncCore, /, *args: P.args, **options: P.kwargs) -> T:
-        run = self._quick if quick else self._workers.run
-        return await run(partial(method, self._sync, *args, **options))
+        return await self._workers.run(partial(method, self._sync, *args, **options))
+
+    update_wrapper(call, method)
+    return call
+
+
+def quick(method: Callable[Concatenate[Storage, P], T]) -> Callable[Concatenate[AsyncCore, P], Coroutine[Any, Any, T]]:
+    """Like ``in_thread``, but runs on the event loop if no backend of the store ever waits."""
+
+    async def call(self: AsyncCore, /, *args: P.args, **options: P.kwargs) -> T:
+        return await self._quick(partial(method, self._sync, *args, **options))
 
     update_wrapper(call, method)
     return call
