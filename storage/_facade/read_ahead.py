@@ -32,10 +32,6 @@ class _Part(NamedTuple):
     data: bytes | Task[list[bytes]]
     stop: Stop | None = None
 
-    def drop(self) -> None:
-        if self.stop is not None:
-            self.stop.set()
-
 
 class Windows:
     """A run of an open blob, without gaps and at most 32 MiB long, that follows its reader.
@@ -101,9 +97,7 @@ class Windows:
 
     def clear(self) -> None:
         """Drops the run, and stops what is on its way."""
-        for part in self._parts:
-            part.drop()
-        self._parts.clear()
+        self._drop(len(self._parts))
 
     def close(self) -> None:
         """As ``clear``, and lets the threads end."""
@@ -127,13 +121,9 @@ class Windows:
                 continue
             if start == position:
                 here = (start, end)  # this thread would only wait for it
-                self._append(_Part(start, end, b""))
-            else:
-                self._append(self._begin(start, end))
-        behind = max(0, self._index(position - (_MOST_BEHIND if self._parallel else 0)))
-        for part in self._parts[:behind]:
-            part.drop()
-        del self._parts[:behind]
+            self._parts.append(_Part(start, end, b"") if here == (start, end) else self._begin(start, end))
+            self._end = end
+        self._drop(max(0, self._index(position - (_MOST_BEHIND if self._parallel else 0))))
         if here is not None:
             self._put(*here, self._fetch(*here, None))
 
@@ -155,9 +145,11 @@ class Windows:
             start = end
         return ranges
 
-    def _append(self, part: _Part) -> None:
-        self._parts.append(part)
-        self._end = part.end
+    def _drop(self, count: int) -> None:
+        for part in self._parts[:count]:
+            if part.stop is not None:
+                part.stop.set()
+        del self._parts[:count]
 
     def _begin(self, start: int, end: int) -> _Part:
         if self._pool is None:
