@@ -45,12 +45,9 @@ class Pool:
 
     Args:
         scheme: ``http`` or ``https``.
-        host: a name or an address, an IPv6 one without brackets.
         port: ``None``: the scheme's.
         connections: how many idle ones are kept.
-        connect_timeout: seconds for a connection, over all addresses of the host and with the TLS handshake.
-        read_timeout: seconds between two packets.
-        tls: checks the server's certificate; ``https`` needs it.
+        host, connect_timeout, read_timeout, tls: see ``Server``. ``https`` needs the last.
 
     Attributes:
         authority: the header ``Host`` that is sent.

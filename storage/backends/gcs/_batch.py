@@ -37,11 +37,7 @@ def delete(session: Session, paths: Sequence[str]) -> dict[str, Exception]:
     absent, asked = 0, len(pending)
     attempts = session.attempts()
     while pending:
-        try:
-            answers = _send(session, pending)
-        except native() as exc:
-            session.failed(attempts, exc)
-            continue
+        answers = session.tried(lambda: _send(session, pending), attempts)  # noqa: B023 (called at once)
         absent += sum(status_of(exc) == 404 for exc in answers.values())
         refused = {path: exc for path, exc in answers.items() if status_of(exc) != 404}
         pending = [path for path, exc in refused.items() if session.worth_another(exc)]

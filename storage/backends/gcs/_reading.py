@@ -95,17 +95,9 @@ class Reading:
 
     def whole(self) -> bytes:
         """The bytes at once."""
-        pieces = self._pieces(self.media)
-        first = next(pieces, b"")
-        second = next(pieces, None)
-        if second is None:
-            return first
         # Unlike a list that is joined, this never holds the bytes twice.
         whole = io.BytesIO()
-        whole.write(first)
-        whole.write(second)
-        for piece in pieces:
-            whole.write(piece)
+        whole.writelines(self._pieces(self.media))
         return whole.getvalue()
 
     def chunks(self) -> Chunks:

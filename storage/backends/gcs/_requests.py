@@ -222,11 +222,17 @@ class Session:
 
         ``attempts`` tells the caller afterwards what happened.
         """
-        if attempts is None:
-            attempts = self.attempts()
+        return self.tried(
+            lambda: parse(self.send(method, target, body, headers, ok=ok, stream=stream, repeatable=repeatable)),
+            attempts,
+        )
+
+    def tried(self, once: Callable[[], T], attempts: Attempts | None = None) -> T:
+        """The result of ``once()``, which is called as often as ``retries`` allow."""
+        attempts = attempts or self.attempts()
         while True:
             try:
-                return parse(self.send(method, target, body, headers, ok=ok, stream=stream, repeatable=repeatable))
+                return once()
             except native() as exc:
                 self.failed(attempts, exc)
 

@@ -13,7 +13,7 @@ from storage._backend import FormOptions, SignOptions
 from storage._types import SignedForm, SignedRequest
 from storage.backends._http import Answer
 from storage.backends.gcs import _answers
-from storage.backends.gcs._errors import failure, native, status_of
+from storage.backends.gcs._errors import failure, status_of
 from storage.backends.gcs._headers import JSON
 from storage.backends.gcs._requests import Session
 from storage.exceptions import SigningError, UnsupportedOperationError
@@ -161,12 +161,7 @@ class _Impersonated:
         return str(self._credentials.signer_email)
 
     def sign_bytes(self, message: bytes) -> bytes:
-        attempts = self._session.attempts()
-        while True:
-            try:
-                return self._sign(message)
-            except native() as exc:
-                self._session.failed(attempts, exc)
+        return self._session.tried(lambda: self._sign(message))
 
     def _sign(self, message: bytes) -> bytes:
         """One try."""
@@ -200,12 +195,9 @@ class _IAM(_Impersonated):
 
     def _own_email(self) -> str:
         credentials = self._credentials
-        email, attempts = getattr(credentials, "service_account_email", None), self._session.attempts()
-        while email == "default":  # a machine of Google's learns its account's name when it gets the first token
-            try:
-                credentials.refresh(self._authority.request)
-            except native() as exc:
-                self._session.failed(attempts, exc)
+        email = getattr(credentials, "service_account_email", None)
+        if email == "default":  # a machine of Google's learns its account's name when it gets the first token
+            self._session.tried(lambda: credentials.refresh(self._authority.request))
             email = credentials.service_account_email
         if not email:
             kind = type(credentials)

@@ -34,13 +34,7 @@ _BATCH_STATUSES: Final = {"InternalError": 500, "SlowDown": 503, "ServiceUnavail
 
 
 class S3Backend(Backend):
-    """One bucket at AWS, or at a server that speaks the same protocol.
-
-    Args:
-        settings: bucket, credentials and how to reach them.
-        retries: how often each request is tried again.
-        encryption: what each new blob asks for.
-    """
+    """One bucket at AWS, or at a server that speaks the same protocol."""
 
     scheme: ClassVar[str] = "s3"
     concurrency = POOL_SIZE

@@ -73,13 +73,7 @@ _KEPT: Final[tuple[tuple[str, Callable[[], Any]], ...]] = (
 
 
 class Checksum:
-    """Runs over a blob's bytes, and compares the result with what the service says of it.
-
-    Args:
-        running: counts the bytes.
-        expected: the result, in hexadecimal.
-        words: what it is.
-    """
+    """Runs over a blob's bytes, and compares the result with what the service says of it, in hexadecimal."""
 
     __slots__ = ("_expected", "_running", "_words", "update")
 

@@ -49,12 +49,7 @@ _KEPT: Final = (
 
 
 class Copier:
-    """Copies blobs of one bucket.
-
-    Attributes:
-        limit: :data:`COPY_LIMIT`.
-        part: :data:`COPY_PART`.
-    """
+    """Copies blobs of one bucket."""
 
     def __init__(self, requests: Requests, encryption: Encryption) -> None:
         self._requests, self._encryption = requests, encryption
@@ -191,12 +186,7 @@ class _SourceChangedError(Exception):
 
 
 class _Source:
-    """One version of a blob that is copied.
-
-    Attributes:
-        stat: what it is.
-        headers: name it to the service.
-    """
+    """One version of a blob that is copied; ``headers`` name it to the service."""
 
     def __init__(self, requests: Requests, path: str, if_match: str | None) -> None:
         self._requests, self._path = requests, path

@@ -88,15 +88,11 @@ class Lister:
 
 
 class _Listed:
-    """One listing, as the server orders it.
-
-    Attributes:
-        first: a page that was asked for already.
-    """
+    """One listing, as the server orders it."""
 
     def __init__(self, lister: Lister, *, detail: bool, delimiter: bool, page_size: int) -> None:
         self._lister, self._detail, self._delimiter, self._page_size = lister, detail, delimiter, page_size
-        self.first: Page | None = None
+        self.first: Page | None = None  # asked for already
 
     def page(self, prefix: str, after: str | None, token: str | None, size: int | None = None) -> Page:
         parameters = {

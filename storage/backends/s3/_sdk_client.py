@@ -46,9 +46,7 @@ class _State:
 class SharedClient:
     """One botocore session and one boto3 client for every thread of a process, each made at its first use.
 
-    Args:
-        settings: what they are made from.
-        told: called when the user registers an event handler at the client.
+    ``told`` is called when the user registers an event handler at the client.
     """
 
     def __init__(self, settings: Settings, told: Callable[[], object] = lambda: None) -> None:

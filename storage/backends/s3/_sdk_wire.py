@@ -37,12 +37,7 @@ def keep_body(response_dict: dict[str, Any], customized_response_dict: dict[str,
 
 
 class SdkWire:
-    """Sends requests through boto3's client, so that whatever its user configured or registered takes part.
-
-    Args:
-        client: gives it.
-        bucket: its name.
-    """
+    """Sends requests through boto3's client, so that whatever its user configured or registered takes part."""
 
     def __init__(self, client: Callable[[], Any], bucket: str) -> None:
         self._client, self._bucket = client, bucket

@@ -61,13 +61,10 @@ def sign(
     """Signs a request.
 
     Args:
-        method: the HTTP method.
         path: percent-encoded.
         query: percent-encoded and sorted by name.
         headers: names in lower case, ``host`` among them; all of them are signed.
         payload: the body's SHA-256 in hexadecimal, or :data:`UNSIGNED`.
-        keys: who signs.
-        region: of the bucket.
         now: seconds since 1970.
 
     Returns:

@@ -52,11 +52,7 @@ class Target(NamedTuple):
 
 
 class ElsewhereError(Exception):
-    """The bucket is in another region, or at another host: boto3 knows how to find it.
-
-    Attributes:
-        region: where it is, if the answer tells.
-    """
+    """The bucket is in another region (``None``: the answer tells none), or at another host: boto3 knows how to find it."""
 
     def __init__(self, region: str | None) -> None:
         super().__init__(region)
@@ -64,13 +60,7 @@ class ElsewhereError(Exception):
 
 
 class Wire:
-    """Sends requests to one bucket.
-
-    Args:
-        target: where it is.
-        secrets: gives the credentials of this moment, asked for each request; ``None``: nothing is signed.
-        timeout: of each connection and each answer.
-    """
+    """Sends requests to one bucket. ``secrets`` gives the credentials of each request; ``None``: nothing is signed."""
 
     def __init__(self, target: Target, secrets: Callable[[], Secrets] | None, timeout: Timeout) -> None:
         self.target = target
@@ -89,11 +79,7 @@ class Wire:
         self._skew = 0.0  # seconds that this machine's clock is behind the server's
 
     def send(self, call: Call, *, stream: bool = False) -> Response:
-        """Makes a request, and returns its answer.
-
-        Args:
-            call: the request.
-            stream: leave the body to ``read``.
+        """Makes a request, and returns its answer. ``stream``: the body is left to ``read``.
 
         Raises:
             ClientError: the service refuses; as boto3's client raises it.
