@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from typing import Final
 
 from storage._fork import check_owner, forks
-from storage.backends._http import Answer
 from storage.backends.gcs import _answers
 from storage.backends.gcs._answers import Media
 from storage.backends.gcs._errors import native, status_of
@@ -52,7 +51,8 @@ class Reading:
         elif position or end is not None:
             headers["Range"] = f"bytes={position}-{'' if end is None else end - 1}"
 
-        def begun(answer: Answer) -> Media:
+        def begin() -> Media:
+            answer = self._session.send("GET", target, b"", headers, ok=_BODY, stream=True)
             try:
                 return _answers.media(answer, position, end, generation)
             except BaseException:
@@ -60,9 +60,7 @@ class Reading:
                 raise
 
         try:
-            media = self._session.call(
-                "GET", target, b"", headers, parse=begun, ok=_BODY, stream=True, attempts=self._attempts
-            )
+            media = self._session.tried(begin, self._attempts)
         except native() as exc:
             if status_of(exc) != 416:
                 raise

@@ -213,8 +213,6 @@ class Session:
         headers: Mapping[str, str] = _NONE,
         *,
         parse: Callable[[Answer], T],
-        ok: frozenset[int] = OK,
-        stream: bool = False,
         attempts: Attempts | None = None,
         repeatable: bool | None = None,
     ) -> T:
@@ -222,10 +220,7 @@ class Session:
 
         ``attempts`` tells the caller afterwards what happened.
         """
-        return self.tried(
-            lambda: parse(self.send(method, target, body, headers, ok=ok, stream=stream, repeatable=repeatable)),
-            attempts,
-        )
+        return self.tried(lambda: parse(self.send(method, target, body, headers, repeatable=repeatable)), attempts)
 
     def tried(self, once: Callable[[], T], attempts: Attempts | None = None) -> T:
         """The result of ``once()``, which is called as often as ``retries`` allow."""
