@@ -24,7 +24,7 @@ from storage.backends._http._poll import DO_NOT_WAIT, POLLIN, POLLOUT, new_poll
 
 _RECEIVE: Final = 64 * 1024  # bytes: a small answer comes whole with one call
 _SEND: Final = 256 * 1024  # bytes of a large body that one call is given
-_JOIN: Final = 64 * 1024  # bytes of body that are copied behind the head, so that one call sends both
+_JOIN: Final = 64 * 1024  # bytes: a body up to this length is copied behind the head, so that one call sends both
 _MAX_INTERIM: Final = 16  # answers such as "100 Continue" before the real one
 
 _AGAIN: Final = (BlockingIOError, ssl.SSLWantReadError)
@@ -110,8 +110,10 @@ class Connection:
             self._unsent = [head]
         elif len(body) == 1 and len(body[0]) <= _JOIN:
             self._unsent = [head + body[0]]
+        elif sum([len(piece) for piece in body]) <= _JOIN:
+            self._unsent = [b"".join([head, *body])]
         else:
-            self._queue(head, body)
+            self._unsent = [*[memoryview(piece) for piece in reversed(body)], head]
         sent = self._send(sock)
         interim = 0
         self._read_head(sock, method)
@@ -124,18 +126,6 @@ class Connection:
         self._unsent.clear()
         # A server that answers before it has the whole request reads no other one.
         self.reusable = sent and self.parser.keep_alive
-
-    def _queue(self, head: bytes, body: Sequence[bytes | memoryview]) -> None:
-        """Puts the request into pieces: the first is the head with as much of the body as is small."""
-        room = _JOIN
-        first: list[bytes | memoryview] = [head]
-        for piece in body:
-            room -= len(piece)
-            if room < 0:
-                break
-            first.append(piece)
-        self._unsent = [memoryview(piece) for piece in reversed(body[len(first) - 1 :])]
-        self._unsent.append(b"".join(first) if len(first) > 1 else head)
 
     def _send(self, sock: socket.socket) -> bool:
         """Sends what is left. False: an answer has begun to come, or the server reads no more and may have answered."""
