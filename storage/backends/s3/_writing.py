@@ -82,7 +82,10 @@ class Condition:
         return self.find_own(exc, refused=True)
 
     def find_own(self, exc: Exception, *, refused: bool = False) -> Stat:
-        """The ``Stat`` of the blob if an earlier try wrote it; else nothing tells, unless ``exc`` may be a refusal."""
+        """The ``Stat`` of the blob if an earlier try wrote it; else raises that the outcome is unknown.
+
+        ``refused``: what was there before the first try refused this write, so its outcome is known.
+        """
         try:
             answer = self._requests.send(Call("head_object", "HEAD", self._path))
         except Exception as second:
