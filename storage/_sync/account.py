@@ -45,20 +45,9 @@ class Account:
         # The sum of the digests of all blobs whose MD5 was seen on both sides; None: of some blob it was not.
         self._digest: int | None = 0
 
-    @property
-    def failed(self) -> int:
-        """How many blobs failed so far."""
-        return self._counts["failed"]
-
-    @property
-    def blobs(self) -> int:
-        """How many blobs were copied or found to be the same so far."""
-        return self._counts["copied"] + self._counts["same"]
-
-    @property
-    def copied_bytes(self) -> int:
-        """The bytes of the blobs that were copied so far."""
-        return self._counts["copied_bytes"]
+    def count(self, name: str) -> int:
+        """A count so far, by its name in ``SyncResult``."""
+        return self._counts[name]
 
     # ---- writing -----------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ def spread_sync(
         for part in missing(keys, (one.keys for one in done if one.storage_type == name))
     ]
     sync.run(first, to_do)
-    if options != first and not account.failed:
+    if options != first and not account.count("failed"):
         sync.run(options, ranges, is_second=True)
     if journal is not None:
         journal.clear()
@@ -99,8 +99,8 @@ class _SpreadSync:
                     "ranges",
                     count=finished,
                     total=finished + scheduler.open,
-                    blobs=self._account.blobs,
-                    size=self._account.copied_bytes,
+                    blobs=self._account.count("copied") + self._account.count("same"),
+                    size=self._account.count("copied_bytes"),
                 )
             )
 

@@ -93,7 +93,7 @@ class Engine:
             self._account.tell(SyncEvent("planned", count=jobs.count, size=size))
             self._each(jobs, self._job)
             # While some blob is missing at the target, what is there under another key may be all that is left of it.
-            self._each(deletions, self._keep if self._account.failed else self._deletion)
+            self._each(deletions, self._keep if self._account.count("failed") else self._deletion)
         return rest
 
     # ---- planning ----------------------------------------------------------------------------------------------

@@ -8,14 +8,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from storage._facade.core import Core
 from storage._facade.listing import Listing
 from storage._facade.many import Many
 from storage.exceptions import ConfigurationError
 
-T = TypeVar("T", bound="Closable")
+T = TypeVar("T")  # a ``Storage`` or its core
 
 _OPEN: Final = 16  # stores that a worker keeps open
 
@@ -27,13 +27,6 @@ class Store(Many, Listing):
         self._core = core
 
 
-class Closable(Protocol):
-    """A ``Storage`` or its core."""
-
-    def close(self) -> None:
-        """Gives back connections and files; a later call opens them anew."""
-
-
 class Sent(Generic[T]):
     """A store that is pickled to workers. A worker opens it once, however many tasks bring it.
 
@@ -42,7 +35,8 @@ class Sent(Generic[T]):
     """
 
     def __init__(self, store: T, *, is_received: bool = False) -> None:
-        self._store, self._is_received = store, is_received
+        self._store: Any = store
+        self._is_received = is_received
         self._users, self._lock = 0, Lock()
         self.checked: set[object] = set()
 

@@ -65,11 +65,6 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def flush() -> None:
-    """Flushes standard output; ``BrokenPipeError`` if it is a pipe whose reader is gone."""
-    sys.stdout.flush()
-
-
 def close() -> None:
     """Redirects standard output to nowhere: Python flushes it at exit, and would report the broken pipe once more."""
     descriptor = os.open(os.devnull, os.O_WRONLY)

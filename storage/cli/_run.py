@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Sequence
 from types import FrameType
@@ -24,7 +25,7 @@ def run(argv: Sequence[str]) -> int:
     _handle_signals()
     try:
         status = _app.app.main(list(argv), prog_name="storage", standalone_mode=False)
-        _output.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         _output.close()  # the reader has seen enough
     except Ended as ended:
@@ -45,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
 def _ended(status: int) -> int:
     """``status``, once what was printed before the error is out."""
     try:
-        _output.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         _output.close()
     return status

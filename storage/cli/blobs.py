@@ -152,7 +152,7 @@ def _fetch(target: Target, store: Storage, key: str, file: str | None) -> Object
         if target.as_json:
             usage("--json needs a FILE: standard output has the blob.")
         info = store.get_file(key, sys.stdout.buffer, storage_type)
-        _output.flush()
+        sys.stdout.flush()
         return info
     if os.path.isdir(file) or file.endswith("/"):
         file = os.path.join(file, key.rpartition("/")[2])
@@ -176,7 +176,7 @@ def cat(target: Target, keys: Sequence[str], keys_from: str | None) -> None:
                 store.get_file(key, sys.stdout.buffer, target.storage_type)
             except NotFoundError as exc:
                 outcome.failed(exc)
-        _output.flush()
+        sys.stdout.flush()
     outcome.end()
 
 

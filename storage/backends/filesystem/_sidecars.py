@@ -75,14 +75,9 @@ def _load(folder: int, name: str) -> tuple[str, Record | None] | None:
 
 
 def write(tree: Tree, path: str, staged: Staged, old: os.stat_result | None) -> None:
-    """Writes the record of ``staged``, which is about to become the blob at ``path``.
+    """Writes the record of ``staged``, which is about to become the blob at ``path`` in the place of ``old``.
 
-    Guaranteed: the directory of ``path`` is locked.
-
-    Args:
-        path: what ``staged`` will be called.
-        staged: finished; its time of change may be moved on.
-        old: what it will replace.
+    Guaranteed: ``staged`` is finished, and the directory of ``path`` is locked. Its time of change may be moved on.
     """
     st = staged.stat
     for step in _STEPS:
