@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
+from contextlib import nullcontext
 
 import pytest
 
@@ -178,3 +180,17 @@ def test_a_foreign_attribute_of_our_name_is_no_record(store, root):
         path.write_bytes(b"")
         os.setxattr(path, "user.storage", value)
         assert store.stat(f"d/{number}.txt").content_type == "text/plain"
+
+
+@pytest.mark.parametrize("name, outcome", [("meta/a", nullcontext), ("settings.json", lambda: pytest.raises(OSError))])
+def test_a_directory_in_the_place_of_a_file_of_ours_leaves_nothing_open(store, root, name, outcome):
+    store.put("a", b"1", PLAIN)
+    (root / ".storage~" / name).mkdir(parents=True)
+    with outcome():
+        store.sweep()
+    gc.collect()  # what earlier tests dropped is closed now, and not meanwhile
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with outcome():
+            store.sweep()
+    assert len(os.listdir("/proc/self/fd")) <= before

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from storage._backend import Setup
+from storage._descriptors import Descriptor
 from storage.backends.filesystem import _folders, _system
 from storage.backends.filesystem._staging import write_own
 from storage.backends.filesystem._tree import HOME, Tree
@@ -27,7 +28,7 @@ def read_settings(tree: Tree) -> Settings:
     fd = tree.find(_PATH, _system.READ)
     if fd is None:
         return Settings()
-    with open(fd, encoding="utf-8") as file:
+    with Descriptor(fd), open(fd, encoding="utf-8", closefd=False) as file:
         try:
             read = json.load(file)
             return Settings(

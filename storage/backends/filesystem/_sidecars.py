@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from storage._descriptors import Descriptor
 from storage._keys import is_portable
 from storage.backends.filesystem import _folders, _records, _system
 from storage.backends.filesystem._records import Record
@@ -63,14 +64,11 @@ def _load(folder: int, name: str) -> tuple[str, Record | None] | None:
         if exc.errno in ABSENT:
             return None
         raise
-    try:
+    with Descriptor(fd):
         if not is_blob(os.fstat(fd)):
             return None
-    except BaseException:
-        os.close(fd)
-        raise
-    with open(fd, "rb") as file:
-        path, _, data = file.read().partition(b"\n")
+        with open(fd, "rb", closefd=False) as file:
+            path, _, data = file.read().partition(b"\n")
     return path.decode(errors="replace"), _records.decode(data)
 
 
