@@ -118,8 +118,6 @@ class SharedClient:
             state.client.close()
 
     def _build(self, state: _State, region: str | None) -> Any:
-        from botocore import UNSIGNED
-        from botocore.config import Config
         from botocore.handlers import add_expect_header
 
         settings, core = self._settings, state.core
@@ -129,37 +127,13 @@ class SharedClient:
         state.regional = (region or session.region_name) is not None
         if region is None and session.region_name is None:
             region = "us-east-1"  # where AWS answers for buckets of every region, and what other servers expect
-        options: dict[str, Any] = {}
         state.aws = settings.endpoint_url is None or is_aws(settings.endpoint_url)
-        while True:
-            if not state.aws:
-                # Other servers choke on AWS's newer checksums.
-                options = {
-                    name: "when_required"
-                    for name in ("request_checksum_calculation", "response_checksum_validation")
-                    if f"AWS_{name.upper()}" not in os.environ
-                }
-            client = session.client(
-                "s3",
-                region_name=region,
-                endpoint_url=settings.endpoint_url,
-                verify=settings.ca_bundle,
-                config=Config(
-                    signature_version=UNSIGNED if settings.anonymous else "s3v4",
-                    retries={"total_max_attempts": 1, "mode": "standard"},
-                    connect_timeout=settings.timeout.connect,
-                    read_timeout=settings.timeout.read,
-                    max_pool_connections=POOL_SIZE,
-                    s3=cast("Any", self._addressing(core)),
-                    **options,
-                ),
-            )
-            if state.aws and not is_aws(client.meta.endpoint_url):
-                # AWS_ENDPOINT_URL, or a profile, named another server.
-                state.aws = False
-                client.close()
-                continue
-            break
+        client = self._make(state, region)
+        if state.aws and not is_aws(client.meta.endpoint_url):
+            # AWS_ENDPOINT_URL, or a profile, named another server.
+            state.aws = False
+            client.close()
+            client = self._make(state, region)
         events = client.meta.events
         # It would cost a second round trip for a kilobyte.
         events.unregister("before-call.s3", add_expect_header)
@@ -171,6 +145,31 @@ class SharedClient:
                 events.register(f"before-sign.s3.{operation}", _use_md5)
         _sdk.watch(events, self._told)
         return client
+
+    def _make(self, state: _State, region: str | None) -> Any:
+        from botocore import UNSIGNED
+        from botocore.config import Config
+
+        settings, options = self._settings, {}
+        if not state.aws:
+            # Other servers choke on AWS's newer checksums.
+            options = {
+                name: "when_required"
+                for name in ("request_checksum_calculation", "response_checksum_validation")
+                if f"AWS_{name.upper()}" not in os.environ
+            }
+        config = Config(
+            signature_version=UNSIGNED if settings.anonymous else "s3v4",
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            connect_timeout=settings.timeout.connect,
+            read_timeout=settings.timeout.read,
+            max_pool_connections=POOL_SIZE,
+            s3=cast("Any", self._addressing(state.core)),
+            **cast("Any", options),
+        )
+        return state.session.client(
+            "s3", region_name=region, endpoint_url=settings.endpoint_url, verify=settings.ca_bundle, config=config
+        )
 
     def _addressing(self, core: Any) -> dict[str, str] | None:
         style = self._settings.addressing_style
