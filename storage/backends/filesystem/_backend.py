@@ -109,11 +109,6 @@ class FilesystemBackend(Backend, Servable):
         self._has_swept = False
 
     @property
-    def client(self) -> None:
-        """There is no SDK under this backend."""
-        return
-
-    @property
     def location(self) -> str:
         return f"file://{quote(os.fsencode(os.path.realpath(self.root)))}"
 
