@@ -25,6 +25,8 @@ from storage.integrations._fsspec_files import CompressedFile, TranslatedFile, W
 __all__ = ["StorageFileSystem"]
 
 _PREFIX = "storage+"
+# What fsspec gives to any file system; all else are parameters of the URL.
+_FSSPEC_OPTIONS = {"asynchronous", "listings_expiry_time", "loop", "max_paths", "use_listings_cache"}
 # One store a URL in this process: fsspec makes a file system for each path that it is given.
 _opened = functools.lru_cache(64)(Storage)
 
@@ -396,7 +398,3 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         """Does nothing where the folder is empty, and so is gone; ``OSError`` where it is not."""
         if self.ls(path):
             raise OSError(f"{path!r} is not empty; use rm(recursive=True)")
-
-
-# What fsspec gives to any file system; all else are parameters of the URL.
-_FSSPEC_OPTIONS = {"asynchronous", "listings_expiry_time", "loop", "max_paths", "use_listings_cache"}
