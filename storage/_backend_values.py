@@ -1,6 +1,6 @@
 """The values and objects that pass between the facade and a backend."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: NamedTuple would compile each annotation from its text, 2 ms of an import.
 
 import os
 import threading
@@ -76,7 +76,7 @@ class SigningKeys(NamedTuple):
     secrets: tuple[bytes, ...]
 
     @classmethod
-    def new(cls) -> SigningKeys:
+    def new(cls) -> "SigningKeys":
         """A new random id and one new random secret."""
         return cls(os.urandom(16).hex(), (os.urandom(32).hex().encode(),))
 
