@@ -173,6 +173,19 @@ def test_settings_that_no_request_can_hold(stub, bucket, monkeypatch) -> None:
     assert proxy.requests == []
 
 
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
+def test_a_key_in_a_variable_that_ends_with_a_line_break(monkeypatch, name) -> None:
+    """It signs nothing, neither a request nor a URL, also where no header would hold it; and it is not shown."""
+    values = {"AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": "s3cr3t", "AWS_SESSION_TOKEN": "t0ken"}
+    for variable, value in values.items():
+        monkeypatch.setenv(variable, value + "\n" if variable == name else value)
+    with Storage("s3://b?region=us-east-1&endpoint_url=http://127.0.0.1:9", retries=0) as store:
+        for call in (lambda: store.exists("k"), lambda: store.get_signed_url("k")):
+            with pytest.raises(ConfigurationError, match="line break") as caught:
+                call()
+            assert values[name] not in str(caught.value)
+
+
 @pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:9"], ids=["own", "boto3"])
 def test_a_line_break_in_refreshed_credentials_shows_none_of_them(monkeypatch, proxy) -> None:
     """Neither on our own way, nor through boto3, nor from the client that the user gets."""

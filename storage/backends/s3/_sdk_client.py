@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from storage.backends._http import header_lines
 from storage.backends.s3 import _sdk
 from storage.backends.s3._sdk_wire import keep_body
-from storage.backends.s3._settings import POOL_SIZE, Settings, given_keys, is_boto3_session
+from storage.backends.s3._settings import POOL_SIZE, Settings, check_found, given_keys, is_boto3_session
 
 _AWS_HOSTS: Final = (
     ".amazonaws.com",
@@ -65,7 +65,10 @@ class SharedClient:
         if state.core is None:
             with state.lock:
                 if state.core is None:
-                    state.core = _make_core(self._settings)
+                    core = _make_core(self._settings)
+                    if not self._settings.anonymous:
+                        check_found(core.get_credentials())
+                    state.core = core
         return state.core
 
     def get(self) -> Any:
@@ -248,7 +251,7 @@ def _follow_no_redirect(model: Any, context: dict[str, Any], **_: Any) -> None:
 
 
 def _refuse_line_breaks(request: Any, **_: Any) -> None:
-    """Checks the headers of a signed request: an error of http.client would show the value, which may be a session token."""
+    """Checks a signed request, whose keys may have been refreshed: an error of http.client would show a session token."""
     header_lines(request.headers.items())
 
 

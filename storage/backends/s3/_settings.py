@@ -99,6 +99,16 @@ def _check_mapping(auth: Mapping[str, Any]) -> None:
         _check_text(f"auth: {name!r}", value)
 
 
+def check_found(credentials: Any) -> None:
+    """Checks keys that botocore found, and that stay as they are. Fetches none."""
+    if _is_of("botocore.credentials", "Credentials", credentials) and not _is_of(
+        "botocore.credentials", "RefreshableCredentials", credentials
+    ):
+        found = (credentials.access_key, credentials.secret_key, credentials.token)
+        for name, value in zip(_AUTH_NAMES, found, strict=True):
+            _check_text(f"the SDK's configuration: the {name.replace('_', ' ')}", value)
+
+
 def is_key(text: str | None) -> bool:
     """Whether credentials may have this text in them (``None``: nothing)."""
     return text is None or (text == text.strip() and not CONTROL.search(text))
