@@ -131,17 +131,16 @@ def _comes_up(what: Launch, home: Path, log: Path) -> bool:
     )
     _supervisors.append(supervisor)
     deadline = time.monotonic() + _START_SECONDS
+    is_up = False
     try:
-        while supervisor.poll() is None and time.monotonic() < deadline:
-            if _is_ready(what):
-                return True
+        while not is_up and supervisor.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
-    except BaseException:
-        supervisor.terminate()
-        raise
-    supervisor.terminate()
-    supervisor.wait()
-    return False
+            is_up = _is_ready(what)
+    finally:
+        if not is_up:
+            supervisor.terminate()
+            supervisor.wait()
+    return is_up
 
 
 def _is_ready(what: Launch) -> bool:
